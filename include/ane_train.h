@@ -1,0 +1,1046 @@
+/**
+ * @file ane_train.h
+ * libane_train: fine-tune language models on the user's own device.
+ *
+ * This header is the specification of the library's stable C ABI.
+ *
+ * Typical use (examples/03_train.c is the whole program):
+ *
+ *     anet_device_open("cpu", NULL, &device, &error);
+ *     anet_model_config_get("tiny", &config, &error);
+ *     anet_model_create(&config, 42, &model, &error);
+ *     anet_session_create(device, model, &options, &session, &error);
+ *     while (...) anet_session_step(session, &batch, 1, &result, &error);
+ *     anet_session_save(session, "checkpoints", NULL, &error);
+ *
+ * ## Conventions
+ *
+ * - **Handles** are opaque and reference-counted inside: a child keeps its parents alive, so they
+ *   may be released in any order. `anet_<object>_release(NULL)` does nothing.
+ * - **Errors.** Every call that can fail returns an `anet_status` and takes a trailing, nullable
+ *   `anet_error **`. On failure `*error` (when asked for) is a new error object that the caller
+ *   releases; output handles are NULL and other outputs are untouched unless the call says
+ *   otherwise. On success `*error` is NULL. Nothing prints, exits, aborts or throws. Every call
+ *   may return ANET_E_INVALID_ARGUMENT (a required pointer is NULL), ANET_E_INVALID_HANDLE,
+ *   ANET_E_INVALID_STRUCT_SIZE, ANET_E_OUT_OF_MEMORY and ANET_E_INTERNAL; the others are listed.
+ * - **Structs** begin with `struct_size`, which the caller sets to `sizeof` (anet_struct_init does
+ *   both that and the zeroing). They only ever grow at the end. **Zero means the default.** A
+ *   struct larger than the library knows is accepted when its unknown tail is zero; otherwise the
+ *   call fails with ANET_E_UNSUPPORTED_OPTION: an option that cannot be honoured is an error.
+ *   `reserved` fields must be zero. Pointers inside are borrowed for the call.
+ * - **Strings** are UTF-8. Returned `const char *` are borrowed; each call says for how long.
+ *   Paths are UTF-8 too.
+ * - **Thread classes.** *Any thread*: call it whenever you like. *One thread at a time*: calls on
+ *   one handle must not overlap; an overlap is detected and refused with ANET_E_BUSY, nothing is
+ *   harmed. Retain and release are any-thread on every handle.
+ * - **Numbers.** Tensors are row-major; shapes are outermost first; strides are in bytes.
+ *   Token ids are int32_t. Durations are in seconds.
+ *
+ * Everything here is available since version 0.1.0 unless it says otherwise.
+ */
+#ifndef ANE_TRAIN_H
+#define ANE_TRAIN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(ANET_BUILD) && defined(__GNUC__)
+#define ANET_API __attribute__((visibility("default")))
+#else
+#define ANET_API
+#endif
+
+/** The compiler warns when a status is dropped. */
+#if defined(__GNUC__)
+#define ANET_CHECK __attribute__((warn_unused_result))
+#else
+#define ANET_CHECK
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---------------------------------------------------------------------------------------------
+ * Version
+ * ------------------------------------------------------------------------------------------- */
+
+#define ANET_VERSION_MAJOR 0
+#define ANET_VERSION_MINOR 1
+#define ANET_VERSION_PATCH 0
+/** 10000 * major + 100 * minor + patch. */
+#define ANET_VERSION_NUMBER 100
+/** The number in the SONAME and the install name. 0 until version 1.0. */
+#define ANET_ABI_VERSION 0
+
+/** ANET_VERSION_NUMBER of the library that is loaded. Any thread. */
+ANET_API uint32_t anet_version_number(void);
+/** "0.1.0". Borrowed for ever. Any thread. */
+ANET_API const char *anet_version_string(void);
+/** ANET_ABI_VERSION of the library that is loaded; a binding refuses another than its own. */
+ANET_API uint32_t anet_abi_version(void);
+/** One line: version, compiler, devices built in. Borrowed for ever. Any thread. */
+ANET_API const char *anet_build_info(void);
+
+/** Zeroes `size` bytes and stores `size` in the leading `struct_size`. NULL does nothing. */
+ANET_API void anet_struct_init(void *object, size_t size);
+
+/* ---------------------------------------------------------------------------------------------
+ * Status and errors
+ * ------------------------------------------------------------------------------------------- */
+
+/** 0 is success. Numbers are frozen and never reused. */
+typedef int32_t anet_status;
+
+enum {
+  ANET_OK = 0,
+  /* 1-19: the caller's mistakes. */
+  ANET_E_INVALID_ARGUMENT = 1,
+  ANET_E_INVALID_HANDLE = 2, /**< released, or of another type */
+  ANET_E_INVALID_STRUCT_SIZE = 3,
+  ANET_E_UNSUPPORTED_OPTION = 4,
+  ANET_E_SHAPE_MISMATCH = 5,
+  ANET_E_TYPE_MISMATCH = 6,
+  ANET_E_OUT_OF_RANGE = 7, /**< an index or token id */
+  ANET_E_NOT_FOUND = 8,    /**< a name */
+  ANET_E_INVALID_STATE = 9,
+  /* 20-39: the environment. */
+  ANET_E_UNAVAILABLE = 20, /**< this machine lacks the device */
+  ANET_E_UNSUPPORTED = 21, /**< the device cannot run this */
+  ANET_E_PERMISSION = 22,
+  ANET_E_IO = 23,
+  ANET_E_DISK_FULL = 24,
+  ANET_E_FILE_NOT_FOUND = 25,
+  /* 40-59: resources. */
+  ANET_E_OUT_OF_MEMORY = 40,
+  ANET_E_MEMORY_LIMIT = 41, /**< the plan exceeds max_memory */
+  ANET_E_COMPILE_BUDGET = 42,
+  /* 60-79: data. */
+  ANET_E_INVALID_PROGRAM = 60,
+  ANET_E_INVALID_BLOB = 61,
+  ANET_E_INVALID_CONFIG = 62,
+  ANET_E_INVALID_CHECKPOINT = 63,
+  ANET_E_INVALID_DATA = 64,
+  ANET_E_CHECKSUM = 65,
+  ANET_E_VERSION = 66,
+  ANET_E_NUMERIC = 67, /**< the loss is not finite */
+  /* 80-89: control. */
+  ANET_E_CANCELLED = 80,
+  ANET_E_BUSY = 81, /**< overlapping calls, a mapped buffer in a run, a model in training */
+  ANET_E_CALLBACK = 82,
+  /* 90-99: the library's own defects. */
+  ANET_E_INTERNAL = 90
+};
+
+/** What went wrong, for people and for programs. Immutable: any thread. */
+typedef struct anet_error anet_error;
+
+/** "shape mismatch". Borrowed for ever; never NULL, also for unknown numbers. Any thread. */
+ANET_API const char *anet_status_name(anet_status status);
+/** 1 when the same call may succeed later: busy, out of memory, disk full, compile budget. */
+ANET_API int32_t anet_status_is_retryable(anet_status status);
+
+/** ANET_OK for NULL. */
+ANET_API anet_status anet_error_status(const anet_error *error);
+/** One line that says what was expected and what was seen. "" for NULL. Borrowed from `error`. */
+ANET_API const char *anet_error_message(const anet_error *error);
+/** Where the native code comes from: "errno", an NSError domain, or "". Borrowed from `error`. */
+ANET_API const char *anet_error_domain(const anet_error *error);
+/** errno, NSError code; 0 when there is none. */
+ANET_API int64_t anet_error_native_code(const anet_error *error);
+/** Line and column, from 1, in the MIL or JSON text that was read; 0 when there is none. */
+ANET_API int32_t anet_error_line(const anet_error *error);
+ANET_API int32_t anet_error_column(const anet_error *error);
+ANET_API void anet_error_release(anet_error *error);
+
+/* ---------------------------------------------------------------------------------------------
+ * Devices
+ * ------------------------------------------------------------------------------------------- */
+
+/** A processor that compiles and runs programs. Any thread. */
+typedef struct anet_device anet_device;
+
+typedef int32_t anet_log_level;
+enum { ANET_LOG_OFF = 0, ANET_LOG_ERROR = 1, ANET_LOG_WARNING = 2, ANET_LOG_INFO = 3, ANET_LOG_DEBUG = 4 };
+
+/** Called on whichever thread has something to say; must not call the library. */
+typedef void (*anet_log_callback)(anet_log_level level, const char *message, void *user_data);
+
+typedef struct anet_device_options {
+  uint32_t struct_size;
+  /** Worker threads of the CPU, the caller's included. 0: one a core. At most 256. */
+  uint32_t threads;
+  /** Messages up to this level go to `log`. 0: silent. */
+  anet_log_level log_level;
+  uint32_t reserved;
+  anet_log_callback log;
+  void *log_user_data;
+} anet_device_options;
+
+typedef struct anet_device_info {
+  uint32_t struct_size;
+  uint32_t threads;
+  const char *name;        /**< "cpu"; borrowed from the device */
+  const char *description; /**< "AMD EPYC 9B45, 2 threads, AVX3"; borrowed from the device */
+  size_t buffer_alignment; /**< bytes; imported memory must have it */
+} anet_device_info;
+
+typedef struct anet_device_listing {
+  uint32_t struct_size;
+  int32_t available;       /**< 1 when anet_device_open(name) can succeed here */
+  const char *name;        /**< borrowed for ever, as the others */
+  const char *description;
+  const char *reason;      /**< why it is not available, else "" */
+} anet_device_listing;
+
+/** The number of devices that this build knows. Any thread. */
+ANET_API size_t anet_device_listing_count(void);
+/** @return ANET_E_OUT_OF_RANGE for an index past the count. */
+ANET_API anet_status anet_device_listing_get(size_t index, anet_device_listing *listing,
+                                             anet_error **error) ANET_CHECK;
+
+/**
+ * Opens a device.
+ * @param name "cpu", or "auto" for the fastest that is available.
+ * @param options nullable.
+ * @return ANET_E_NOT_FOUND for an unknown name, ANET_E_UNAVAILABLE with the reason when this
+ *         machine lacks it, ANET_E_OUT_OF_RANGE for too many threads.
+ */
+ANET_API anet_status anet_device_open(const char *name, const anet_device_options *options,
+                                      anet_device **device, anet_error **error) ANET_CHECK;
+ANET_API anet_status anet_device_get_info(const anet_device *device, anet_device_info *info,
+                                          anet_error **error) ANET_CHECK;
+ANET_API void anet_device_retain(anet_device *device);
+ANET_API void anet_device_release(anet_device *device);
+
+/* ---------------------------------------------------------------------------------------------
+ * Buffers
+ * ------------------------------------------------------------------------------------------- */
+
+#define ANET_MAX_RANK 8
+
+typedef int32_t anet_dtype;
+enum {
+  ANET_DTYPE_UNDEFINED = 0,
+  ANET_DTYPE_BOOL = 1,
+  ANET_DTYPE_INT8 = 2,
+  ANET_DTYPE_UINT8 = 3,
+  ANET_DTYPE_INT16 = 4,
+  ANET_DTYPE_UINT16 = 5,
+  ANET_DTYPE_INT32 = 6,
+  ANET_DTYPE_UINT32 = 7,
+  ANET_DTYPE_INT64 = 8,
+  ANET_DTYPE_UINT64 = 9,
+  ANET_DTYPE_FP16 = 10,
+  ANET_DTYPE_BF16 = 11,
+  ANET_DTYPE_FP32 = 12
+};
+/** Bytes an element; 0 for an unknown type. Any thread. */
+ANET_API size_t anet_dtype_size(anet_dtype dtype);
+/** "fp32"; "undefined" for an unknown type. Borrowed for ever. Any thread. */
+ANET_API const char *anet_dtype_name(anet_dtype dtype);
+
+/** A tensor in memory. */
+typedef struct anet_tensor_desc {
+  uint32_t struct_size;
+  anet_dtype dtype;
+  uint32_t rank; /**< at most ANET_MAX_RANK */
+  uint32_t reserved;
+  int64_t shape[ANET_MAX_RANK];
+  /** Bytes between neighbours along each axis; all zero: contiguous. The innermost is the
+   * element's size. Device rows may be padded, so never compute an offset without them. */
+  int64_t strides[ANET_MAX_RANK];
+} anet_tensor_desc;
+
+/** Memory that kernels read and write. One thread at a time. */
+typedef struct anet_buffer anet_buffer;
+
+typedef int32_t anet_map_access;
+enum { ANET_MAP_READ = 1, ANET_MAP_WRITE = 2, ANET_MAP_READ_WRITE = 3 };
+
+typedef struct anet_buffer_view {
+  uint32_t struct_size;
+  uint32_t reserved;
+  void *data; /**< valid until the unmap */
+  size_t size_bytes;
+  anet_tensor_desc desc;
+} anet_buffer_view;
+
+/** Called once when the library no longer needs imported memory; on any thread. */
+typedef void (*anet_release_callback)(void *user_data);
+
+/**
+ * Allocates a zero-filled buffer.
+ * @return ANET_E_TYPE_MISMATCH for an unknown dtype, ANET_E_SHAPE_MISMATCH for extents below 1,
+ *         strides that overlap or a size that overflows.
+ */
+ANET_API anet_status anet_buffer_create(anet_device *device, const anet_tensor_desc *desc,
+                                        anet_buffer **buffer, anet_error **error) ANET_CHECK;
+/**
+ * Wraps the caller's memory without copying.
+ * @param data aligned to anet_device_info.buffer_alignment; lives until `release` is called.
+ * @param release nullable; called exactly once, also when this call fails.
+ * @return ANET_E_INVALID_ARGUMENT for misaligned memory, ANET_E_OUT_OF_RANGE when `size_bytes` is
+ *         less than `desc` needs, ANET_E_UNSUPPORTED where the device cannot share host memory.
+ */
+ANET_API anet_status anet_buffer_import(anet_device *device, void *data, size_t size_bytes,
+                                        const anet_tensor_desc *desc, anet_release_callback release,
+                                        void *user_data, anet_buffer **buffer,
+                                        anet_error **error) ANET_CHECK;
+ANET_API anet_status anet_buffer_get_desc(const anet_buffer *buffer, anet_tensor_desc *desc,
+                                          anet_error **error) ANET_CHECK;
+/** Makes the memory addressable; a run that uses the buffer meanwhile fails with ANET_E_BUSY.
+ * Maps nest. */
+ANET_API anet_status anet_buffer_map(anet_buffer *buffer, anet_map_access access,
+                                     anet_buffer_view *view, anet_error **error) ANET_CHECK;
+/** @return ANET_E_INVALID_STATE when the buffer is not mapped. */
+ANET_API anet_status anet_buffer_unmap(anet_buffer *buffer, anet_error **error) ANET_CHECK;
+/** Copies dense row-major elements in. @return ANET_E_SHAPE_MISMATCH unless `size_bytes` is
+ * elements * element size, ANET_E_BUSY when mapped. */
+ANET_API anet_status anet_buffer_write(anet_buffer *buffer, const void *data, size_t size_bytes,
+                                       anet_error **error) ANET_CHECK;
+/** Copies dense row-major elements out; errors as anet_buffer_write. */
+ANET_API anet_status anet_buffer_read(anet_buffer *buffer, void *data, size_t size_bytes,
+                                      anet_error **error) ANET_CHECK;
+ANET_API void anet_buffer_retain(anet_buffer *buffer);
+ANET_API void anet_buffer_release(anet_buffer *buffer);
+
+/* ---------------------------------------------------------------------------------------------
+ * Programs: MIL, the language that the Neural Engine's compiler reads
+ * ------------------------------------------------------------------------------------------- */
+
+/** A verified MIL program. Immutable: any thread. */
+typedef struct anet_program anet_program;
+
+/** A blob file that BLOBFILE(path=..., offset=...) names ("MIL storage v2"). */
+typedef struct anet_blob_file {
+  const char *path; /**< exactly as in the text: "@model_path/weights/weight.bin" */
+  const void *data;
+  size_t size_bytes;
+} anet_blob_file;
+
+typedef int32_t anet_direction;
+enum { ANET_INPUT = 1, ANET_OUTPUT = 2 };
+
+/** A named input or output of a function. */
+typedef struct anet_port {
+  uint32_t struct_size;
+  uint32_t reserved;
+  const char *name; /**< borrowed from the program or kernel */
+  anet_tensor_desc desc;
+} anet_port;
+
+/**
+ * Parses and verifies MIL text.
+ * @param text `length` bytes; SIZE_MAX: null-terminated. Copied.
+ * @param blobs nullable when `blob_count` is 0. Copied.
+ * @return ANET_E_INVALID_PROGRAM with line and column, ANET_E_INVALID_BLOB.
+ */
+ANET_API anet_status anet_program_parse(const char *text, size_t length,
+                                        const anet_blob_file *blobs, size_t blob_count,
+                                        anet_program **program, anet_error **error) ANET_CHECK;
+/**
+ * Reads a .mil file; "@model_path" in it stands for the folder of the file.
+ * @return as anet_program_parse, and ANET_E_FILE_NOT_FOUND, ANET_E_IO, ANET_E_PERMISSION.
+ */
+ANET_API anet_status anet_program_load(const char *path, anet_program **program,
+                                       anet_error **error) ANET_CHECK;
+/** The program as MIL text, null-terminated. Borrowed from the program. @param length nullable. */
+ANET_API anet_status anet_program_get_text(const anet_program *program, const char **text,
+                                           size_t *length, anet_error **error) ANET_CHECK;
+/** 0 for NULL. */
+ANET_API size_t anet_program_function_count(const anet_program *program);
+/** Borrowed from the program; NULL when `index` is past the count. */
+ANET_API const char *anet_program_function_name(const anet_program *program, size_t index);
+/** @param function nullable: the first one. */
+ANET_API anet_status anet_program_port_count(const anet_program *program, const char *function,
+                                             anet_direction direction, size_t *count,
+                                             anet_error **error) ANET_CHECK;
+/** Ports in declaration order; strides are those of a contiguous tensor. */
+ANET_API anet_status anet_program_get_port(const anet_program *program, const char *function,
+                                           anet_direction direction, size_t index, anet_port *port,
+                                           anet_error **error) ANET_CHECK;
+
+/** Which forward values the backward function is given and which it computes again. */
+typedef int32_t anet_taps;
+enum {
+  ANET_TAPS_AUTOMATIC = 0, /**< keep the expensive ones */
+  ANET_TAPS_ALL = 1,
+  ANET_TAPS_NONE = 2 /**< recompute everything: activation checkpointing */
+};
+
+typedef struct anet_differentiate_options {
+  uint32_t struct_size;
+  anet_taps taps;
+  /** Inputs to differentiate by; count 0: every floating input. */
+  const char *const *inputs;
+  size_t input_count;
+  /** Outputs that get a seed gradient; count 0: every floating output. */
+  const char *const *outputs;
+  size_t output_count;
+} anet_differentiate_options;
+
+/**
+ * Derives a function's vector-Jacobian product.
+ * @param function nullable: the first one.
+ * @param options nullable.
+ * @param derivative a program of two functions. `<function>` returns, after its own outputs, the
+ *        taps. `<function>_backward` takes the forward inputs it reads, the taps, then one seed
+ *        `d_<output>` for each seeded output; it returns `d_<input>` for each chosen input.
+ * @return ANET_E_NOT_FOUND for a port name, ANET_E_UNSUPPORTED naming an op without a gradient,
+ *         ANET_E_TYPE_MISMATCH for a port that is not floating.
+ */
+ANET_API anet_status anet_program_differentiate(const anet_program *program, const char *function,
+                                                const anet_differentiate_options *options,
+                                                anet_program **derivative,
+                                                anet_error **error) ANET_CHECK;
+ANET_API void anet_program_retain(anet_program *program);
+ANET_API void anet_program_release(anet_program *program);
+
+/* ---------------------------------------------------------------------------------------------
+ * Kernels: a function of a program, compiled for a device
+ * ------------------------------------------------------------------------------------------- */
+
+/** One thread at a time. */
+typedef struct anet_kernel anet_kernel;
+
+typedef struct anet_kernel_statistics {
+  uint32_t struct_size;
+  uint32_t op_count;        /**< steps in the compiled plan */
+  uint64_t workspace_bytes; /**< scratch memory */
+  uint64_t constant_bytes;  /**< weights baked in */
+  uint64_t flops;           /**< of matmul and conv; a multiply-add counts two */
+  double seconds;           /**< spent in runs so far */
+  uint64_t runs;
+} anet_kernel_statistics;
+
+/**
+ * Compiles a function.
+ * @param function nullable: the first one.
+ * @return ANET_E_NOT_FOUND, ANET_E_UNSUPPORTED naming the op and the rule, ANET_E_COMPILE_BUDGET.
+ */
+ANET_API anet_status anet_kernel_compile(anet_device *device, const anet_program *program,
+                                         const char *function, anet_kernel **kernel,
+                                         anet_error **error) ANET_CHECK;
+/** 0 for NULL. */
+ANET_API size_t anet_kernel_port_count(const anet_kernel *kernel, anet_direction direction);
+/** The layout that a bound buffer must have. @return ANET_E_OUT_OF_RANGE. */
+ANET_API anet_status anet_kernel_get_port(const anet_kernel *kernel, anet_direction direction,
+                                          size_t index, anet_port *port,
+                                          anet_error **error) ANET_CHECK;
+/** A zero-filled buffer that fits a port. */
+ANET_API anet_status anet_kernel_create_buffer(const anet_kernel *kernel, anet_direction direction,
+                                               size_t index, anet_buffer **buffer,
+                                               anet_error **error) ANET_CHECK;
+/**
+ * Runs the kernel; returns when the outputs are written.
+ * @param inputs,outputs in port order.
+ * @return ANET_E_INVALID_ARGUMENT for wrong counts or overlapping outputs,
+ *         ANET_E_SHAPE_MISMATCH or ANET_E_TYPE_MISMATCH naming the port, ANET_E_BUSY for a mapped
+ *         buffer, ANET_E_OUT_OF_RANGE for an index in the data that leaves its tensor. After a
+ *         failure the outputs' contents are undefined.
+ */
+ANET_API anet_status anet_kernel_run(anet_kernel *kernel, anet_buffer *const *inputs,
+                                     size_t input_count, anet_buffer *const *outputs,
+                                     size_t output_count, anet_error **error) ANET_CHECK;
+ANET_API anet_status anet_kernel_get_statistics(const anet_kernel *kernel,
+                                                anet_kernel_statistics *statistics,
+                                                anet_error **error) ANET_CHECK;
+ANET_API void anet_kernel_retain(anet_kernel *kernel);
+ANET_API void anet_kernel_release(anet_kernel *kernel);
+
+/* ---------------------------------------------------------------------------------------------
+ * Models
+ * ------------------------------------------------------------------------------------------- */
+
+/** A transformer of the Llama family. */
+typedef struct anet_model_config {
+  uint32_t struct_size;
+  int32_t vocab_size;
+  int32_t hidden_size;
+  int32_t intermediate_size;
+  int32_t layer_count;
+  int32_t head_count;
+  int32_t kv_head_count;  /**< divides head_count; 0: head_count */
+  int32_t head_dim;       /**< even; 0: hidden_size / head_count */
+  int32_t context_length; /**< 0: 2048 */
+  int32_t tie_embeddings; /**< 1: the head shares the embedding matrix */
+  int32_t qkv_bias;       /**< 1: biases on the q, k and v projections (Qwen2.5) */
+  int32_t qk_norm;        /**< 1: RMS norm on each query and key head (Qwen3) */
+  double rope_theta;      /**< 0: 10000 */
+  double norm_epsilon;    /**< 0: 1e-5 */
+} anet_model_config;
+
+/** The number of built-in configurations. Any thread. */
+ANET_API size_t anet_model_config_count(void);
+/** "stories15M", "qwen3-0.6b", ...; NULL past the count. Borrowed for ever. Any thread. */
+ANET_API const char *anet_model_config_name(size_t index);
+/** @return ANET_E_NOT_FOUND with the nearest known name. */
+ANET_API anet_status anet_model_config_get(const char *name, anet_model_config *config,
+                                           anet_error **error) ANET_CHECK;
+/**
+ * Reads a JSON object whose keys are the fields of anet_model_config; fields without a key keep
+ * the value they have in `config`, which the caller has initialised.
+ * @return ANET_E_INVALID_CONFIG with line and column; an unknown key names the nearest known one.
+ */
+ANET_API anet_status anet_model_config_from_json(const char *json, anet_model_config *config,
+                                                 anet_error **error) ANET_CHECK;
+
+/** A configuration and its fp32 weights. One thread at a time; while a session trains it, the
+ * weights belong to the session (reading them between steps is fine). */
+typedef struct anet_model anet_model;
+
+/** One weight tensor. Parameters lie one after another in one flat array, 16-element aligned. */
+typedef struct anet_parameter {
+  uint32_t struct_size;
+  uint32_t rank;
+  const char *name; /**< Hugging Face's: "model.layers.0.self_attn.q_proj.weight"; borrowed */
+  int64_t shape[ANET_MAX_RANK]; /**< [out, in] for matrices */
+  uint64_t offset;              /**< of the first element in the flat array */
+  uint64_t element_count;
+} anet_parameter;
+
+/**
+ * A randomly initialised model: normal(0, 0.02), the projections into the residual stream
+ * (o_proj, down_proj) divided by sqrt(2 * layer_count) as in GPT-2, norms 1, biases 0.
+ * @return ANET_E_INVALID_CONFIG naming the field.
+ */
+ANET_API anet_status anet_model_create(const anet_model_config *config, uint64_t seed,
+                                       anet_model **model, anet_error **error) ANET_CHECK;
+/**
+ * Loads weights and configuration from a checkpoint folder or from a file that anet_model_save
+ * wrote.
+ * @return ANET_E_FILE_NOT_FOUND, ANET_E_INVALID_CHECKPOINT, ANET_E_CHECKSUM, ANET_E_VERSION.
+ */
+ANET_API anet_status anet_model_load(const char *path, anet_model **model,
+                                     anet_error **error) ANET_CHECK;
+/** Writes the weights alone as fp32 safetensors, the configuration in its metadata. Atomic. */
+ANET_API anet_status anet_model_save(const anet_model *model, const char *path,
+                                     anet_error **error) ANET_CHECK;
+ANET_API anet_status anet_model_get_config(const anet_model *model, anet_model_config *config,
+                                           anet_error **error) ANET_CHECK;
+/** Number of weights (padding between tensors not counted). 0 for NULL. */
+ANET_API uint64_t anet_model_weight_count(const anet_model *model);
+/** Number of tensors. 0 for NULL. */
+ANET_API size_t anet_model_parameter_count(const anet_model *model);
+ANET_API anet_status anet_model_get_parameter(const anet_model *model, size_t index,
+                                              anet_parameter *parameter,
+                                              anet_error **error) ANET_CHECK;
+/** Index of a parameter by name. @return ANET_E_NOT_FOUND with the nearest name. */
+ANET_API anet_status anet_model_find_parameter(const anet_model *model, const char *name,
+                                               size_t *index, anet_error **error) ANET_CHECK;
+/** Copies one tensor out. @return ANET_E_SHAPE_MISMATCH unless `count` is its element count. */
+ANET_API anet_status anet_model_read_parameter(const anet_model *model, size_t index, float *values,
+                                               size_t count, anet_error **error) ANET_CHECK;
+/** Copies one tensor in. A session that trains the model uses it from its next step on. */
+ANET_API anet_status anet_model_write_parameter(anet_model *model, size_t index,
+                                                const float *values, size_t count,
+                                                anet_error **error) ANET_CHECK;
+ANET_API void anet_model_retain(anet_model *model);
+ANET_API void anet_model_release(anet_model *model);
+
+/* ---------------------------------------------------------------------------------------------
+ * Tokenizers
+ * ------------------------------------------------------------------------------------------- */
+
+/** Text to token ids and back. Immutable: any thread. */
+typedef struct anet_tokenizer anet_tokenizer;
+
+enum { ANET_TOKENIZE_ADD_BOS = 1, ANET_TOKENIZE_ADD_EOS = 2 };
+
+/** The byte tokenizer: ids 0 to 255 are bytes, 256 begins a text, 257 ends it. */
+ANET_API anet_status anet_tokenizer_create_bytes(anet_tokenizer **tokenizer,
+                                                 anet_error **error) ANET_CHECK;
+/** Ids are below this. 0 for NULL. */
+ANET_API int32_t anet_tokenizer_vocab_size(const anet_tokenizer *tokenizer);
+/** -1 when the tokenizer has none. */
+ANET_API int32_t anet_tokenizer_bos_id(const anet_tokenizer *tokenizer);
+ANET_API int32_t anet_tokenizer_eos_id(const anet_tokenizer *tokenizer);
+/**
+ * Encodes `length` bytes of text (SIZE_MAX: null-terminated).
+ * @param flags ANET_TOKENIZE_*.
+ * @param ids nullable when `capacity` is 0: asks for the count.
+ * @param count receives the number of ids, also when they do not fit.
+ * @return ANET_E_OUT_OF_RANGE when `capacity` is less than the count; `ids` is then untouched.
+ */
+ANET_API anet_status anet_tokenizer_encode(const anet_tokenizer *tokenizer, const char *text,
+                                           size_t length, uint32_t flags, int32_t *ids,
+                                           size_t capacity, size_t *count,
+                                           anet_error **error) ANET_CHECK;
+/** Decodes ids to UTF-8, without a terminator. Invalid bytes become U+FFFD. Sizes as in
+ * anet_tokenizer_encode. @return ANET_E_OUT_OF_RANGE also for an id outside the vocabulary. */
+ANET_API anet_status anet_tokenizer_decode(const anet_tokenizer *tokenizer, const int32_t *ids,
+                                           size_t id_count, char *text, size_t capacity,
+                                           size_t *length, anet_error **error) ANET_CHECK;
+ANET_API void anet_tokenizer_retain(anet_tokenizer *tokenizer);
+ANET_API void anet_tokenizer_release(anet_tokenizer *tokenizer);
+
+/* ---------------------------------------------------------------------------------------------
+ * Datasets
+ * ------------------------------------------------------------------------------------------- */
+
+/** Windows of tokens in a deterministic order that any index can be asked of. Immutable: any
+ * thread. */
+typedef struct anet_dataset anet_dataset;
+
+typedef struct anet_dataset_options {
+  uint32_t struct_size;
+  int32_t sequence_length; /**< required: tokens a window; its targets are shifted by one */
+  int32_t vocab_size;      /**< ids must be below it; required for token files and arrays */
+  int32_t token_bytes;     /**< of a token file without a header: 2 or 4; 0: from vocab_size */
+  uint64_t seed;           /**< of the order */
+  int32_t sequential;      /**< 1: file order instead of a shuffle */
+  uint32_t reserved;
+} anet_dataset_options;
+
+/**
+ * Maps a file of token ids: little-endian uint16 or uint32, bare or with llm.c's header.
+ * @return ANET_E_FILE_NOT_FOUND, ANET_E_IO, ANET_E_INVALID_DATA (empty, too short, odd size; says
+ *         how many tokens are needed), ANET_E_OUT_OF_RANGE naming the position of a bad id.
+ */
+ANET_API anet_status anet_dataset_open_tokens(const char *path, const anet_dataset_options *options,
+                                              anet_dataset **dataset,
+                                              anet_error **error) ANET_CHECK;
+/** Reads a text file through a tokenizer, whose vocabulary it uses. Errors as above. */
+ANET_API anet_status anet_dataset_open_text(const char *path, const anet_tokenizer *tokenizer,
+                                            const anet_dataset_options *options,
+                                            anet_dataset **dataset, anet_error **error) ANET_CHECK;
+/** Copies token ids from memory. Errors as above. */
+ANET_API anet_status anet_dataset_create_tokens(const int32_t *ids, size_t count,
+                                                const anet_dataset_options *options,
+                                                anet_dataset **dataset,
+                                                anet_error **error) ANET_CHECK;
+/**
+ * Splits off the last `fraction` of the tokens.
+ * @param fraction above 0, below 1.
+ * @return ANET_E_INVALID_DATA when a part is shorter than one window.
+ */
+ANET_API anet_status anet_dataset_split(const anet_dataset *dataset, double fraction,
+                                        anet_dataset **train, anet_dataset **validation,
+                                        anet_error **error) ANET_CHECK;
+/** Windows in one epoch. 0 for NULL. */
+ANET_API uint64_t anet_dataset_window_count(const anet_dataset *dataset);
+ANET_API int32_t anet_dataset_sequence_length(const anet_dataset *dataset);
+/**
+ * Copies windows `first` to `first + count - 1` of the endless sequence of epochs.
+ * @param tokens,targets count * sequence_length ids each; nullable together with nothing read.
+ */
+ANET_API anet_status anet_dataset_read(const anet_dataset *dataset, uint64_t first, size_t count,
+                                       int32_t *tokens, int32_t *targets,
+                                       anet_error **error) ANET_CHECK;
+ANET_API void anet_dataset_retain(anet_dataset *dataset);
+ANET_API void anet_dataset_release(anet_dataset *dataset);
+
+/* ---------------------------------------------------------------------------------------------
+ * Training sessions
+ * ------------------------------------------------------------------------------------------- */
+
+/**
+ * Trains a model on a device. One thread at a time, except anet_session_cancel (any thread).
+ *
+ * A step is atomic: when it fails or is cancelled, weights and optimizer are as before and the
+ * gradients accumulated so far are discarded. Everything is allocated at creation.
+ */
+typedef struct anet_session anet_session;
+
+typedef int32_t anet_precision;
+enum {
+  ANET_PRECISION_F32 = 0, /**< same seed, same threads: same bits */
+  ANET_PRECISION_F16 = 1  /**< programs in fp16, fp32 master weights, dynamic loss scale */
+};
+
+typedef int32_t anet_optimizer;
+enum { ANET_OPTIMIZER_ADAMW = 0, ANET_OPTIMIZER_SGD = 1 };
+
+/** Learning rate after the warm-up; r is learning_rate, m is min_learning_rate, p the share of
+ * the steps after the warm-up that are done. */
+typedef int32_t anet_schedule;
+enum {
+  ANET_SCHEDULE_CONSTANT = 0, /**< r */
+  ANET_SCHEDULE_LINEAR = 1,   /**< r + (m - r) p */
+  ANET_SCHEDULE_COSINE = 2,   /**< m + (r - m) (1 + cos(pi p)) / 2 */
+  ANET_SCHEDULE_WSD = 3       /**< r, then linear to m over the last decay_steps */
+};
+
+typedef struct anet_session_options {
+  uint32_t struct_size;
+  anet_precision precision;
+
+  int32_t batch_size;      /**< sequences in one micro-batch; 0: 1 */
+  int32_t sequence_length; /**< tokens in one sequence; 0: the model's context_length */
+  /** Micro-batches that anet_session_fit accumulates for one optimizer step; 0: 1. */
+  int32_t accumulation_steps;
+  /** 1: keep only each layer's input and compute its activations again in the backward pass. */
+  int32_t activation_checkpointing;
+  /** Positions whose logits are in memory at once; 0: chosen so that a chunk is about 16 MB. */
+  int32_t loss_chunk;
+
+  anet_optimizer optimizer;
+  double learning_rate; /**< 0: 3e-4 */
+  double beta1;         /**< AdamW; 0: 0.9 */
+  double beta2;         /**< AdamW; 0: 0.999 */
+  double epsilon;       /**< AdamW; 0: 1e-8 */
+  double momentum;      /**< SGD; 0: none */
+  double weight_decay;  /**< decoupled, on matrices and embeddings only; 0: none */
+  double clip_norm;     /**< of the whole gradient, after accumulation; 0: no clipping */
+
+  anet_schedule schedule;
+  int32_t reserved;
+  int64_t warmup_steps; /**< linear from learning_rate / warmup_steps */
+  int64_t total_steps;  /**< required by every schedule but the constant one */
+  int64_t decay_steps;  /**< WSD; 0: a fifth of total_steps */
+  double min_learning_rate;
+
+  double initial_loss_scale;       /**< F16; 0: 65536 */
+  int64_t loss_scale_growth_steps; /**< F16: doubles after so many good steps; 0: 2000 */
+
+  uint64_t seed; /**< of everything random in training; kept in checkpoints */
+  /** Bytes that the plan of anet_session_plan_memory may reach; 0: no limit. */
+  uint64_t max_memory;
+} anet_session_options;
+
+/**
+ * Reads a JSON object whose keys are the fields of anet_session_options; enumerations by name
+ * ("f16", "sgd", "cosine"). Fields without a key keep their value in `options`.
+ * @return as anet_model_config_from_json.
+ */
+ANET_API anet_status anet_session_options_from_json(const char *json, anet_session_options *options,
+                                                    anet_error **error) ANET_CHECK;
+
+/** Bytes by purpose. */
+typedef struct anet_memory_plan {
+  uint32_t struct_size;
+  uint32_t reserved;
+  uint64_t weights;     /**< fp32 master weights */
+  uint64_t gradients;   /**< fp32 */
+  uint64_t optimizer;   /**< moments */
+  uint64_t staged;      /**< weights in the session's precision, when it is not fp32 */
+  uint64_t activations; /**< kept from the forward to the backward pass */
+  uint64_t workspace;   /**< scratch of the kernels and buffers between them */
+  uint64_t total;
+} anet_memory_plan;
+
+/** The memory that a session would use; allocates none of it.
+ * @return as anet_session_create, but never ANET_E_MEMORY_LIMIT. */
+ANET_API anet_status anet_session_plan_memory(anet_device *device, const anet_model_config *config,
+                                              const anet_session_options *options,
+                                              anet_memory_plan *plan,
+                                              anet_error **error) ANET_CHECK;
+
+/**
+ * Creates a session that trains `model` in place.
+ * @param options nullable.
+ * @return ANET_E_UNSUPPORTED_OPTION or ANET_E_INVALID_ARGUMENT naming the field,
+ *         ANET_E_MEMORY_LIMIT with the plan's numbers, ANET_E_BUSY while another session trains
+ *         the model.
+ */
+ANET_API anet_status anet_session_create(anet_device *device, anet_model *model,
+                                         const anet_session_options *options,
+                                         anet_session **session, anet_error **error) ANET_CHECK;
+
+/** One micro-batch: batch_size sequences of sequence_length tokens, row-major. */
+typedef struct anet_batch {
+  uint32_t struct_size;
+  int32_t sequence_count;  /**< must be the session's batch_size */
+  int32_t sequence_length; /**< must be the session's sequence_length */
+  uint32_t reserved;
+  const int32_t *tokens;
+  const int32_t *targets; /**< the id that each position must predict; -1: not counted */
+} anet_batch;
+
+typedef struct anet_step_result {
+  uint32_t struct_size;
+  int32_t skipped;      /**< 1: gradients overflowed in F16, the update was skipped */
+  int64_t step;         /**< optimizer steps done, this one included */
+  double loss;          /**< mean over the counted tokens, in nats */
+  uint64_t tokens;      /**< counted */
+  double grad_norm;     /**< of the mean gradient, before clipping; 0 without an update */
+  double learning_rate; /**< of this update */
+  double loss_scale;    /**< of this update; 1 in F32 */
+  /* Seconds by phase. */
+  double seconds;
+  double forward_seconds;
+  double backward_seconds;
+  double loss_seconds;      /**< head and cross-entropy, both directions */
+  double optimizer_seconds; /**< norm, clip, update */
+  double staging_seconds;   /**< batch in, weights to the session's precision */
+  uint64_t bytes_staged;
+} anet_step_result;
+
+/**
+ * Forward, backward and update over `batch_count` micro-batches whose gradients are averaged over
+ * all their counted tokens.
+ * @param result nullable.
+ * @return ANET_E_SHAPE_MISMATCH, ANET_E_OUT_OF_RANGE naming the position of a bad id,
+ *         ANET_E_INVALID_DATA when no token is counted, ANET_E_NUMERIC when the loss is not finite
+ *         (F32), ANET_E_CANCELLED, ANET_E_INVALID_STATE after an unfinished
+ *         anet_session_forward_backward.
+ */
+ANET_API anet_status anet_session_step(anet_session *session, const anet_batch *batches,
+                                       size_t batch_count, anet_step_result *result,
+                                       anet_error **error) ANET_CHECK;
+/** Adds the gradient of one micro-batch to the accumulated one. Errors as anet_session_step;
+ * a failure discards everything accumulated. */
+ANET_API anet_status anet_session_forward_backward(anet_session *session, const anet_batch *batch,
+                                                   anet_step_result *result,
+                                                   anet_error **error) ANET_CHECK;
+/** Updates the weights from the accumulated gradient and clears it.
+ * @return ANET_E_INVALID_STATE when nothing was accumulated, ANET_E_NUMERIC when the gradient is
+ *         not finite (F32; the gradient is discarded). */
+ANET_API anet_status anet_session_optimizer_step(anet_session *session, anet_step_result *result,
+                                                 anet_error **error) ANET_CHECK;
+/** Discards the accumulated gradient. */
+ANET_API anet_status anet_session_zero_gradients(anet_session *session,
+                                                 anet_error **error) ANET_CHECK;
+
+typedef struct anet_eval_result {
+  uint32_t struct_size;
+  uint32_t reserved;
+  double loss; /**< mean over the counted tokens, in nats */
+  uint64_t tokens;
+  double seconds;
+} anet_eval_result;
+
+/** The loss of one micro-batch; changes nothing. Errors as anet_session_step. */
+ANET_API anet_status anet_session_eval(anet_session *session, const anet_batch *batch,
+                                       anet_eval_result *result, anet_error **error) ANET_CHECK;
+/** The loss over the first `max_windows` windows of a dataset (0: one epoch), in file order of its
+ * permutation; a last partial micro-batch is counted. */
+ANET_API anet_status anet_session_evaluate(anet_session *session, const anet_dataset *dataset,
+                                           uint64_t max_windows, anet_eval_result *result,
+                                           anet_error **error) ANET_CHECK;
+
+/** What anet_session_fit reports. */
+typedef struct anet_fit_event {
+  uint32_t struct_size;
+  /** ANET_EVENT_*. */
+  int32_t kind;
+  anet_step_result step;   /**< of the latest step, on every event */
+  anet_eval_result eval;   /**< ANET_EVENT_EVAL */
+  const char *checkpoint;  /**< ANET_EVENT_SAVE: its path; borrowed for the call */
+} anet_fit_event;
+enum { ANET_EVENT_STEP = 1, ANET_EVENT_EVAL = 2, ANET_EVENT_SAVE = 3 };
+
+/** Called on the thread of anet_session_fit, between steps: it may evaluate, save, read weights
+ * and generate, but not step. Return 0 to go on, a positive number to stop, a negative one to fail
+ * with ANET_E_CALLBACK. */
+typedef int32_t (*anet_fit_callback)(const anet_fit_event *event, void *user_data);
+
+typedef struct anet_fit_options {
+  uint32_t struct_size;
+  uint32_t reserved;
+  int64_t steps;      /**< required: optimizer steps to do in this call */
+  int64_t eval_every; /**< steps between evaluations; 0: none */
+  uint64_t eval_windows; /**< 0: the whole validation set */
+  int64_t save_every;         /**< steps between checkpoints; 0: none */
+  const char *checkpoint_root; /**< required when save_every is set */
+  int32_t keep_last;           /**< checkpoints kept besides the best; 0: all */
+  uint32_t reserved2;
+  anet_fit_callback callback; /**< nullable */
+  void *user_data;
+} anet_fit_options;
+
+/**
+ * Trains on windows of a dataset, from the session's data cursor on.
+ * @param validation nullable unless eval_every is set.
+ * @param result nullable; the last step's.
+ * @return as anet_session_step and anet_session_save, ANET_E_CALLBACK. Steps before a failure
+ *         stand.
+ */
+ANET_API anet_status anet_session_fit(anet_session *session, const anet_dataset *train,
+                                      const anet_dataset *validation,
+                                      const anet_fit_options *options, anet_step_result *result,
+                                      anet_error **error) ANET_CHECK;
+
+/** Makes the running step, evaluation or fit return ANET_E_CANCELLED at its next kernel; without
+ * one it does nothing. One atomic store: any thread, also in a signal handler. */
+ANET_API void anet_session_cancel(anet_session *session);
+
+ANET_API anet_status anet_session_get_options(const anet_session *session,
+                                              anet_session_options *options,
+                                              anet_error **error) ANET_CHECK;
+ANET_API anet_status anet_session_get_memory_plan(const anet_session *session,
+                                                  anet_memory_plan *plan,
+                                                  anet_error **error) ANET_CHECK;
+/** Optimizer steps done. */
+ANET_API anet_status anet_session_get_step(const anet_session *session, int64_t *step,
+                                           anet_error **error) ANET_CHECK;
+/** The next window that anet_session_fit reads; checkpoints keep it. */
+ANET_API anet_status anet_session_get_cursor(const anet_session *session, uint64_t *cursor,
+                                             anet_error **error) ANET_CHECK;
+ANET_API anet_status anet_session_set_cursor(anet_session *session, uint64_t cursor,
+                                             anet_error **error) ANET_CHECK;
+/** Replaces the options' learning_rate from the next step on; the schedule goes on. */
+ANET_API anet_status anet_session_set_learning_rate(anet_session *session, double learning_rate,
+                                                    anet_error **error) ANET_CHECK;
+
+/**
+ * The weights, or the accumulated gradients, in place, as one flat array laid out as
+ * anet_parameter tells (padding is zero and must stay so). Between anet_session_forward_backward
+ * and anet_session_optimizer_step an all-reduce can sit here. Gradients are sums over counted
+ * tokens times the loss scale, so ranks add theirs; see anet_session_set_tokens. Borrowed from
+ * the session; do not touch while a call runs.
+ */
+ANET_API anet_status anet_session_get_weights(anet_session *session, float **values, size_t *count,
+                                              anet_error **error) ANET_CHECK;
+ANET_API anet_status anet_session_get_gradients(anet_session *session, float **values,
+                                                size_t *count, anet_error **error) ANET_CHECK;
+/** Counted tokens behind the accumulated gradient: the divisor of the next update. After adding
+ * other ranks' gradients, set it to the sum of their tokens. */
+ANET_API anet_status anet_session_get_tokens(const anet_session *session, uint64_t *tokens,
+                                             anet_error **error) ANET_CHECK;
+ANET_API anet_status anet_session_set_tokens(anet_session *session, uint64_t tokens,
+                                             anet_error **error) ANET_CHECK;
+/** Call after writing into anet_session_get_weights, so that F16 copies are renewed. */
+ANET_API anet_status anet_session_weights_changed(anet_session *session,
+                                                  anet_error **error) ANET_CHECK;
+
+/** Stores a string in the session's checkpoints ("epoch" = "3"); NULL value: removes it. */
+ANET_API anet_status anet_session_set_property(anet_session *session, const char *key,
+                                               const char *value, anet_error **error) ANET_CHECK;
+/** Borrowed until the property changes or the session ends. @return ANET_E_NOT_FOUND. */
+ANET_API anet_status anet_session_get_property(const anet_session *session, const char *key,
+                                               const char **value, anet_error **error) ANET_CHECK;
+ANET_API void anet_session_retain(anet_session *session);
+ANET_API void anet_session_release(anet_session *session);
+
+/* ---------------------------------------------------------------------------------------------
+ * Checkpoints: a folder of safetensors and state.json, written atomically, checksummed
+ * ------------------------------------------------------------------------------------------- */
+
+typedef struct anet_save_options {
+  uint32_t struct_size;
+  int32_t keep_last; /**< checkpoints kept under the root besides the best; 0: all */
+  /** 1: `validation_loss` is this checkpoint's; the lowest so far is marked as the best. */
+  int32_t has_validation_loss;
+  uint32_t reserved;
+  double validation_loss;
+} anet_save_options;
+
+/**
+ * Saves everything that resuming needs as `<root>/step-<8 digits>`: weights, optimizer, step,
+ * schedule, loss scale, seed, data cursor, options, properties. A crash at any moment leaves
+ * either the complete checkpoint or none.
+ * @param options nullable.
+ * @return ANET_E_INVALID_STATE between forward_backward and optimizer_step, ANET_E_IO,
+ *         ANET_E_DISK_FULL, ANET_E_PERMISSION; older checkpoints are intact then.
+ */
+ANET_API anet_status anet_session_save(anet_session *session, const char *root,
+                                       const anet_save_options *options,
+                                       anet_error **error) ANET_CHECK;
+/**
+ * Continues from a checkpoint: training goes on bit for bit as if it had never stopped (F32, same
+ * thread count).
+ * @param path a checkpoint, or a root: then its latest loadable checkpoint.
+ * @param options nullable: those of the checkpoint. Else they replace them; fields that change
+ *        the optimizer's state (optimizer, momentum to or from 0) must agree.
+ * @return as anet_model_load and anet_session_create.
+ */
+ANET_API anet_status anet_session_resume(anet_device *device, const char *path,
+                                         const anet_session_options *options,
+                                         anet_session **session, anet_error **error) ANET_CHECK;
+/** The model that the session trains; a new reference. */
+ANET_API anet_status anet_session_get_model(const anet_session *session, anet_model **model,
+                                            anet_error **error) ANET_CHECK;
+
+typedef int32_t anet_checkpoint_choice;
+enum { ANET_CHECKPOINT_LATEST = 0, ANET_CHECKPOINT_BEST = 1 };
+
+/**
+ * Finds a checkpoint under a root; damaged ones are passed over.
+ * @param path receives the null-terminated path; nullable when `capacity` is 0.
+ * @param length receives its length without the terminator, also when it does not fit.
+ * @return ANET_E_NOT_FOUND saying why each candidate was passed over, ANET_E_OUT_OF_RANGE when
+ *         `capacity` is too small.
+ */
+ANET_API anet_status anet_checkpoint_find(const char *root, anet_checkpoint_choice choice,
+                                          char *path, size_t capacity, size_t *length,
+                                          anet_error **error) ANET_CHECK;
+/** The state.json of a checkpoint after every file's checksum was verified; sizes as above. */
+ANET_API anet_status anet_checkpoint_inspect(const char *path, char *json, size_t capacity,
+                                             size_t *length, anet_error **error) ANET_CHECK;
+
+/* ---------------------------------------------------------------------------------------------
+ * Generation
+ * ------------------------------------------------------------------------------------------- */
+
+/** Writes text with a model. Sees the weights as they are at each call. One thread at a time,
+ * except anet_generator_cancel (any thread). */
+typedef struct anet_generator anet_generator;
+
+typedef struct anet_generator_options {
+  uint32_t struct_size;
+  int32_t context_length; /**< tokens in the KV cache; 0: the model's */
+  anet_precision precision;
+  uint32_t reserved;
+} anet_generator_options;
+
+typedef struct anet_sampling_options {
+  uint32_t struct_size;
+  int32_t max_tokens;  /**< 0: until the context is full */
+  double temperature;  /**< 0: greedy */
+  double top_p;        /**< 0: off; else at most 1 */
+  int32_t top_k;       /**< 0: off */
+  uint32_t stop_count; /**< generation ends before any of these ids */
+  const int32_t *stop_ids;
+  uint64_t seed;
+} anet_sampling_options;
+
+/** `text` holds whole UTF-8 characters only and may be empty while one is incomplete; it is not
+ * null-terminated and borrowed for the call. A non-zero return stops the generation. */
+typedef int32_t (*anet_token_callback)(int32_t id, const char *text, size_t length,
+                                       void *user_data);
+
+typedef int32_t anet_finish_reason;
+enum {
+  ANET_FINISH_LENGTH = 1,  /**< max_tokens */
+  ANET_FINISH_STOP = 2,    /**< a stop id */
+  ANET_FINISH_CONTEXT = 3, /**< the KV cache is full */
+  ANET_FINISH_CALLBACK = 4
+};
+
+typedef struct anet_generation_result {
+  uint32_t struct_size;
+  anet_finish_reason finish_reason;
+  uint64_t prompt_tokens;
+  uint64_t generated_tokens;
+  double prefill_seconds;
+  double decode_seconds;
+} anet_generation_result;
+
+/** @param tokenizer nullable: then callbacks get no text. @param options nullable. */
+ANET_API anet_status anet_generator_create(anet_device *device, anet_model *model,
+                                           const anet_tokenizer *tokenizer,
+                                           const anet_generator_options *options,
+                                           anet_generator **generator,
+                                           anet_error **error) ANET_CHECK;
+/**
+ * Continues a prompt.
+ * @param options,callback,result nullable.
+ * @param ids,capacity receive the generated ids; nullable. What exceeds `capacity` is only passed
+ *        to the callback.
+ * @return ANET_E_INVALID_DATA for an empty prompt or one that fills the context, saying how long
+ *         it may be; ANET_E_OUT_OF_RANGE for a bad id or option, ANET_E_NUMERIC when the logits are
+ *         not finite, ANET_E_CANCELLED.
+ */
+ANET_API anet_status anet_generator_generate(anet_generator *generator, const int32_t *prompt,
+                                             size_t prompt_count,
+                                             const anet_sampling_options *options,
+                                             anet_token_callback callback, void *user_data,
+                                             int32_t *ids, size_t capacity,
+                                             anet_generation_result *result,
+                                             anet_error **error) ANET_CHECK;
+/** The logits that follow a prompt: vocab_size values for the next token.
+ * @return as anet_generator_generate; ANET_E_SHAPE_MISMATCH unless `count` is vocab_size. */
+ANET_API anet_status anet_generator_logits(anet_generator *generator, const int32_t *prompt,
+                                           size_t prompt_count, float *logits, size_t count,
+                                           anet_error **error) ANET_CHECK;
+ANET_API void anet_generator_cancel(anet_generator *generator);
+ANET_API void anet_generator_retain(anet_generator *generator);
+ANET_API void anet_generator_release(anet_generator *generator);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* ANE_TRAIN_H */
