@@ -1,0 +1,49 @@
+// Forward programs of the Llama family. Gradients come from mil::differentiate; nothing here knows
+// devices, files or training.
+//
+// Activations are channel-first, [1, channels, 1, positions]: the ANE's layout (DESIGN: Numbers).
+// A batch of B sequences of S tokens lies along the positions, B * S of them, so that every
+// projection is one matrix product. Matrices are ports [out, in, 1, 1], vectors [1, size, 1, 1].
+// RoPE is half-split (rotate-half), as in Hugging Face files.
+#pragma once
+
+#include "mil/program.h"
+#include "model/config.h"
+
+#include <cstdint>
+#include <span>
+
+namespace anet::model {
+
+// tokens int32 [n], embedding_weight [V, D] -> hidden [1, D, 1, n]
+mil::Function embedding_function(const Config& config, mil::DataType dtype, int64_t positions);
+
+// hidden [1, D, 1, B*S], rope_cos and rope_sin [1, 1, head_dim/2, S], mask [1, 1, S, S] (added to
+// the scores), the layer's parameters by port name -> hidden_out like hidden
+mil::Function block_function(const Config& config, mil::DataType dtype, int64_t batch,
+                             int64_t sequence);
+
+// The block for generation: n new positions attend to T cached ones and to each other.
+// hidden [1, D, 1, n], rope_cos and rope_sin [1, 1, head_dim/2, n], cache_mask [1, 1, n, T],
+// mask [1, 1, n, n], key_cache and value_cache [kv_heads, 1, head_dim, T], parameters
+// -> hidden_out, key and value [kv_heads, 1, head_dim, n]
+mil::Function cached_block_function(const Config& config, mil::DataType dtype, int64_t positions,
+                                    int64_t capacity);
+
+// hidden [1, D, 1, n], final_norm_weight, head_weight [V, D, 1, 1] -> logits fp32 [1, V, 1, n]
+mil::Function logits_function(const Config& config, mil::DataType dtype, int64_t positions);
+
+// The same, then cross-entropy: targets int32 [1, 1, 1, n] (any valid id where not counted),
+// target_weight fp32 [1, 1, 1, n] -> loss fp32 [1], the weighted sum in nats. In fp32 whatever the
+// dtype of the rest: fp16 cannot hold such sums.
+mil::Function loss_function(const Config& config, mil::DataType dtype, int64_t positions);
+
+// Row i of either table is frequency theta^(-2i/head_dim), column j is positions[j]; both
+// [head_dim/2, positions].
+void rope_tables(const Config& config, std::span<const int32_t> positions, std::span<float> cosines,
+                 std::span<float> sines);
+
+// Added to a score to hide it. Within fp16's range; exp(x - max) is exactly 0 in fp16 and fp32.
+inline constexpr float masked_score = -30000.0f;
+
+} // namespace anet::model
