@@ -1,39 +1,353 @@
-# libane_train. `make help` lists the targets; CONTRIBUTING.md explains them.
+# libane_train.
+#
+#   make demo                installs what is missing, builds, trains a small model
+#   make test                everything that CI checks, except the linter and the sanitizers
+#   make unit-mil            one layer's unit tests (base, mil, backend, ...)
+#   make MODE=asan unit-io   the same in another configuration
+#   make V=1                 shows the commands
+#   make help                lists all targets
+#
+# Works with GNU make 3.81. Each MODE has its own tree, build/<mode>.
 
 VERSION := 0.1.0
 ABI     := 0
 
-# Each MODE has its own tree, so that configurations never mix.
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+# --- Configuration -------------------------------------------------------------------------------
+
 MODE  ?= release
 BUILD ?= build
 OBJ   := $(BUILD)/$(MODE)
+OS    := $(shell uname -s)
+JOBS  ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
+ifeq ($(filter -j%,$(MAKEFLAGS)),)
+  MAKEFLAGS += -j$(JOBS)
+endif
 
-CXX      ?= g++
-CC       ?= gcc
-CXXSTD   := -std=c++20
-WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Werror
-CPPFLAGS += -Iinclude -Isrc -MMD -MP
+PREFIX     ?= /usr/local
+LIBDIR     ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+BINDIR     ?= $(PREFIX)/bin
+
+# make's own defaults are cc and c++; ours are named, but the environment and command line win.
+ifeq ($(origin CXX),default)
+  CXX := $(if $(filter Darwin,$(OS)),clang++,g++)
+endif
+ifeq ($(origin CC),default)
+  CC := $(if $(filter Darwin,$(OS)),clang,gcc)
+endif
+CLANG_FORMAT ?= clang-format
+CLANG_TIDY   ?= clang-tidy
+# The distribution's interpreter: it is the one that sees the distribution's torch.
+PYTHON       ?= $(if $(wildcard /usr/bin/python3),/usr/bin/python3,python3)
+
+V ?= 0
+Q := $(if $(filter 0,$(V)),@)
+say = $(if $(filter 0,$(V)),@printf '  %-5s %s\n' $(1) $(2))
+
 FLAGS_release := -O3 -g1
-FLAGS_asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-FLAGS_tsan    := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
-COMMON   := $(FLAGS_$(MODE)) -fPIC -fvisibility=hidden -ffp-contract=off
-LDLIBS   := -ldnnl -lgomp -lhwy -lcjson -lpthread -ldl
+FLAGS_debug   := -O0 -g
+FLAGS_asan    := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+FLAGS_tsan    := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
+ifeq ($(FLAGS_$(MODE)),)
+  $(error MODE is $(MODE); expected release, debug, asan or tsan)
+endif
 
-SOURCES := $(sort $(shell find src -name '*.cpp'))
-OBJECTS := $(SOURCES:%.cpp=$(OBJ)/%.o)
-ARCHIVE := $(OBJ)/libane_train_internal.a
+# No -ffast-math and no contraction: the same source gives the same bits.
+WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Werror
+COMMON   := $(FLAGS_$(MODE)) -fPIC -fvisibility=hidden -ffp-contract=off $(WARNINGS)
+INCLUDES := -Iinclude -MMD -MP
+CXXSTD   := -std=c++20 -fvisibility-inlines-hidden
+CSTD     := -std=c11
 
-UNIT_SOURCES := $(sort $(shell find tests/unit -name '*.cpp'))
-UNIT_OBJECTS := $(UNIT_SOURCES:%.cpp=$(OBJ)/%.o)
-# One program a layer: tests/unit/mil/*.cpp -> build/release/unit_mil.
-UNIT_LAYERS  := $(sort $(notdir $(patsubst %/,%,$(dir $(filter tests/unit/%/,$(dir $(UNIT_SOURCES)))))))
+ifeq ($(OS),Darwin)
+  BREW     := $(shell brew --prefix 2>/dev/null)
+  INCLUDES += $(if $(BREW),-isystem $(BREW)/include)
+  LIBS     := $(if $(BREW),-L$(BREW)/lib) -lhwy -lcjson
+  CLI_LIBS := $(if $(BREW),-L$(BREW)/lib) -lcjson
+else
+  LIBS     := -ldnnl -lhwy -lcjson -lpthread -ldl
+  CLI_LIBS := -lcjson
+endif
+
+# --- Compilation ---------------------------------------------------------------------------------
+
+# Only the library and its unit tests see src/; everything else sees the public header alone.
+PRIVATE = $(if $(filter src/% tests/unit/% bench/%,$<),-Isrc -DANET_BUILD)
 
 $(OBJ)/%.o: %.cpp
 	@mkdir -p $(@D)
-	$(CXX) $(CXXSTD) $(WARNINGS) $(CPPFLAGS) $(COMMON) $(CXXFLAGS) -c $< -o $@
+	$(call say,CXX,$<)
+	$(Q)$(CXX) $(CPPFLAGS) $(INCLUDES) $(PRIVATE) $(CXXSTD) $(COMMON) $(CXXFLAGS) -c $< -o $@
 
-$(ARCHIVE): $(OBJECTS)
-	@rm -f $@
-	ar rcs $@ $^
+$(OBJ)/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CPPFLAGS) $(INCLUDES) $(CSTD) $(COMMON) $(CFLAGS) -c $< -o $@
 
--include $(OBJECTS:.o=.d) $(UNIT_OBJECTS:.o=.d)
+# --- Library -------------------------------------------------------------------------------------
+
+# Lowest first; docs/architecture.md. Each layer is an archive, and a unit-test program links only
+# its own layer and those below: a forbidden dependency does not link.
+LAYERS        := base mil backend quant model io generate train capi
+BELOW_base    :=
+BELOW_mil     := base
+BELOW_backend := mil base
+BELOW_quant   := mil base
+BELOW_model   := mil base
+BELOW_io      := model mil base
+BELOW_generate:= io model quant backend mil base
+BELOW_train   := io model quant backend mil base
+BELOW_capi    := train generate io model quant backend mil base
+
+LIB_SOURCES := $(sort $(shell find src -name '*.cpp'))
+LIB_OBJECTS := $(LIB_SOURCES:%.cpp=$(OBJ)/%.o)
+layer_objects = $(filter $(OBJ)/src/$(1)/%,$(LIB_OBJECTS))
+archive       = $(if $(call layer_objects,$(1)),$(OBJ)/lib$(1).a)
+
+define layer_rules
+$(OBJ)/lib$(1).a: $(call layer_objects,$(1))
+	$$(call say,AR,$$@)
+	$$(Q)rm -f $$@ && ar rcs $$@ $$^
+endef
+$(foreach layer,$(LAYERS),$(eval $(call layer_rules,$(layer))))
+
+EXPORTS := src/ane_train.exports
+ifeq ($(OS),Darwin)
+  LIB_LINK  := libane_train.dylib
+  LIB_SO    := libane_train.$(ABI).dylib
+  LIB_FILE  := $(LIB_SO)
+  SYMBOLS   := $(OBJ)/ane_train.symbols
+  LIB_FLAGS := -dynamiclib -install_name @rpath/$(LIB_SO) -current_version $(VERSION) \
+               -compatibility_version $(ABI) -Wl,-exported_symbols_list,$(SYMBOLS) -Wl,-dead_strip
+  ORIGIN    := @loader_path
+else
+  LIB_LINK  := libane_train.so
+  LIB_SO    := libane_train.so.$(ABI)
+  LIB_FILE  := libane_train.so.$(VERSION)
+  SYMBOLS   := $(OBJ)/ane_train.map
+  LIB_FLAGS := -shared -Wl,-soname,$(LIB_SO) -Wl,--version-script=$(SYMBOLS) -Wl,-z,defs \
+               -Wl,-z,relro -Wl,-z,now -Wl,--as-needed -Wl,--exclude-libs,ALL
+  ORIGIN    := $$ORIGIN
+endif
+LIBRARY := $(OBJ)/$(LIB_FILE)
+
+$(OBJ)/ane_train.map: $(EXPORTS)
+	@mkdir -p $(@D)
+	$(Q)awk 'BEGIN { print "ANE_TRAIN_$(ABI) {\n  global:" } { print "    " $$1 ";" } \
+	  END { print "  local:\n    *;\n};" }' $< > $@
+
+$(OBJ)/ane_train.symbols: $(EXPORTS)
+	@mkdir -p $(@D)
+	$(Q)sed 's/^/_/' $< > $@
+
+$(LIBRARY): $(LIB_OBJECTS) $(SYMBOLS)
+	$(call say,LINK,$@)
+	$(Q)$(CXX) $(FLAGS_$(MODE)) $(LIB_FLAGS) $(LDFLAGS) $(LIB_OBJECTS) $(LIBS) -o $@
+	$(Q)cd $(OBJ) && for name in $(filter-out $(LIB_FILE),$(LIB_SO) $(LIB_LINK)); do \
+	  ln -sf $(LIB_FILE) $$name; done
+
+LINK_LIBRARY := -L$(OBJ) -lane_train '-Wl,-rpath,$(ORIGIN)' '-Wl,-rpath,$(ORIGIN)/..'
+
+# --- Command and examples ------------------------------------------------------------------------
+
+CLI_SOURCES := $(sort $(shell find examples/cli -name '*.cpp'))
+CLI_OBJECTS := $(CLI_SOURCES:%.cpp=$(OBJ)/%.o)
+CLI         := $(if $(CLI_SOURCES),$(OBJ)/ane-train)
+
+$(OBJ)/ane-train: $(CLI_OBJECTS) $(LIBRARY)
+	$(call say,LINK,$@)
+	$(Q)$(CXX) $(FLAGS_$(MODE)) $(LDFLAGS) $(CLI_OBJECTS) $(LINK_LIBRARY) $(CLI_LIBS) -o $@
+
+EXAMPLE_SOURCES  := $(sort $(wildcard examples/*.c))
+EXAMPLE_OBJECTS  := $(EXAMPLE_SOURCES:%.c=$(OBJ)/%.o)
+EXAMPLES         := $(EXAMPLE_SOURCES:%.c=$(OBJ)/%)
+
+$(OBJ)/examples/%: $(OBJ)/examples/%.o $(LIBRARY)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(FLAGS_$(MODE)) $(LDFLAGS) $< $(LINK_LIBRARY) -o $@
+
+all: $(LIBRARY) $(CLI) $(EXAMPLES)  ## Library, ane-train command and examples (the default)
+
+DEMO_PROGRAM := $(OBJ)/examples/demo/demo
+DEMO_SOURCES := $(sort $(wildcard examples/demo/*.c))
+DEMO_OBJECTS := $(DEMO_SOURCES:%.c=$(OBJ)/%.o)
+
+$(DEMO_PROGRAM): $(DEMO_OBJECTS) $(LIBRARY)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(FLAGS_$(MODE)) $(LDFLAGS) $(DEMO_OBJECTS) -L$(OBJ) -lane_train \
+	  '-Wl,-rpath,$(ORIGIN)/../..' -lm -o $@
+
+demo: deps  ## Train a small model from nothing, sample from it, resume it (about 2 minutes)
+	$(Q)$(MAKE) $(CLI) $(DEMO_PROGRAM)
+	$(Q)sh examples/demo/demo.sh $(OBJ) $(BUILD)/demo
+
+# --- Tests ---------------------------------------------------------------------------------------
+
+# One program a layer from tests/unit/<layer>/*.cpp: build/release/unit_<layer>.
+UNIT_SOURCES := $(sort $(shell find tests/unit -name '*.cpp'))
+UNIT_OBJECTS := $(UNIT_SOURCES:%.cpp=$(OBJ)/%.o)
+UNIT_LAYERS  := $(foreach layer,$(LAYERS),$(if $(wildcard tests/unit/$(layer)/*.cpp),$(layer)))
+UNIT_TESTS   := $(UNIT_LAYERS:%=$(OBJ)/unit_%)
+
+define unit_rules
+$(OBJ)/unit_$(1): $(filter $(OBJ)/tests/unit/$(1)/%,$(UNIT_OBJECTS)) \
+                  $(call archive,$(1)) $(foreach below,$(BELOW_$(1)),$(call archive,$(below)))
+	$$(call say,LINK,$$@)
+	$$(Q)$$(CXX) $$(FLAGS_$$(MODE)) $$(LDFLAGS) $$^ $$(LIBS) -o $$@
+unit-$(1): $(OBJ)/unit_$(1)
+	$$(Q)$$(SANITIZER_ENV) $$< $$(ARGS)
+.PHONY: unit-$(1)
+endef
+$(foreach layer,$(UNIT_LAYERS),$(eval $(call unit_rules,$(layer))))
+
+# The C ABI through the public header and the shared library alone.
+CAPI_SOURCES := $(sort $(shell find tests/capi -name '*.cpp' -o -name '*.c'))
+CAPI_OBJECTS := $(addprefix $(OBJ)/,$(addsuffix .o,$(basename $(CAPI_SOURCES))))
+CAPI_TEST    := $(if $(CAPI_SOURCES),$(OBJ)/capi_test)
+
+$(OBJ)/capi_test: $(CAPI_OBJECTS) $(LIBRARY)
+	$(call say,LINK,$@)
+	$(Q)$(CXX) $(FLAGS_$(MODE)) $(LDFLAGS) $(CAPI_OBJECTS) $(LINK_LIBRARY) -lpthread -o $@
+
+capi-test: $(CAPI_TEST)
+	$(Q)$(SANITIZER_ENV) $< $(ARGS)
+
+SANITIZER_ENV := \
+  ASAN_OPTIONS=detect_stack_use_after_return=1:strict_init_order=1:check_initialization_order=1 \
+  UBSAN_OPTIONS=print_stacktrace=1 \
+  LSAN_OPTIONS=suppressions=tests/sanitizers/lsan.supp:print_suppressions=0 \
+  TSAN_OPTIONS=suppressions=tests/sanitizers/tsan.supp:halt_on_error=1
+
+# Scripts count as one test each.
+SCRIPTS := header-check abi-check symbol-check layering-check example-check install-check
+
+test: deps deps-test  ## Every test; the last line counts them
+	$(Q)$(MAKE) run-tests
+
+run-tests: $(UNIT_TESTS) $(CAPI_TEST) all
+	$(Q)MAKE='$(MAKE)' sh scripts/run-tests.sh $(UNIT_TESTS) $(CAPI_TEST) -- $(SCRIPTS) parity
+
+header-check:  ## The public header compiles alone as C99 to C17 and C++17 to C++20
+	$(Q)CC='$(CC)' CXX='$(CXX)' sh scripts/check-header.sh $(OBJ)
+
+abi-check: $(LIBRARY)  ## Exported symbols are those of src/ane_train.exports and of the header
+	$(Q)sh scripts/check-exports.sh $(LIBRARY) $(EXPORTS) include/ane_train.h
+
+symbol-check: $(LIBRARY)  ## The library imports nothing that prints, exits or aborts
+	$(Q)sh scripts/check-imports.sh $(LIBRARY)
+
+layering-check:  ## Each folder of src/ includes only what lies below it
+	$(Q)$(PYTHON) scripts/layering.py
+
+example-check: all  ## Every example runs
+	$(Q)sh scripts/check-examples.sh $(OBJ)
+
+install-check: all  ## A C program builds and runs against an installed copy
+	$(Q)MAKE='$(MAKE)' CC='$(CC)' sh scripts/check-install.sh $(OBJ)/install-check
+
+parity: $(LIBRARY)  ## Loss traces against PyTorch (needs deps-test)
+	$(Q)for script in tests/parity/*.py; do $(PYTHON) $$script $(LIBRARY) || exit 1; done
+
+asan:  ## Unit and C ABI tests with AddressSanitizer, UBSan and leak checks
+	$(Q)$(MAKE) MODE=asan run-sanitized
+
+tsan:  ## The tests that use threads, with ThreadSanitizer: base, backend, train, generate, C ABI
+	$(Q)$(MAKE) MODE=tsan run-sanitized
+
+SANITIZED_asan := $(UNIT_TESTS) $(CAPI_TEST)
+SANITIZED_tsan := $(filter $(OBJ)/unit_base $(OBJ)/unit_backend $(OBJ)/unit_train \
+                    $(OBJ)/unit_generate,$(UNIT_TESTS)) $(CAPI_TEST)
+
+run-sanitized: $(SANITIZED_$(MODE))
+	$(Q)$(SANITIZER_ENV) sh scripts/run-tests.sh $(SANITIZED_$(MODE))
+
+# Google Benchmark programs, one a source: build/release/bench/<name>.
+BENCH_SOURCES := $(sort $(wildcard bench/*.cpp))
+BENCHES       := $(BENCH_SOURCES:%.cpp=$(OBJ)/%)
+
+$(OBJ)/bench/%: $(OBJ)/bench/%.o $(foreach layer,capi $(BELOW_capi),$(call archive,$(layer)))
+	$(call say,LINK,$@)
+	$(Q)$(CXX) $(FLAGS_$(MODE)) $(LDFLAGS) $^ -lbenchmark $(LIBS) -o $@
+
+bench: $(BENCHES)  ## Measures speed; ARGS=--benchmark_filter=... selects
+	$(Q)for program in $(BENCHES); do $$program $(ARGS) || exit 1; done
+
+# --- Lint ----------------------------------------------------------------------------------------
+
+TRACKED      := git ls-files '*.c' '*.h' '*.cpp'
+TIDY_SOURCES := $(LIB_SOURCES) $(CLI_SOURCES)
+TIDY_STAMPS  := $(TIDY_SOURCES:%.cpp=$(OBJ)/tidy/%.ok)
+
+lint: format-check layering-check tidy  ## Formatting, layering and clang-tidy
+
+format-check:
+	$(Q)$(TRACKED) | xargs $(CLANG_FORMAT) --dry-run -Werror
+
+format:  ## Formats every tracked source
+	$(Q)$(TRACKED) | xargs $(CLANG_FORMAT) -i
+
+tidy: $(TIDY_STAMPS)
+
+$(OBJ)/tidy/%.ok: %.cpp .clang-tidy
+	@mkdir -p $(@D)
+	$(call say,TIDY,$<)
+	$(Q)$(CLANG_TIDY) --quiet $< -- $(filter-out -MMD -MP,$(INCLUDES)) $(PRIVATE) $(CXXSTD) \
+	  2> $@.log || { cat $@.log; exit 1; }
+	@touch $@
+
+# --- Installation --------------------------------------------------------------------------------
+
+# The installed command finds the library by a path relative to itself, so the tree can be moved.
+INSTALL_RPATH := $(ORIGIN)/$(if $(filter $(PREFIX)/%,$(LIBDIR)),../$(patsubst $(PREFIX)/%,%,$(LIBDIR)),../lib)
+
+$(OBJ)/install/ane-train: $(CLI_OBJECTS) $(LIBRARY)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CXX) $(FLAGS_$(MODE)) $(LDFLAGS) $(CLI_OBJECTS) -L$(OBJ) -lane_train $(CLI_LIBS) \
+	  '-Wl,-rpath,$(INSTALL_RPATH)' -o $@
+
+$(OBJ)/ane_train.pc: src/ane_train.pc.in FORCE
+	@mkdir -p $(@D)
+	$(Q)sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR:$(PREFIX)/%=$${prefix}/%)|' \
+	  -e 's|@INCLUDEDIR@|$(INCLUDEDIR:$(PREFIX)/%=$${prefix}/%)|' -e 's|@VERSION@|$(VERSION)|' $< > $@
+
+install: $(LIBRARY) $(OBJ)/install/ane-train $(OBJ)/ane_train.pc  ## To PREFIX; DESTDIR is honoured
+	install -d '$(DESTDIR)$(LIBDIR)/pkgconfig' '$(DESTDIR)$(INCLUDEDIR)' '$(DESTDIR)$(BINDIR)'
+	install -m 755 $(LIBRARY) '$(DESTDIR)$(LIBDIR)/$(LIB_FILE)'
+	$(Q)cd '$(DESTDIR)$(LIBDIR)' && for name in $(filter-out $(LIB_FILE),$(LIB_SO) $(LIB_LINK)); do \
+	  ln -sf $(LIB_FILE) $$name; done
+	install -m 644 include/ane_train.h '$(DESTDIR)$(INCLUDEDIR)/ane_train.h'
+	install -m 644 $(OBJ)/ane_train.pc '$(DESTDIR)$(LIBDIR)/pkgconfig/ane_train.pc'
+	install -m 755 $(OBJ)/install/ane-train '$(DESTDIR)$(BINDIR)/ane-train'
+
+uninstall:  ## Removes what install put there
+	rm -f '$(DESTDIR)$(LIBDIR)/$(LIB_FILE)' '$(DESTDIR)$(LIBDIR)/$(LIB_SO)' \
+	  '$(DESTDIR)$(LIBDIR)/$(LIB_LINK)' '$(DESTDIR)$(INCLUDEDIR)/ane_train.h' \
+	  '$(DESTDIR)$(LIBDIR)/pkgconfig/ane_train.pc' '$(DESTDIR)$(BINDIR)/ane-train'
+
+# --- Dependencies and housekeeping ---------------------------------------------------------------
+
+deps:  ## Installs what building and running need (apt or Homebrew)
+	$(Q)sh scripts/deps.sh build
+
+deps-test:  ## Installs what the tests need besides (PyTorch: about 500 MB)
+	$(Q)sh scripts/deps.sh test
+
+clean:  ## Removes build/
+	rm -rf $(BUILD)
+
+help:  ## This list
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z][a-z-]*:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
+	@echo "  unit-<layer>     One layer's unit tests: $(UNIT_LAYERS)"
+
+FORCE:
+.PHONY: all demo test run-tests capi-test header-check abi-check symbol-check layering-check \
+  example-check install-check parity asan tsan run-sanitized bench lint format-check format tidy \
+  install uninstall deps deps-test clean help
+
+-include $(LIB_OBJECTS:.o=.d) $(UNIT_OBJECTS:.o=.d) $(CAPI_OBJECTS:.o=.d) $(CLI_OBJECTS:.o=.d) \
+  $(EXAMPLE_OBJECTS:.o=.d) $(DEMO_OBJECTS:.o=.d) $(BENCH_SOURCES:%.cpp=$(OBJ)/%.d)
