@@ -26,6 +26,7 @@ JOBS  ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 ifeq ($(filter -j%,$(MAKEFLAGS)),)
   MAKEFLAGS += -j$(JOBS)
 endif
+MAKEFLAGS += --no-print-directory
 
 PREFIX     ?= /usr/local
 LIBDIR     ?= $(PREFIX)/lib
@@ -342,7 +343,7 @@ clean:  ## Removes build/
 
 help:  ## This list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z][a-z-]*:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
-	@echo "  unit-<layer>     One layer's unit tests: $(UNIT_LAYERS)"
+	@echo "  unit-<layer>     One layer's unit tests: "$(UNIT_LAYERS)
 
 FORCE:
 .PHONY: all demo test run-tests capi-test header-check abi-check symbol-check layering-check \

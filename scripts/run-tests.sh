@@ -1,0 +1,50 @@
+#!/bin/sh
+# Runs test programs and, after "--", make targets; prints one line for each and then, alone on the
+# last line, the sum: "<n> passed, <n> failed".
+# A doctest program counts its test cases, anything else counts as one. A program that dies before
+# its summary, or that ran no case at all, counts as a failure.
+# usage: run-tests.sh program... [-- target...]
+set -u
+
+passed=0
+failed=0
+output=$(mktemp)
+trap 'rm -f "$output"' EXIT
+
+report() { # name, seconds, cases passed, cases failed
+  printf '%-28s %4ds  %5d passed  %5d failed\n' "$1" "$2" "$3" "$4"
+  passed=$((passed + $3))
+  failed=$((failed + $4))
+  if [ "$4" -ne 0 ]; then sed 's/^/    /' "$output"; fi
+}
+
+run_program() {
+  start=$(date +%s)
+  "$1" --no-colors=true > "$output" 2>&1
+  status=$?
+  # "[doctest] test cases:  12 |  11 passed | 1 failed | 0 skipped"
+  summary=$(sed -n 's/^\[doctest\] test cases: *[0-9]* *| *\([0-9]*\) passed *| *\([0-9]*\) failed.*/\1 \2/p' "$output")
+  ok=${summary%% *}
+  bad=${summary##* }
+  if [ -z "$summary" ]; then ok=0 bad=1; fi
+  if [ "$ok" -eq 0 ] && [ "$bad" -eq 0 ]; then bad=1; fi
+  if [ "$status" -ne 0 ] && [ "$bad" -eq 0 ]; then bad=1; fi
+  report "$(basename "$1")" $(($(date +%s) - start)) "$ok" "$bad"
+}
+
+run_target() {
+  start=$(date +%s)
+  if ${MAKE:-make} -s "$1" > "$output" 2>&1; then
+    report "$1" $(($(date +%s) - start)) 1 0
+  else
+    report "$1" $(($(date +%s) - start)) 0 1
+  fi
+}
+
+run=run_program
+for item in "$@"; do
+  if [ "$item" = -- ]; then run=run_target; else $run "$item"; fi
+done
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

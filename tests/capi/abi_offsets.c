@@ -1,0 +1,233 @@
+/* The layout of every public struct on 64-bit systems is frozen: this file does not compile when a
+ * size or an offset changes. A new field at the end of a struct adds its line and changes SIZE. */
+#include "ane_train.h"
+
+#if defined(__LP64__)
+
+#define SIZE(type, bytes) _Static_assert(sizeof(type) == (bytes), #type " changed its size")
+#define OFFSET(type, field, bytes)                                                                 \
+  _Static_assert(offsetof(type, field) == (bytes), #type "." #field " moved")
+
+SIZE(anet_device_options, 32);
+OFFSET(anet_device_options, struct_size, 0);
+OFFSET(anet_device_options, threads, 4);
+OFFSET(anet_device_options, log_level, 8);
+OFFSET(anet_device_options, reserved, 12);
+OFFSET(anet_device_options, log, 16);
+OFFSET(anet_device_options, log_user_data, 24);
+
+SIZE(anet_device_info, 32);
+OFFSET(anet_device_info, struct_size, 0);
+OFFSET(anet_device_info, threads, 4);
+OFFSET(anet_device_info, name, 8);
+OFFSET(anet_device_info, description, 16);
+OFFSET(anet_device_info, buffer_alignment, 24);
+
+SIZE(anet_device_listing, 32);
+OFFSET(anet_device_listing, struct_size, 0);
+OFFSET(anet_device_listing, available, 4);
+OFFSET(anet_device_listing, name, 8);
+OFFSET(anet_device_listing, description, 16);
+OFFSET(anet_device_listing, reason, 24);
+
+SIZE(anet_tensor_desc, 144);
+OFFSET(anet_tensor_desc, struct_size, 0);
+OFFSET(anet_tensor_desc, dtype, 4);
+OFFSET(anet_tensor_desc, rank, 8);
+OFFSET(anet_tensor_desc, reserved, 12);
+OFFSET(anet_tensor_desc, shape, 16);
+OFFSET(anet_tensor_desc, strides, 80);
+
+SIZE(anet_buffer_view, 168);
+OFFSET(anet_buffer_view, struct_size, 0);
+OFFSET(anet_buffer_view, reserved, 4);
+OFFSET(anet_buffer_view, data, 8);
+OFFSET(anet_buffer_view, size_bytes, 16);
+OFFSET(anet_buffer_view, desc, 24);
+
+SIZE(anet_blob_file, 24);
+OFFSET(anet_blob_file, path, 0);
+OFFSET(anet_blob_file, data, 8);
+OFFSET(anet_blob_file, size_bytes, 16);
+
+SIZE(anet_port, 160);
+OFFSET(anet_port, struct_size, 0);
+OFFSET(anet_port, reserved, 4);
+OFFSET(anet_port, name, 8);
+OFFSET(anet_port, desc, 16);
+
+SIZE(anet_differentiate_options, 40);
+OFFSET(anet_differentiate_options, struct_size, 0);
+OFFSET(anet_differentiate_options, taps, 4);
+OFFSET(anet_differentiate_options, inputs, 8);
+OFFSET(anet_differentiate_options, input_count, 16);
+OFFSET(anet_differentiate_options, outputs, 24);
+OFFSET(anet_differentiate_options, output_count, 32);
+
+SIZE(anet_kernel_statistics, 48);
+OFFSET(anet_kernel_statistics, struct_size, 0);
+OFFSET(anet_kernel_statistics, op_count, 4);
+OFFSET(anet_kernel_statistics, workspace_bytes, 8);
+OFFSET(anet_kernel_statistics, constant_bytes, 16);
+OFFSET(anet_kernel_statistics, flops, 24);
+OFFSET(anet_kernel_statistics, seconds, 32);
+OFFSET(anet_kernel_statistics, runs, 40);
+
+SIZE(anet_model_config, 64);
+OFFSET(anet_model_config, struct_size, 0);
+OFFSET(anet_model_config, vocab_size, 4);
+OFFSET(anet_model_config, hidden_size, 8);
+OFFSET(anet_model_config, intermediate_size, 12);
+OFFSET(anet_model_config, layer_count, 16);
+OFFSET(anet_model_config, head_count, 20);
+OFFSET(anet_model_config, kv_head_count, 24);
+OFFSET(anet_model_config, head_dim, 28);
+OFFSET(anet_model_config, context_length, 32);
+OFFSET(anet_model_config, tie_embeddings, 36);
+OFFSET(anet_model_config, qkv_bias, 40);
+OFFSET(anet_model_config, qk_norm, 44);
+OFFSET(anet_model_config, rope_theta, 48);
+OFFSET(anet_model_config, norm_epsilon, 56);
+
+SIZE(anet_parameter, 96);
+OFFSET(anet_parameter, struct_size, 0);
+OFFSET(anet_parameter, rank, 4);
+OFFSET(anet_parameter, name, 8);
+OFFSET(anet_parameter, shape, 16);
+OFFSET(anet_parameter, offset, 80);
+OFFSET(anet_parameter, element_count, 88);
+
+SIZE(anet_dataset_options, 32);
+OFFSET(anet_dataset_options, struct_size, 0);
+OFFSET(anet_dataset_options, sequence_length, 4);
+OFFSET(anet_dataset_options, vocab_size, 8);
+OFFSET(anet_dataset_options, token_bytes, 12);
+OFFSET(anet_dataset_options, seed, 16);
+OFFSET(anet_dataset_options, sequential, 24);
+OFFSET(anet_dataset_options, reserved, 28);
+
+SIZE(anet_session_options, 160);
+OFFSET(anet_session_options, struct_size, 0);
+OFFSET(anet_session_options, precision, 4);
+OFFSET(anet_session_options, batch_size, 8);
+OFFSET(anet_session_options, sequence_length, 12);
+OFFSET(anet_session_options, accumulation_steps, 16);
+OFFSET(anet_session_options, activation_checkpointing, 20);
+OFFSET(anet_session_options, loss_chunk, 24);
+OFFSET(anet_session_options, optimizer, 28);
+OFFSET(anet_session_options, learning_rate, 32);
+OFFSET(anet_session_options, beta1, 40);
+OFFSET(anet_session_options, beta2, 48);
+OFFSET(anet_session_options, epsilon, 56);
+OFFSET(anet_session_options, momentum, 64);
+OFFSET(anet_session_options, weight_decay, 72);
+OFFSET(anet_session_options, clip_norm, 80);
+OFFSET(anet_session_options, schedule, 88);
+OFFSET(anet_session_options, reserved, 92);
+OFFSET(anet_session_options, warmup_steps, 96);
+OFFSET(anet_session_options, total_steps, 104);
+OFFSET(anet_session_options, decay_steps, 112);
+OFFSET(anet_session_options, min_learning_rate, 120);
+OFFSET(anet_session_options, initial_loss_scale, 128);
+OFFSET(anet_session_options, loss_scale_growth_steps, 136);
+OFFSET(anet_session_options, seed, 144);
+OFFSET(anet_session_options, max_memory, 152);
+
+SIZE(anet_memory_plan, 64);
+OFFSET(anet_memory_plan, struct_size, 0);
+OFFSET(anet_memory_plan, reserved, 4);
+OFFSET(anet_memory_plan, weights, 8);
+OFFSET(anet_memory_plan, gradients, 16);
+OFFSET(anet_memory_plan, optimizer, 24);
+OFFSET(anet_memory_plan, staged, 32);
+OFFSET(anet_memory_plan, activations, 40);
+OFFSET(anet_memory_plan, workspace, 48);
+OFFSET(anet_memory_plan, total, 56);
+
+SIZE(anet_batch, 32);
+OFFSET(anet_batch, struct_size, 0);
+OFFSET(anet_batch, sequence_count, 4);
+OFFSET(anet_batch, sequence_length, 8);
+OFFSET(anet_batch, reserved, 12);
+OFFSET(anet_batch, tokens, 16);
+OFFSET(anet_batch, targets, 24);
+
+SIZE(anet_step_result, 112);
+OFFSET(anet_step_result, struct_size, 0);
+OFFSET(anet_step_result, skipped, 4);
+OFFSET(anet_step_result, step, 8);
+OFFSET(anet_step_result, loss, 16);
+OFFSET(anet_step_result, tokens, 24);
+OFFSET(anet_step_result, grad_norm, 32);
+OFFSET(anet_step_result, learning_rate, 40);
+OFFSET(anet_step_result, loss_scale, 48);
+OFFSET(anet_step_result, seconds, 56);
+OFFSET(anet_step_result, forward_seconds, 64);
+OFFSET(anet_step_result, backward_seconds, 72);
+OFFSET(anet_step_result, loss_seconds, 80);
+OFFSET(anet_step_result, optimizer_seconds, 88);
+OFFSET(anet_step_result, staging_seconds, 96);
+OFFSET(anet_step_result, bytes_staged, 104);
+
+SIZE(anet_eval_result, 32);
+OFFSET(anet_eval_result, struct_size, 0);
+OFFSET(anet_eval_result, reserved, 4);
+OFFSET(anet_eval_result, loss, 8);
+OFFSET(anet_eval_result, tokens, 16);
+OFFSET(anet_eval_result, seconds, 24);
+
+SIZE(anet_fit_event, 160);
+OFFSET(anet_fit_event, struct_size, 0);
+OFFSET(anet_fit_event, kind, 4);
+OFFSET(anet_fit_event, step, 8);
+OFFSET(anet_fit_event, eval, 120);
+OFFSET(anet_fit_event, checkpoint, 152);
+
+SIZE(anet_fit_options, 72);
+OFFSET(anet_fit_options, struct_size, 0);
+OFFSET(anet_fit_options, reserved, 4);
+OFFSET(anet_fit_options, steps, 8);
+OFFSET(anet_fit_options, eval_every, 16);
+OFFSET(anet_fit_options, eval_windows, 24);
+OFFSET(anet_fit_options, save_every, 32);
+OFFSET(anet_fit_options, checkpoint_root, 40);
+OFFSET(anet_fit_options, keep_last, 48);
+OFFSET(anet_fit_options, reserved2, 52);
+OFFSET(anet_fit_options, callback, 56);
+OFFSET(anet_fit_options, user_data, 64);
+
+SIZE(anet_save_options, 24);
+OFFSET(anet_save_options, struct_size, 0);
+OFFSET(anet_save_options, keep_last, 4);
+OFFSET(anet_save_options, has_validation_loss, 8);
+OFFSET(anet_save_options, reserved, 12);
+OFFSET(anet_save_options, validation_loss, 16);
+
+SIZE(anet_generator_options, 16);
+OFFSET(anet_generator_options, struct_size, 0);
+OFFSET(anet_generator_options, context_length, 4);
+OFFSET(anet_generator_options, precision, 8);
+OFFSET(anet_generator_options, reserved, 12);
+
+SIZE(anet_sampling_options, 48);
+OFFSET(anet_sampling_options, struct_size, 0);
+OFFSET(anet_sampling_options, max_tokens, 4);
+OFFSET(anet_sampling_options, temperature, 8);
+OFFSET(anet_sampling_options, top_p, 16);
+OFFSET(anet_sampling_options, top_k, 24);
+OFFSET(anet_sampling_options, stop_count, 28);
+OFFSET(anet_sampling_options, stop_ids, 32);
+OFFSET(anet_sampling_options, seed, 40);
+
+SIZE(anet_generation_result, 40);
+OFFSET(anet_generation_result, struct_size, 0);
+OFFSET(anet_generation_result, finish_reason, 4);
+OFFSET(anet_generation_result, prompt_tokens, 8);
+OFFSET(anet_generation_result, generated_tokens, 16);
+OFFSET(anet_generation_result, prefill_seconds, 24);
+OFFSET(anet_generation_result, decode_seconds, 32);
+
+#endif
+
+/* A translation unit is never empty. */
+typedef int anet_abi_offsets_checked;
