@@ -117,7 +117,7 @@ void write_file_atomically(const std::string& path, std::span<const std::byte> d
                            FileSystem& files = FileSystem::real());
 
 // Builds a directory beside `path` and puts it in place in one step, old content and all. Where the
-// file system cannot exchange two directories (EXCHANGE is missing on some network ones), the old
+// file system cannot exchange two directories (some network ones), the old
 // one is renamed away first, so a crash between the two renames leaves neither; readers that scan a
 // parent directory then find the previous entry.
 // When commit() throws, `path` is as before. Leftovers of dead processes are removed on
@@ -135,7 +135,7 @@ public:
 
 private:
   void put_in_place();
-  void replace_without_exchange();
+  void swap_with_target();
 
   FileSystem& files_;
   std::string path_;

@@ -17,6 +17,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -135,10 +136,12 @@ public:
   void check_keys(std::span<const std::string_view> known) const;
   void check_keys(std::initializer_list<std::string_view> known) const;
 
-  // Throws with this view's status; says "at '<path>'" after the message.
+  // Where this is, for messages: "'optimizer.beta1'" or "the top level".
+  std::string place() const;
+  // Throws with this view's status; the message ends with the place.
   template <typename... Parts>
   [[noreturn]] void fail_here(const Parts&... parts) const {
-    fail(status_, parts..., " at '", path_.empty() ? "top level" : path_, "'");
+    fail(status_, parts..., " at ", place());
   }
 
 private:
