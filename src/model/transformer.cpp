@@ -239,4 +239,10 @@ void rope_tables(const Config& config, std::span<const int32_t> positions, std::
   }
 }
 
+void causal_mask(int64_t positions, std::span<float> mask) {
+  const auto n = static_cast<size_t>(positions);
+  for (size_t query = 0; query < n; ++query)
+    for (size_t key = 0; key < n; ++key) mask[query * n + key] = key <= query ? 0.0f : masked_score;
+}
+
 } // namespace anet::model

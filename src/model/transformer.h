@@ -43,6 +43,10 @@ mil::Function loss_function(const Config& config, mil::DataType dtype, int64_t p
 void rope_tables(const Config& config, std::span<const int32_t> positions, std::span<float> cosines,
                  std::span<float> sines);
 
+// [positions, positions], row-major: 0 where a query (row) may see a key (column), else
+// masked_score.
+void causal_mask(int64_t positions, std::span<float> mask);
+
 // Added to a score to hide it. Within fp16's range; exp(x - max) is exactly 0 in fp16 and fp32.
 inline constexpr float masked_score = -30000.0f;
 

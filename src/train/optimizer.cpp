@@ -1,0 +1,138 @@
+#include "train/optimizer.h"
+
+#include "base/status.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+
+namespace anet::train {
+
+namespace {
+
+constexpr int64_t segment_elements = 1 << 16; // 256 KB of each array: fits the second-level cache
+constexpr size_t array_alignment = 64;
+
+// Eight running sums, so that the compiler may vectorise without reassociating.
+double sum_of_squares(std::span<const float> values) {
+  double lanes[8] = {};
+  const size_t whole = values.size() / 8 * 8;
+  for (size_t at = 0; at < whole; at += 8)
+    for (size_t lane = 0; lane < 8; ++lane) {
+      const double value = values[at + lane];
+      lanes[lane] += value * value;
+    }
+  for (size_t at = whole; at < values.size(); ++at) {
+    const double value = values[at];
+    lanes[at - whole] += value * value;
+  }
+  double sum = 0;
+  for (const double lane : lanes) sum += lane;
+  return sum;
+}
+
+} // namespace
+
+void FlatArray::Free::operator()(float* data) const { std::free(data); }
+
+FlatArray::FlatArray(int64_t elements) : elements_(elements) {
+  const size_t bytes = (static_cast<size_t>(elements) * sizeof(float) + array_alignment - 1) /
+                       array_alignment * array_alignment;
+  auto* data = static_cast<float*>(std::aligned_alloc(array_alignment, bytes));
+  if (data == nullptr) fail(Status::out_of_memory, "cannot allocate ", bytes, " bytes");
+  std::memset(data, 0, bytes);
+  data_.reset(data);
+}
+
+std::vector<std::string> Optimizer::state_names(const SessionOptions& options) {
+  if (options.optimizer == OptimizerKind::adamw) return {"exp_avg", "exp_avg_sq"};
+  if (options.momentum != 0) return {"momentum_buffer"};
+  return {};
+}
+
+Optimizer::Optimizer(const SessionOptions& options, const model::ParameterTable& parameters)
+    : options_(options), names_(state_names(options)) {
+  for (size_t i = 0; i < names_.size(); ++i) states_.emplace_back(parameters.flat_size());
+  for (const model::Parameter& parameter : parameters.all()) {
+    const int64_t end = parameter.offset + parameter.elements;
+    for (int64_t begin = parameter.offset; begin < end; begin += segment_elements)
+      segments_.push_back({begin, std::min(begin + segment_elements, end), parameter.decay});
+  }
+}
+
+double Optimizer::gradient_norm(ThreadPool& pool, std::span<const float> gradients) const {
+  std::vector<double> sums(segments_.size());
+  pool.parallel_for(static_cast<int64_t>(segments_.size()), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const Segment& segment = segments_[static_cast<size_t>(i)];
+      const auto size = static_cast<size_t>(segment.end - segment.begin);
+      sums[static_cast<size_t>(i)] =
+          sum_of_squares(gradients.subspan(static_cast<size_t>(segment.begin), size));
+    }
+  });
+  double total = 0;
+  for (const double sum : sums) total += sum;
+  return std::sqrt(total);
+}
+
+void Optimizer::update(ThreadPool& pool, const Update& update, std::span<float> weights,
+                       std::span<const float> gradients) {
+  pool.parallel_for(static_cast<int64_t>(segments_.size()), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const Segment& segment = segments_[static_cast<size_t>(i)];
+      if (options_.optimizer == OptimizerKind::adamw)
+        update_adamw(segment, update, weights.data(), gradients.data());
+      else
+        update_sgd(segment, update, weights.data(), gradients.data());
+    }
+  });
+}
+
+// w -= lr wd w;  m = b1 m + (1-b1) g;  v = b2 v + (1-b2) g^2
+// w -= lr (m / (1-b1^t)) / (sqrt(v / (1-b2^t)) + epsilon)
+void Optimizer::update_adamw(const Segment& segment, const Update& update, float* weights,
+                             const float* gradients) {
+  const auto t = static_cast<double>(update.step);
+  const auto factor = static_cast<float>(update.gradient_factor);
+  const auto beta1 = static_cast<float>(options_.beta1);
+  const auto beta2 = static_cast<float>(options_.beta2);
+  const auto epsilon = static_cast<float>(options_.epsilon);
+  const double correction1 = 1 - std::pow(options_.beta1, t);
+  const double correction2 = 1 - std::pow(options_.beta2, t);
+  const auto step_size = static_cast<float>(update.learning_rate / correction1);
+  const auto root_correction = static_cast<float>(1 / std::sqrt(correction2));
+  const double decay = segment.decay ? options_.weight_decay : 0;
+  const auto keep = static_cast<float>(1 - update.learning_rate * decay);
+
+  const auto n = segment.end - segment.begin;
+  float* __restrict w = weights + segment.begin;
+  const float* __restrict g = gradients + segment.begin;
+  float* __restrict m = states_[0].values().data() + segment.begin;
+  float* __restrict v = states_[1].values().data() + segment.begin;
+  for (int64_t i = 0; i < n; ++i) {
+    const float gradient = g[i] * factor;
+    m[i] = beta1 * m[i] + (1 - beta1) * gradient;
+    v[i] = beta2 * v[i] + (1 - beta2) * gradient * gradient;
+    w[i] = w[i] * keep - step_size * m[i] / (std::sqrt(v[i]) * root_correction + epsilon);
+  }
+}
+
+// w -= lr wd w;  b = momentum b + g;  w -= lr b
+void Optimizer::update_sgd(const Segment& segment, const Update& update, float* weights,
+                           const float* gradients) {
+  const auto factor = static_cast<float>(update.gradient_factor);
+  const auto momentum = static_cast<float>(options_.momentum);
+  const auto rate = static_cast<float>(update.learning_rate);
+  const double decay = segment.decay ? options_.weight_decay : 0;
+  const auto keep = static_cast<float>(1 - update.learning_rate * decay);
+
+  float* buffer = states_.empty() ? nullptr : states_[0].values().data();
+  for (int64_t i = segment.begin; i < segment.end; ++i) {
+    float direction = gradients[i] * factor;
+    if (buffer != nullptr) direction = buffer[i] = momentum * buffer[i] + direction;
+    weights[i] = weights[i] * keep - rate * direction;
+  }
+}
+
+} // namespace anet::train

@@ -1,0 +1,299 @@
+#include "train/session.h"
+
+#include "base/status.h"
+#include "train/schedule.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+namespace anet::train {
+
+namespace {
+
+class Stopwatch {
+public:
+  double seconds() const {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  }
+
+private:
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+MemoryPlan complete_plan(const StepPlan& step_plan, const SessionOptions& options) {
+  MemoryPlan plan = step_plan.memory();
+  plan.optimizer = plan.weights * Optimizer::state_names(options).size();
+  return plan;
+}
+
+void check_memory(const MemoryPlan& plan, uint64_t limit) {
+  if (limit == 0 || plan.total() <= limit) return;
+  fail(Status::memory_limit, "expected a plan of at most ", limit, " bytes (max_memory), seen ",
+       plan.total(), ": weights ", plan.weights, ", gradients ", plan.gradients, ", optimizer ",
+       plan.optimizer, ", staged ", plan.staged, ", activations ", plan.activations, ", workspace ",
+       plan.workspace, "; a smaller batch or sequence, or activation_checkpointing, needs less");
+}
+
+void check_ids(std::span<const int32_t> ids, int32_t vocab_size, bool ignorable, const char* what) {
+  for (size_t i = 0; i < ids.size(); ++i) {
+    if (ids[i] >= 0 && ids[i] < vocab_size) continue;
+    if (ignorable && ids[i] == io::ignored_target) continue;
+    fail(Status::out_of_range, "expected ", what, " below the vocabulary's size ", vocab_size,
+         ", seen ", ids[i], " at position ", i);
+  }
+}
+
+void add_timing(StepResult& total, const PassResult& pass) {
+  total.forward_seconds += pass.seconds[static_cast<size_t>(Phase::forward)];
+  total.loss_seconds += pass.seconds[static_cast<size_t>(Phase::loss)];
+  total.backward_seconds += pass.seconds[static_cast<size_t>(Phase::backward)];
+  total.staging_seconds += pass.staging_seconds;
+}
+
+// Marks a model as being trained for as long as a session is being made.
+class TrainingClaim {
+public:
+  explicit TrainingClaim(model::Model& model) : model_(&model) { model.begin_training(); }
+  ~TrainingClaim() {
+    if (model_ != nullptr) model_->end_training();
+  }
+  void keep() { model_ = nullptr; }
+
+private:
+  model::Model* model_;
+};
+
+} // namespace
+
+MemoryPlan Session::plan_memory(backend::Device& device, const model::Config& config,
+                                const SessionOptions& options) {
+  const model::Config resolved_config = model::resolve(config);
+  const SessionOptions resolved = resolve(options, resolved_config);
+  return complete_plan(StepPlan(device, resolved_config, resolved), resolved);
+}
+
+Session::Session(std::shared_ptr<backend::Device> device, std::shared_ptr<model::Model> model,
+                 const SessionOptions& options, Logger logger)
+    : device_(std::move(device)), model_(std::move(model)),
+      options_(resolve(options, model_->config())), logger_(logger),
+      plan_(*device_, model_->config(), options_), memory_plan_(complete_plan(plan_, options_)),
+      gradients_(
+          (check_memory(memory_plan_, options_.max_memory), model_->parameters().flat_size())),
+      optimizer_(options_, model_->parameters()) {
+  TrainingClaim claim(*model_);
+  staged_weights_.emplace(*device_, model_->weights(), plan_.dtype());
+  staged_gradients_.emplace(*device_, gradients_.values(), mil::DataType::fp32);
+  plan_.bind(*staged_weights_, *staged_gradients_);
+  if (options_.precision == PrecisionMode::f16)
+    loss_scale_ = {options_.initial_loss_scale, 0, options_.loss_scale_growth_steps};
+  claim.keep();
+  logger_.write(LogLevel::info, "session", "created on ", device_->capabilities().name, ", ",
+                model_->parameters().weight_count(), " weights, ", memory_plan_.total(),
+                " bytes planned");
+}
+
+Session::~Session() { model_->end_training(); }
+
+void Session::set_learning_rate(double rate) {
+  if (!(std::isfinite(rate) && rate >= options_.min_learning_rate && rate > 0))
+    fail(Status::invalid_argument, "expected a learning rate above 0 and at least ",
+         "min_learning_rate ", options_.min_learning_rate, ", seen ", rate);
+  options_.learning_rate = rate;
+}
+
+void Session::set_accumulated_tokens(uint64_t tokens) {
+  if (accumulated_.micro_batches == 0)
+    fail(Status::invalid_state, "expected an accumulated gradient, seen none");
+  if (tokens == 0) fail(Status::invalid_argument, "expected at least one token, seen 0");
+  accumulated_.tokens = tokens;
+}
+
+void Session::set_property(const std::string& key, const std::string& value) {
+  if (key.empty()) fail(Status::invalid_argument, "expected a property key, seen an empty one");
+  properties_[key] = value;
+}
+
+const std::string* Session::property(const std::string& key) const {
+  const auto found = properties_.find(key);
+  return found == properties_.end() ? nullptr : &found->second;
+}
+
+void Session::check_batch(const Batch& batch) const {
+  if (batch.sequences != options_.batch_size || batch.length != options_.sequence_length)
+    fail(Status::shape_mismatch, "expected a batch of ", options_.batch_size, " sequences of ",
+         options_.sequence_length, " tokens, seen ", batch.sequences, " of ", batch.length);
+  check_ids(batch.tokens, model_->config().vocab_size, false, "a token id");
+  check_ids(batch.targets, model_->config().vocab_size, true, "a target id");
+}
+
+void Session::stage_weights(StepResult& result) {
+  if (weights_staged_ && staged_revision_ == model_->revision()) return;
+  const Stopwatch watch;
+  staged_revision_ = model_->revision();
+  result.bytes_staged += staged_weights_->stage(device_->thread_pool());
+  weights_staged_ = true;
+  result.staging_seconds += watch.seconds();
+}
+
+void Session::accumulate(const Batch& batch, StepResult& result) {
+  stage_weights(result);
+  const PassResult pass = plan_.forward_backward(batch, loss_scale_.scale, cancel_);
+  add_timing(result, pass);
+  if (options_.precision == PrecisionMode::f32 && !std::isfinite(pass.loss_sum))
+    fail(Status::numeric, "expected a finite loss, seen ", pass.loss_sum,
+         "; a lower learning rate or clip_norm may help");
+  accumulated_.micro_batches += 1;
+  accumulated_.tokens += pass.tokens;
+  accumulated_.loss_sum += pass.loss_sum;
+}
+
+StepResult Session::forward_backward(const Batch& batch) {
+  const Stopwatch watch;
+  cancel_.store(false, std::memory_order_relaxed);
+  StepResult result;
+  try {
+    check_batch(batch);
+    accumulate(batch, result);
+  } catch (...) {
+    zero_gradients();
+    throw;
+  }
+  result.step = steps_done_;
+  result.tokens = accumulated_.tokens;
+  result.loss = accumulated_.tokens == 0
+                    ? 0
+                    : accumulated_.loss_sum / static_cast<double>(accumulated_.tokens);
+  result.loss_scale = loss_scale_.scale;
+  result.seconds = watch.seconds();
+  StepResult& timing = accumulated_.timing;
+  timing.forward_seconds += result.forward_seconds;
+  timing.backward_seconds += result.backward_seconds;
+  timing.loss_seconds += result.loss_seconds;
+  timing.staging_seconds += result.staging_seconds;
+  timing.bytes_staged += result.bytes_staged;
+  timing.seconds += result.seconds;
+  return result;
+}
+
+void Session::zero_gradients() {
+  const auto values = gradients_.values();
+  std::fill(values.begin(), values.end(), 0.0f);
+  accumulated_ = {};
+}
+
+// Everything that can fail happens before the first weight changes.
+StepResult Session::update() {
+  if (accumulated_.micro_batches == 0)
+    fail(Status::invalid_state, "expected an accumulated gradient, seen none");
+  if (accumulated_.tokens == 0)
+    fail(Status::invalid_data, "expected at least one counted target, seen none");
+  const Stopwatch watch;
+  const auto tokens = static_cast<double>(accumulated_.tokens);
+  StepResult result = accumulated_.timing;
+  result.tokens = accumulated_.tokens;
+  result.loss = accumulated_.loss_sum / tokens;
+  result.learning_rate = scheduled_learning_rate(options_, steps_done_);
+  result.loss_scale = loss_scale_.scale;
+
+  const double to_mean = 1 / (tokens * loss_scale_.scale);
+  ThreadPool& pool = device_->thread_pool();
+  result.grad_norm = optimizer_.gradient_norm(pool, gradients_.values()) * to_mean;
+  result.skipped = !std::isfinite(result.grad_norm);
+  if (result.skipped && options_.precision == PrecisionMode::f32)
+    fail(Status::numeric, "expected a finite gradient, seen a norm of ", result.grad_norm);
+
+  if (result.skipped) {
+    if (!loss_scale_.can_shrink())
+      fail(Status::numeric,
+           "expected gradients within fp16's range, seen an overflow at loss scale ",
+           loss_scale_.scale, "; precision f32 or a lower learning rate may help");
+    loss_scale_.overflowed();
+    logger_.write(LogLevel::warning, "session", "gradients overflowed, loss scale is now ",
+                  loss_scale_.scale);
+  } else {
+    double factor = to_mean;
+    if (options_.clip_norm > 0 && result.grad_norm > options_.clip_norm)
+      factor *= options_.clip_norm / result.grad_norm;
+    // Skipped steps do not count: Adam's bias correction follows the updates made.
+    steps_done_ += 1;
+    optimizer_.update(pool, {steps_done_, result.learning_rate, factor}, model_->weights(),
+                      gradients_.values());
+    loss_scale_.succeeded();
+    weights_staged_ = false;
+  }
+  zero_gradients();
+  result.step = steps_done_;
+  result.optimizer_seconds = watch.seconds();
+  result.seconds += result.optimizer_seconds;
+  return result;
+}
+
+StepResult Session::optimizer_step() {
+  try {
+    return update();
+  } catch (...) {
+    zero_gradients();
+    throw;
+  }
+}
+
+StepResult Session::step(std::span<const Batch> batches) {
+  if (accumulated_.micro_batches != 0)
+    fail(Status::invalid_state, "expected no accumulated gradient, seen ",
+         accumulated_.micro_batches, " micro-batches; call the optimizer step or zero them first");
+  if (batches.empty()) fail(Status::invalid_data, "expected at least one batch, seen none");
+  for (const Batch& batch : batches) forward_backward(batch);
+  return optimizer_step();
+}
+
+PassResult Session::evaluate_pass(const Batch& batch) {
+  StepResult staging;
+  stage_weights(staging);
+  const PassResult pass = plan_.forward(batch, cancel_);
+  if (!std::isfinite(pass.loss_sum))
+    fail(Status::numeric, "expected a finite loss, seen ", pass.loss_sum);
+  return pass;
+}
+
+EvalResult Session::eval(const Batch& batch) {
+  const Stopwatch watch;
+  cancel_.store(false, std::memory_order_relaxed);
+  check_batch(batch);
+  const PassResult pass = evaluate_pass(batch);
+  if (pass.tokens == 0)
+    fail(Status::invalid_data, "expected at least one counted target, seen none");
+  return {pass.loss_sum / static_cast<double>(pass.tokens), pass.tokens, watch.seconds()};
+}
+
+EvalResult Session::evaluate(const io::Dataset& dataset, uint64_t max_windows) {
+  const Stopwatch watch;
+  cancel_.store(false, std::memory_order_relaxed);
+  if (dataset.sequence_length() != options_.sequence_length)
+    fail(Status::shape_mismatch, "expected a dataset of windows of ", options_.sequence_length,
+         " tokens, seen ", dataset.sequence_length());
+  const auto all = static_cast<uint64_t>(dataset.count());
+  const auto windows = static_cast<int64_t>(max_windows == 0 ? all : std::min(max_windows, all));
+  const int64_t rows = options_.batch_size;
+  const auto row = static_cast<size_t>(options_.sequence_length);
+
+  double loss_sum = 0;
+  uint64_t tokens = 0;
+  io::Batch data;
+  for (int64_t first = 0; first < windows; first += rows) {
+    dataset.read(first, rows, data);
+    // A last partial micro-batch: the rows beyond it are not counted.
+    const auto used = static_cast<size_t>(std::min(rows, windows - first)) * row;
+    std::fill(data.targets.begin() + static_cast<ptrdiff_t>(used), data.targets.end(),
+              io::ignored_target);
+    const Batch batch{rows, dataset.sequence_length(), data.inputs, data.targets};
+    check_batch(batch);
+    const PassResult pass = evaluate_pass(batch);
+    loss_sum += pass.loss_sum;
+    tokens += pass.tokens;
+  }
+  if (tokens == 0) fail(Status::invalid_data, "expected at least one counted target, seen none");
+  return {loss_sum / static_cast<double>(tokens), tokens, watch.seconds()};
+}
+
+} // namespace anet::train

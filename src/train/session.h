@@ -1,0 +1,169 @@
+// A training session: a model, its gradients, its optimizer and the plan of a step.
+#pragma once
+
+#include "backend/backend.h"
+#include "backend/staged_array.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "io/checkpoint.h"
+#include "io/dataset.h"
+#include "model/model.h"
+#include "train/loss_scale.h"
+#include "train/optimizer.h"
+#include "train/options.h"
+#include "train/step_plan.h"
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+
+namespace anet::train {
+
+// See anet_step_result.
+struct StepResult {
+  bool skipped = false;
+  int64_t step = 0;
+  double loss = 0;
+  uint64_t tokens = 0;
+  double grad_norm = 0;
+  double learning_rate = 0;
+  double loss_scale = 1;
+  double seconds = 0;
+  double forward_seconds = 0;
+  double backward_seconds = 0;
+  double loss_seconds = 0;
+  double optimizer_seconds = 0;
+  double staging_seconds = 0;
+  uint64_t bytes_staged = 0;
+};
+
+struct EvalResult {
+  double loss = 0;
+  uint64_t tokens = 0;
+  double seconds = 0;
+};
+
+struct FitEvent {
+  enum class Kind : int32_t { step = 1, eval = 2, save = 3 };
+  Kind kind = Kind::step;
+  StepResult step;
+  EvalResult eval;
+  std::string checkpoint;
+};
+
+struct FitOptions {
+  int64_t steps = 0;
+  int64_t eval_every = 0;
+  uint64_t eval_windows = 0;
+  int64_t save_every = 0;
+  std::string checkpoint_root;
+  int64_t keep_last = 0;
+  // 0 goes on, above stops, below fails with Status::callback.
+  std::function<int32_t(const FitEvent&)> callback;
+};
+
+// Thread class: one thread at a time, except cancel.
+class Session {
+public:
+  // What a session would use; allocates none of it.
+  static MemoryPlan plan_memory(backend::Device& device, const model::Config& config,
+                                const SessionOptions& options);
+
+  // Throws invalid_argument, unsupported_option, memory_limit with the plan, busy.
+  Session(std::shared_ptr<backend::Device> device, std::shared_ptr<model::Model> model,
+          const SessionOptions& options, Logger logger = {});
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  // Atomic: a failure leaves weights and optimizer as before and discards the gradients.
+  StepResult step(std::span<const Batch> batches);
+  StepResult forward_backward(const Batch& batch);
+  StepResult optimizer_step();
+  void zero_gradients();
+
+  EvalResult eval(const Batch& batch);
+  EvalResult evaluate(const io::Dataset& dataset, uint64_t max_windows);
+  StepResult fit(const io::Dataset& train, const io::Dataset* validation,
+                 const FitOptions& options);
+  // Any thread, also a signal handler.
+  void cancel() { cancel_.store(true, std::memory_order_relaxed); }
+
+  const SessionOptions& options() const { return options_; }
+  const MemoryPlan& memory_plan() const { return memory_plan_; }
+  const std::shared_ptr<model::Model>& model() const { return model_; }
+  const std::shared_ptr<backend::Device>& device() const { return device_; }
+  int64_t steps_done() const { return steps_done_; }
+  uint64_t cursor() const { return cursor_; }
+  void set_cursor(uint64_t cursor) { cursor_ = cursor; }
+  void set_learning_rate(double rate);
+  std::span<float> weights() { return model_->weights(); }
+  std::span<float> gradients() { return gradients_.values(); }
+  uint64_t accumulated_tokens() const { return accumulated_.tokens; }
+  void set_accumulated_tokens(uint64_t tokens);
+  void weights_changed() { model_->touch(); }
+
+  void set_property(const std::string& key, const std::string& value);
+  void remove_property(const std::string& key) { properties_.erase(key); }
+  const std::string* property(const std::string& key) const; // nullptr: none
+
+  // Saves `<root>/step-<step>`; `loss` competes for the best.
+  io::CheckpointEntry save(const std::string& root, int64_t keep_last, std::optional<double> loss);
+
+private:
+  // Training state of a checkpoint; session_checkpoint.cpp.
+  friend std::unique_ptr<Session> resume(std::shared_ptr<backend::Device> device,
+                                         const std::string& path, const SessionOptions* options,
+                                         Logger logger);
+  Json checkpoint_sections() const;
+  void restore(const io::CheckpointReader& reader);
+
+  void check_batch(const Batch& batch) const;
+  void stage_weights(StepResult& result);
+  void accumulate(const Batch& batch, StepResult& result);
+  StepResult update();
+  PassResult evaluate_pass(const Batch& batch);
+
+  std::shared_ptr<backend::Device> device_;
+  std::shared_ptr<model::Model> model_;
+  SessionOptions options_;
+  Logger logger_;
+  StepPlan plan_;
+  MemoryPlan memory_plan_;
+  FlatArray gradients_;
+  Optimizer optimizer_;
+  std::optional<backend::StagedArray> staged_weights_;
+  std::optional<backend::StagedArray> staged_gradients_;
+  uint64_t staged_revision_ = 0;
+  bool weights_staged_ = false;
+
+  // Since the last update.
+  struct Accumulated {
+    int64_t micro_batches = 0;
+    uint64_t tokens = 0;
+    double loss_sum = 0;
+    StepResult timing;
+  };
+  Accumulated accumulated_;
+
+  LossScale loss_scale_;
+  int64_t steps_done_ = 0;
+  uint64_t cursor_ = 0;
+  std::map<std::string, std::string> properties_;
+  std::atomic<bool> cancel_{false};
+};
+
+// The model of a checkpoint folder, or of a file written by save_model.
+std::shared_ptr<model::Model> load_model(const std::string& path);
+// Weights alone: fp32 safetensors with the configuration in the metadata.
+void save_model(const model::Model& model, const std::string& path);
+// `path` is a checkpoint, or a root: then its latest loadable one. Null options: the checkpoint's.
+std::unique_ptr<Session> resume(std::shared_ptr<backend::Device> device, const std::string& path,
+                                const SessionOptions* options, Logger logger = {});
+
+} // namespace anet::train
