@@ -34,6 +34,9 @@ Literal name_literal(const std::string& name) { return Literal::string(name); }
 
 Builder::Builder(std::string name, std::string opset) {
   check_identifier(name);
+  if (!opset_version(opset)) {
+    fail(Status::invalid_program, "expected opset ios15, ios16, ios17 or ios18, got '", opset, "'");
+  }
   function_.name = std::move(name);
   function_.opset = std::move(opset);
 }
@@ -50,13 +53,16 @@ Builder::Builder(Function function) : function_(std::move(function)) {
 
 std::string Builder::unique_name(std::string_view name) {
   check_identifier(name);
-  std::string unique(name);
-  if (names_.find(unique) == names_.end()) return unique;
-  int64_t& next = suffixes_[unique];
+  return names_.find(std::string(name)) == names_.end() ? std::string(name) : numbered_name(name);
+}
+
+std::string Builder::numbered_name(std::string_view base) {
+  int64_t& next = suffixes_[std::string(base)];
+  std::string name;
   do {
-    unique = std::string(name) + "_" + std::to_string(next++);
-  } while (names_.find(unique) != names_.end());
-  return unique;
+    name = std::string(base) + "_" + std::to_string(next++);
+  } while (names_.find(name) != names_.end());
+  return name;
 }
 
 ValueId Builder::add_value(std::string name, Type type, int32_t producer) {
@@ -87,7 +93,7 @@ ValueId Builder::constant(Literal value, std::string_view name) {
   if (value.is_dictionary()) {
     fail(Status::invalid_program, "expected a tensor or string literal, got a dictionary");
   }
-  std::string unique = unique_name(name.empty() ? "c_0" : name);
+  std::string unique = name.empty() ? numbered_name("c") : unique_name(name);
   const auto producer = static_cast<int32_t>(function_.ops.size());
   const ValueId id = add_value(unique, value.type, producer);
   Operation op;
@@ -140,10 +146,11 @@ Operation Builder::make_operation(std::string_view op_name, std::span<const Inpu
 // Makes the absent arguments that stand for a value explicit, at their place in schema order.
 void Builder::add_defaults(Operation& op) {
   std::vector<Argument> arguments;
+  const int opset = effective_opset(function_, op);
   for (const ArgumentSchema& argument : op.schema->arguments) {
     if (const Argument* given = op.argument(argument.name)) {
       arguments.push_back(*given);
-    } else if (argument.presence == Presence::defaulted) {
+    } else if (argument.presence == Presence::defaulted && argument.introduced <= opset) {
       std::optional<Literal> value = default_argument(function_, op, argument);
       if (!value) continue;
       arguments.push_back({argument.name, {constant(*std::move(value))}, false});
@@ -161,7 +168,7 @@ std::vector<ValueId> Builder::add_multiple(std::string_view op_name, std::span<c
   std::vector<Type> types = infer(function_, op);
   add_defaults(op);
   const auto producer = static_cast<int32_t>(function_.ops.size());
-  const std::string base = name.empty() ? std::string(op_name) + "_0" : std::string(name);
+  const std::string base = name.empty() ? numbered_name(op_name) : std::string(name);
   for (size_t i = 0; i < types.size(); ++i) {
     const bool single = types.size() == 1;
     std::string output = unique_name(single ? base : base + "_" + std::to_string(i));

@@ -79,7 +79,8 @@ public:
   ValueId gather_along_axis(ValueId x, ValueId indices, int64_t axis, std::string_view name = {});
 
 private:
-  std::string unique_name(std::string_view name);
+  std::string unique_name(std::string_view name);   // `name`, or a free `name_<n>`
+  std::string numbered_name(std::string_view base); // a free `base_<n>`
   ValueId add_value(std::string name, Type type, int32_t producer);
   Operation make_operation(std::string_view op_name, std::span<const Input> inputs) const;
   void add_defaults(Operation& op);

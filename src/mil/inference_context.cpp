@@ -4,6 +4,8 @@
 #include "mil/ops/inference.h"
 
 #include <algorithm>
+#include <array>
+#include <utility>
 
 namespace anet::mil {
 
@@ -96,8 +98,13 @@ void check_names(const InferenceContext& context) {
 
 void check_arguments(const InferenceContext& context) {
   check_names(context);
+  const OpSchema& schema = *context.op().schema;
+  const int opset = effective_opset(context.function(), context.op());
+  if (schema.introduced > opset) {
+    context.fail("expected opset ios", schema.introduced, " or later, got ios", opset);
+  }
   ElementTypeCheck element_types(context);
-  for (const ArgumentSchema& argument : context.op().schema->arguments) {
+  for (const ArgumentSchema& argument : schema.arguments) {
     if (!context.has(argument.name)) {
       if (argument.presence == Presence::required) {
         context.fail("expected argument ", argument.name, ", got none");
@@ -105,6 +112,10 @@ void check_arguments(const InferenceContext& context) {
       continue;
     }
     element_types.check(argument);
+    if (argument.introduced > opset) {
+      context.fail("expected opset ios", argument.introduced, " or later for argument ",
+                   argument.name, ", got ios", opset);
+    }
     if (argument.constant && !context.is_constant(argument.name)) {
       context.fail("expected a compile-time constant for ", argument.name);
     }
@@ -204,6 +215,24 @@ void InferenceContext::fail_text(const std::string& text) const {
       Status::invalid_program, where + ": " + text,
       ErrorDetail{
           .domain = {}, .code = 0, .line = op_.location.line, .column = op_.location.column});
+}
+
+std::optional<int> opset_version(std::string_view opset) {
+  static constexpr std::array<std::pair<std::string_view, int>, 4> versions{
+      {{"ios15", 15}, {"ios16", 16}, {"ios17", 17}, {"ios18", 18}}};
+  for (const auto& [name, version] : versions) {
+    if (name == opset) return version;
+  }
+  return std::nullopt;
+}
+
+int effective_opset(const Function& function, const Operation& op) {
+  const std::string& opset = op.opset.empty() ? function.opset : op.opset;
+  const std::optional<int> version = opset_version(opset);
+  if (!version) {
+    fail(Status::invalid_program, "expected opset ios15, ios16, ios17 or ios18, got '", opset, "'");
+  }
+  return *version;
 }
 
 std::vector<Type> infer(const Function& function, const Operation& op) {

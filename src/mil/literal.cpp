@@ -88,23 +88,6 @@ uint16_t encode_bfloat16(double value) {
   return float_to_bfloat16(single);
 }
 
-uint64_t encode(DataType dtype, double value) {
-  switch (dtype) {
-  case DataType::boolean:
-    return value != 0 ? 1 : 0;
-  case DataType::fp16:
-    return double_to_half(value);
-  case DataType::bf16:
-    return encode_bfloat16(value);
-  case DataType::fp32:
-    return std::bit_cast<uint32_t>(static_cast<float>(value));
-  case DataType::string:
-    fail(Status::type_mismatch, "expected a numeric type for ", value, ", got string");
-  default:
-    return encode_integer(dtype, value);
-  }
-}
-
 double decode(DataType dtype, uint64_t raw) {
   switch (dtype) {
   case DataType::boolean:
@@ -158,6 +141,23 @@ int64_t integer_at(const Literal& literal, int64_t index) {
 
 } // namespace
 
+uint64_t encode_number(DataType dtype, double value) {
+  switch (dtype) {
+  case DataType::boolean:
+    return value != 0 ? 1 : 0;
+  case DataType::fp16:
+    return double_to_half(value);
+  case DataType::bf16:
+    return encode_bfloat16(value);
+  case DataType::fp32:
+    return std::bit_cast<uint32_t>(static_cast<float>(value));
+  case DataType::string:
+    fail(Status::type_mismatch, "expected a numeric type for ", value, ", got string");
+  default:
+    return encode_integer(dtype, value);
+  }
+}
+
 Bytes::Bytes(std::vector<std::byte> data) {
   auto owner = std::make_shared<const std::vector<std::byte>>(std::move(data));
   view_ = *owner;
@@ -196,7 +196,7 @@ Literal Literal::int32s(std::span<const int64_t> values) {
 Literal Literal::scalar(DataType dtype, double value) { return fill({dtype, {}, {}}, value); }
 
 Literal Literal::fill(Type type, double value) {
-  const uint64_t raw = encode(type.dtype, value);
+  const uint64_t raw = encode_number(type.dtype, value);
   const int bits = data_type_bits(type.dtype);
   std::vector<std::byte> data(static_cast<size_t>(type.bytes()));
   const int64_t count = raw == 0 ? 0 : type.elements();
@@ -212,7 +212,7 @@ Literal Literal::numbers(Type type, std::span<const double> values) {
   const int bits = data_type_bits(type.dtype);
   std::vector<std::byte> data(static_cast<size_t>(type.bytes()));
   for (size_t i = 0; i < values.size(); ++i) {
-    store_bits(data, static_cast<int64_t>(i), bits, encode(type.dtype, values[i]));
+    store_bits(data, static_cast<int64_t>(i), bits, encode_number(type.dtype, values[i]));
   }
   return bytes(std::move(type), Bytes(std::move(data)));
 }
@@ -229,6 +229,24 @@ Literal Literal::bytes(Type type, Bytes data) {
   literal.type = std::move(type);
   literal.data = std::move(data);
   return literal;
+}
+
+Literal Literal::from_bits(Type type, std::span<const uint64_t> elements) {
+  if (static_cast<int64_t>(elements.size()) != type.elements()) {
+    fail(Status::shape_mismatch, "expected ", type.elements(), " elements for ",
+         type_to_string(type), ", got ", elements.size());
+  }
+  const int bits = data_type_bits(type.dtype);
+  std::vector<std::byte> data(static_cast<size_t>(type.bytes()));
+  for (size_t i = 0; i < elements.size(); ++i) {
+    store_bits(data, static_cast<int64_t>(i), bits, elements[i]);
+  }
+  return bytes(std::move(type), Bytes(std::move(data)));
+}
+
+uint64_t Literal::bits(int64_t index) const {
+  check_numeric(*this);
+  return load_bits(data.view(), checked_index(*this, index), data_type_bits(type.dtype));
 }
 
 double Literal::number(int64_t index) const {

@@ -62,10 +62,14 @@ struct Literal {
   static Literal fill(Type type, double value);
   static Literal numbers(Type type, std::span<const double> values);
   static Literal bytes(Type type, Bytes data);
+  // From the bit pattern of each element, as bits() gives it.
+  static Literal from_bits(Type type, std::span<const uint64_t> elements);
 
   bool operator==(const Literal&) const = default;
 
   bool is_dictionary() const { return type.dtype == DataType::string && strings.empty(); }
+
+  uint64_t bits(int64_t index) const;
 
   // Readers convert from any integer or floating type; they throw type_mismatch for others.
   double number(int64_t index = 0) const;
@@ -75,5 +79,9 @@ struct Literal {
   bool boolean() const;
   const std::string& string() const;
 };
+
+// The bit pattern of a value in a numeric type, rounded to nearest even; out_of_range when an
+// integer type cannot hold it.
+uint64_t encode_number(DataType dtype, double value);
 
 } // namespace anet::mil

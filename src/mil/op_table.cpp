@@ -78,6 +78,11 @@ ArgumentSchema text(const char* name, const char* value) {
   return defaulted(constant(name, string), Literal::string(value));
 }
 
+ArgumentSchema since(int opset, ArgumentSchema argument) {
+  argument.introduced = opset;
+  return argument;
+}
+
 ArgumentSchema epsilon(double value) {
   return defaulted(constant("epsilon", floats, 'U'), Literal::scalar(DataType::fp32, value));
 }
@@ -207,7 +212,7 @@ void add_reductions(std::vector<OpSchema>& table) {
     table.push_back({name,
                      15,
                      {operand("x", numbers, 'T'), integer("axis", -1), flag("keep_dims"),
-                      text("output_dtype", "int32")},
+                      since(17, text("output_dtype", "int32"))},
                      ops::reduce_arg});
   }
   table.push_back(
@@ -267,19 +272,20 @@ void add_gathers(std::vector<OpSchema>& table) {
   const ArgumentSchema x = operand("x", gatherable, 'T');
   table.push_back({"gather",
                    15,
-                   {x, operand("indices", indices), integer("axis", 0), integer("batch_dims", 0),
-                    flag("validate_indices")},
+                   {x, operand("indices", indices), integer("axis", 0),
+                    since(16, integer("batch_dims", 0)), since(17, flag("validate_indices"))},
                    ops::gather});
-  table.push_back({"gather_along_axis",
-                   15,
-                   {x, operand("indices", indices), integer("axis", 0), flag("validate_indices")},
-                   ops::gather_along_axis});
+  table.push_back(
+      {"gather_along_axis",
+       15,
+       {x, operand("indices", indices), integer("axis", 0), since(17, flag("validate_indices"))},
+       ops::gather_along_axis});
   const auto add_scatter = [&](const char* name, InferenceFunction infer_types) {
     table.push_back({name,
                      15,
                      {operand("data", numbers, 'T'), operand("indices", int32),
                       operand("updates", numbers, 'T'), integer("axis", 0), text("mode", "add"),
-                      flag("validate_indices")},
+                      since(17, flag("validate_indices"))},
                      infer_types});
   };
   add_scatter("scatter", ops::scatter);

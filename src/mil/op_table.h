@@ -49,7 +49,8 @@ struct ArgumentSchema {
   // When the default depends on the other operands (strides of ones, axes of every axis).
   Literal (*computed_default)(const InferenceContext&) = nullptr;
   TypeSet types;
-  char group = 0; // arguments of one group have one element type; 0: no group
+  int introduced = 15; // the opset that brought the argument, when later than the op's
+  char group = 0;      // arguments of one group have one element type; 0: no group
 };
 
 // What an inference function sees of one operation. Its checks throw Error(invalid_program) with
@@ -105,6 +106,11 @@ struct OpSchema {
 // nullptr when the op is unknown.
 const OpSchema* find_op(std::string_view name);
 std::span<const OpSchema> op_table();
+
+// 17 for "ios17"; nullopt for anything that is not an opset we know.
+std::optional<int> opset_version(std::string_view opset);
+// The version that an op is checked against: its own, else its function's.
+int effective_opset(const Function& function, const Operation& op);
 
 // The schema of `const`, which the whole IR rests on.
 const OpSchema* const_schema();

@@ -15,6 +15,38 @@ const Named* find_named(const std::vector<Named>& list, std::string_view name) {
   return found == list.end() ? nullptr : &*found;
 }
 
+// Compares two functions value by value, whatever their ids.
+class FunctionComparison {
+public:
+  FunctionComparison(const Function& a, const Function& b) : a_(a), b_(b) {}
+
+  bool equal() const {
+    return a_.name == b_.name && a_.opset == b_.opset && a_.values.size() == b_.values.size() &&
+           same_values(a_.inputs, b_.inputs) && same_values(a_.outputs, b_.outputs) &&
+           std::equal(a_.ops.begin(), a_.ops.end(), b_.ops.begin(), b_.ops.end(),
+                      [this](const Operation& x, const Operation& y) { return same_op(x, y); });
+  }
+
+private:
+  bool same_values(const std::vector<ValueId>& x, const std::vector<ValueId>& y) const {
+    return std::equal(x.begin(), x.end(), y.begin(), y.end(),
+                      [this](ValueId i, ValueId j) { return a_.value(i) == b_.value(j); });
+  }
+
+  bool same_op(const Operation& x, const Operation& y) const {
+    return x.schema == y.schema && x.opset == y.opset && x.attributes == y.attributes &&
+           same_values(x.outputs, y.outputs) &&
+           std::equal(x.arguments.begin(), x.arguments.end(), y.arguments.begin(),
+                      y.arguments.end(), [this](const Argument& i, const Argument& j) {
+                        return i.name == j.name && i.tuple == j.tuple &&
+                               same_values(i.values, j.values);
+                      });
+  }
+
+  const Function& a_;
+  const Function& b_;
+};
+
 } // namespace
 
 bool is_identifier(std::string_view name) {
@@ -44,6 +76,10 @@ ValueId Operation::input(std::string_view name) const {
 
 const Attribute* Operation::attribute(std::string_view name) const {
   return find_named(attributes, name);
+}
+
+bool Function::operator==(const Function& other) const {
+  return FunctionComparison(*this, other).equal();
 }
 
 ValueId Function::find(std::string_view value_name) const {

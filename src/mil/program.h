@@ -59,7 +59,7 @@ struct Operation {
   std::string opset;       // "ios17" in tensor_buffer_to_tensor<ios17>, else empty
   SourceLocation location; // not part of equality
 
-  bool operator==(const Operation& other) const;
+  bool operator==(const Operation& other) const;         // within one function: compares value ids
   const char* name() const;                              // the schema's
   const Argument* argument(std::string_view name) const; // nullptr when absent
   ValueId input(std::string_view name) const;            // first value of an argument, or no_value
@@ -74,7 +74,8 @@ struct Function {
   std::vector<Value> values;
   std::vector<Operation> ops;
 
-  bool operator==(const Function&) const = default;
+  // Equal up to the numbering of values, which are compared by name and type.
+  bool operator==(const Function& other) const;
 
   const Value& value(ValueId id) const { return values[static_cast<size_t>(id)]; }
   const Type& type(ValueId id) const { return value(id).type; }
