@@ -26,6 +26,7 @@ inline constexpr int64_t checkpoint_format_version = 1;
 
 struct CheckpointContents {
   int64_t step = 0;
+  std::string library_version; // for people who look into the file
   std::span<const TensorView> weights;
   std::span<const TensorView> optimizer;
   // An object; its members ("model", "optimizer", "schedule", "rng", "data", "user", ...) come back

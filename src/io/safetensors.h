@@ -33,6 +33,7 @@ struct SafetensorsEntry {
 
 class SafetensorsReader {
 public:
+  SafetensorsReader() = default; // no tensors
   // Maps the file; tensors are views of the mapping.
   explicit SafetensorsReader(const std::string& path, FileSystem& files = FileSystem::real());
   // Reads from memory of the caller's; `source` names it in errors.

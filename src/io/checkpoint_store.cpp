@@ -1,0 +1,139 @@
+#include "io/checkpoint.h"
+
+#include "base/status.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+
+namespace anet::io {
+namespace {
+
+constexpr std::string_view name_prefix = "step-";
+constexpr size_t name_digits = 8; // at least; sorts by name up to 10^8 steps
+constexpr const char* best_file = "best.json";
+constexpr int64_t max_best_size = 4096; // bytes
+
+// The files say that this checkpoint cannot be loaded; another one may well be. Failures of the
+// machine and formats newer than ours are not among these: passing over them would resume from an
+// older step and nobody would know.
+bool is_damage(Status status) {
+  return status == Status::invalid_checkpoint || status == Status::checksum ||
+         status == Status::invalid_data || status == Status::file_not_found ||
+         status == Status::out_of_range;
+}
+
+} // namespace
+
+std::string checkpoint_name(int64_t step) {
+  std::string digits = std::to_string(step);
+  if (digits.size() < name_digits) digits.insert(0, name_digits - digits.size(), '0');
+  return concat(name_prefix, digits);
+}
+
+std::optional<int64_t> checkpoint_step(std::string_view name) {
+  if (!name.starts_with(name_prefix)) return std::nullopt;
+  const std::string_view digits = name.substr(name_prefix.size());
+  int64_t step = 0;
+  const auto result = std::from_chars(digits.data(), digits.data() + digits.size(), step);
+  if (result.ec != std::errc() || step < 0 || checkpoint_name(step) != name) return std::nullopt;
+  return step;
+}
+
+CheckpointStore::CheckpointStore(std::string root, CheckpointRetention retention, FileSystem& files)
+    : root_(std::move(root)), retention_(retention), files_(files) {
+  if (retention.keep_last < 0)
+    fail(Status::invalid_argument, "expected a number of checkpoints to keep from 0 on, seen ",
+         retention.keep_last);
+}
+
+CheckpointEntry CheckpointStore::save(const CheckpointContents& contents,
+                                      std::optional<double> loss) {
+  create_directories(root_, files_);
+  const CheckpointEntry entry{join_path(root_, checkpoint_name(contents.step)), contents.step};
+  save_checkpoint(entry.path, contents, files_);
+  if (loss && std::isfinite(*loss)) {
+    const std::optional<BestCheckpoint> before = best();
+    if (!before || *loss < before->loss) mark_best(entry, *loss);
+  }
+  prune(entry);
+  return entry;
+}
+
+std::vector<CheckpointEntry> CheckpointStore::list() const {
+  std::vector<CheckpointEntry> entries;
+  if (!path_exists(root_, files_)) return entries;
+  for (const std::string& name : list_directory(root_, files_))
+    if (const std::optional<int64_t> step = checkpoint_step(name))
+      entries.push_back({join_path(root_, name), *step});
+  std::sort(entries.begin(), entries.end(),
+            [](const CheckpointEntry& a, const CheckpointEntry& b) { return a.step < b.step; });
+  return entries;
+}
+
+std::optional<CheckpointReader> CheckpointStore::open_latest() const {
+  const std::vector<CheckpointEntry> entries = list();
+  for (auto entry = entries.rbegin(); entry != entries.rend(); ++entry) {
+    try {
+      return CheckpointReader(entry->path, files_);
+    } catch (const Error& error) {
+      if (!is_damage(error.status())) throw;
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<CheckpointEntry> CheckpointStore::latest() const {
+  const std::optional<CheckpointReader> reader = open_latest();
+  if (!reader) return std::nullopt;
+  return CheckpointEntry{reader->directory(), reader->step()};
+}
+
+std::optional<BestCheckpoint> CheckpointStore::best() const {
+  const std::string path = join_path(root_, best_file);
+  if (!path_exists(path, files_)) return std::nullopt;
+  const Json json =
+      Json::parse(read_file(path, max_best_size, files_), path, Status::invalid_checkpoint);
+  const JsonView view(json, Status::invalid_checkpoint, path);
+  const std::string& name = view.at("checkpoint").string();
+  const std::optional<int64_t> step = checkpoint_step(name);
+  if (!step) view.fail_here("expected the name of a checkpoint, seen '", name, "'");
+  const BestCheckpoint best{{join_path(root_, name), *step}, view.at("loss").number()};
+  if (!path_exists(best.entry.path, files_)) return std::nullopt;
+  return best;
+}
+
+std::vector<CheckpointProblem> CheckpointStore::problems() const {
+  std::vector<CheckpointProblem> problems;
+  for (const CheckpointEntry& entry : list()) {
+    try {
+      const CheckpointReader reader(entry.path, files_);
+      if (reader.step() != entry.step)
+        problems.push_back(
+            {entry, Status::invalid_checkpoint,
+             concat("expected step ", entry.step, " in '", entry.path, "', seen ", reader.step())});
+    } catch (const Error& error) {
+      problems.push_back({entry, error.status(), error.message()});
+    }
+  }
+  return problems;
+}
+
+void CheckpointStore::mark_best(const CheckpointEntry& entry, double loss) {
+  Json json = Json::object();
+  json.set("checkpoint", file_name(entry.path)).set("loss", loss);
+  write_file_atomically(join_path(root_, best_file), as_bytes(json.to_string(2) + "\n"), files_);
+}
+
+void CheckpointStore::prune(const CheckpointEntry& newest) {
+  if (retention_.keep_last == 0) return;
+  std::vector<CheckpointEntry> entries = list();
+  if (static_cast<int64_t>(entries.size()) <= retention_.keep_last) return;
+  entries.resize(entries.size() - static_cast<size_t>(retention_.keep_last));
+  const std::optional<BestCheckpoint> kept = best();
+  // `newest` is not the last by step after a run was taken up again from an earlier one.
+  for (const CheckpointEntry& entry : entries)
+    if (entry != newest && !(kept && entry == kept->entry)) remove_tree(entry.path, files_);
+}
+
+} // namespace anet::io
