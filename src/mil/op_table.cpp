@@ -60,7 +60,8 @@ ArgumentSchema defaulted(ArgumentSchema argument, Literal value) {
   return argument;
 }
 
-ArgumentSchema defaulted(ArgumentSchema argument, Literal (*compute)(const InferenceContext&)) {
+ArgumentSchema defaulted(ArgumentSchema argument,
+                         std::optional<Literal> (*compute)(const InferenceContext&)) {
   argument.presence = Presence::defaulted;
   argument.computed_default = compute;
   return argument;

@@ -47,7 +47,7 @@ struct ArgumentSchema {
   // When defaulted. A floating default is fp32 here; default_argument() gives it the type of x.
   std::optional<Literal> default_value;
   // When the default depends on the other operands (strides of ones, axes of every axis).
-  Literal (*computed_default)(const InferenceContext&) = nullptr;
+  std::optional<Literal> (*computed_default)(const InferenceContext&) = nullptr;
   TypeSet types;
   int introduced = 15; // the opset that brought the argument, when later than the op's
   char group = 0;      // arguments of one group have one element type; 0: no group

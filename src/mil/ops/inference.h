@@ -21,9 +21,9 @@ std::vector<Type> linear(const InferenceContext& context);
 std::vector<Type> conv(const InferenceContext& context);
 std::vector<Type> conv_transpose(const InferenceContext& context);
 std::vector<Type> scaled_dot_product_attention(const InferenceContext& context);
-Literal linear_bias_default(const InferenceContext& context);
-Literal spatial_ones(const InferenceContext& context);
-Literal spatial_pad_zeros(const InferenceContext& context);
+std::optional<Literal> linear_bias_default(const InferenceContext& context);
+std::optional<Literal> spatial_ones(const InferenceContext& context);
+std::optional<Literal> spatial_pad_zeros(const InferenceContext& context);
 
 // reduction.cpp
 std::vector<Type> softmax(const InferenceContext& context);
@@ -32,7 +32,7 @@ std::vector<Type> l2_norm(const InferenceContext& context);
 std::vector<Type> reduce(const InferenceContext& context);
 std::vector<Type> reduce_arg(const InferenceContext& context);
 std::vector<Type> cumsum(const InferenceContext& context);
-Literal every_axis(const InferenceContext& context);
+std::optional<Literal> every_axis(const InferenceContext& context);
 
 // shape.cpp
 std::vector<Type> reshape(const InferenceContext& context);
@@ -50,8 +50,8 @@ std::vector<Type> reverse(const InferenceContext& context);
 std::vector<Type> slice_by_size(const InferenceContext& context);
 std::vector<Type> slice_by_index(const InferenceContext& context);
 std::vector<Type> slice_update(const InferenceContext& context);
-Literal unit_strides(const InferenceContext& context);
-Literal unset_mask(const InferenceContext& context);
+std::optional<Literal> unit_strides(const InferenceContext& context);
+std::optional<Literal> unset_mask(const InferenceContext& context);
 
 // gather.cpp
 std::vector<Type> gather(const InferenceContext& context);

@@ -224,19 +224,19 @@ std::vector<Type> scaled_dot_product_attention(const InferenceContext& context) 
   return {Type{query.dtype, std::move(shape), {}}};
 }
 
-Literal linear_bias_default(const InferenceContext& context) {
+std::optional<Literal> linear_bias_default(const InferenceContext& context) {
   const Type& weight = context.type("weight");
   if (weight.shape.size() != 2)
     context.fail("expected weight of rank 2, got ", shape_to_string(weight.shape));
   return Literal::fill({weight.dtype, {weight.shape[0]}, {}}, 0);
 }
 
-Literal spatial_ones(const InferenceContext& context) {
+std::optional<Literal> spatial_ones(const InferenceContext& context) {
   const auto count = static_cast<int64_t>(spatial_rank(context));
   return Literal::fill({DataType::int32, {count}, {}}, 1);
 }
 
-Literal spatial_pad_zeros(const InferenceContext& context) {
+std::optional<Literal> spatial_pad_zeros(const InferenceContext& context) {
   const auto count = static_cast<int64_t>(2 * spatial_rank(context));
   return Literal::fill({DataType::int32, {count}, {}}, 0);
 }

@@ -113,11 +113,13 @@ std::vector<Type> squeeze(const InferenceContext& context) {
 std::vector<Type> concat(const InferenceContext& context) {
   const std::vector<const Type*> values = uniform_values(context);
   Shape shape = values.front()->shape;
-  const size_t axis = context.axis("axis", context.integer("axis"), shape.size());
+  const bool scalars = shape.empty(); // they concatenate to a vector
+  if (scalars) shape.push_back(1);
+  const size_t axis = scalars ? 0 : context.axis("axis", context.integer("axis"), shape.size());
   const bool interleave = context.boolean("interleave");
   int64_t extent = 0;
   for (const Type* value : values) {
-    Shape other = value->shape;
+    Shape other = scalars ? shape : value->shape;
     extent += other[axis];
     if (!interleave) other[axis] = shape[axis];
     if (other != shape) {

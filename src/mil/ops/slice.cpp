@@ -97,13 +97,15 @@ std::vector<Type> slice_update(const InferenceContext& context) {
   return {context.type("x")};
 }
 
-Literal unit_strides(const InferenceContext& context) {
+std::optional<Literal> unit_strides(const InferenceContext& context) {
   const auto rank = static_cast<int64_t>(context.type("x").shape.size());
+  if (rank == 0) return std::nullopt;
   return Literal::fill({context.type("begin").dtype, {rank}, {}}, 1);
 }
 
-Literal unset_mask(const InferenceContext& context) {
+std::optional<Literal> unset_mask(const InferenceContext& context) {
   const auto rank = static_cast<int64_t>(context.type("x").shape.size());
+  if (rank == 0) return std::nullopt;
   return Literal::fill({DataType::boolean, {rank}, {}}, 0);
 }
 

@@ -1,0 +1,328 @@
+// Our op table against coremltools 9.0, as tests/golden/op_table/make_op_table.py recorded it.
+#include "base/status.h"
+#include "mil/builder.h"
+#include "mil/op_table.h"
+
+#include <cjson/cJSON.h>
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <array>
+#include <fstream>
+#include <map>
+#include <memory>
+#include <set>
+#include <sstream>
+#include <string>
+#include <vector>
+
+using namespace anet;
+using namespace anet::mil;
+
+namespace {
+
+using Json = std::unique_ptr<cJSON, decltype(&cJSON_Delete)>;
+
+const cJSON& golden() {
+  static const Json root = [] {
+    std::ifstream file("tests/golden/op_table/op_table.json");
+    std::stringstream text;
+    text << file.rdbuf();
+    return Json(cJSON_Parse(text.str().c_str()), cJSON_Delete);
+  }();
+  REQUIRE_MESSAGE(root != nullptr, "run from the root of the repository");
+  return *root;
+}
+
+std::string text_of(const cJSON* node, const char* key) {
+  const char* text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(node, key));
+  REQUIRE(text != nullptr);
+  return text;
+}
+
+bool flag_of(const cJSON* node, const char* key) {
+  return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(node, key)) != 0;
+}
+
+int integer_of(const cJSON* node, const char* key) {
+  return cJSON_GetObjectItemCaseSensitive(node, key)->valueint;
+}
+
+std::vector<const cJSON*> children(const cJSON* node) {
+  std::vector<const cJSON*> result;
+  for (const cJSON* child = node->child; child != nullptr; child = child->next) {
+    result.push_back(child);
+  }
+  return result;
+}
+
+std::vector<const cJSON*> list_of(const cJSON* node, const char* key) {
+  return children(cJSON_GetObjectItemCaseSensitive(node, key));
+}
+
+std::vector<const cJSON*> golden_ops() { return list_of(&golden(), "ops"); }
+
+double number_of(const cJSON* node) {
+  if (cJSON_IsBool(node) != 0) return cJSON_IsTrue(node) != 0 ? 1 : 0;
+  return node->valuedouble;
+}
+
+Shape shape_of(const cJSON* node) {
+  Shape shape;
+  for (const cJSON* extent : children(node)) {
+    shape.push_back(static_cast<int64_t>(extent->valuedouble));
+  }
+  return shape;
+}
+
+Type type_of(const cJSON* operand) {
+  const std::optional<DataType> dtype = data_type_from_name(text_of(operand, "dtype"));
+  REQUIRE(dtype.has_value());
+  return {*dtype, shape_of(cJSON_GetObjectItemCaseSensitive(operand, "shape")), {}};
+}
+
+ValueId build_operand(Builder& builder, const std::string& name, const cJSON* operand) {
+  const Type type = type_of(operand);
+  const cJSON* value = cJSON_GetObjectItemCaseSensitive(operand, "value");
+  if (value == nullptr) return builder.input(name, type);
+  if (type.dtype == DataType::string) {
+    return builder.constant(Literal::string(cJSON_GetStringValue(value->child)));
+  }
+  std::vector<double> numbers;
+  for (const cJSON* element : children(value)) numbers.push_back(number_of(element));
+  return builder.constant(Literal::numbers(type, numbers));
+}
+
+std::string types_to_string(const std::vector<Type>& types) {
+  std::string text;
+  for (const Type& type : types) text += (text.empty() ? "" : " ") + type_to_string(type);
+  return text;
+}
+
+struct Outcome {
+  std::string types; // empty when refused
+  std::string error;
+};
+
+Outcome infer_with_us(const std::string& op, const cJSON* operands) {
+  try {
+    Builder builder;
+    std::vector<Builder::Input> inputs;
+    for (const cJSON* operand : children(operands)) {
+      if (cJSON_IsArray(operand) == 0) {
+        inputs.emplace_back(operand->string, build_operand(builder, operand->string, operand));
+        continue;
+      }
+      std::vector<ValueId> values;
+      for (const cJSON* member : children(operand)) {
+        values.push_back(build_operand(
+            builder, std::string(operand->string) + std::to_string(values.size()), member));
+      }
+      inputs.emplace_back(operand->string, std::move(values));
+    }
+    std::vector<Type> types;
+    for (ValueId id : builder.add_multiple(op, inputs)) types.push_back(builder.type(id));
+    return {types_to_string(types), {}};
+  } catch (const Error& error) {
+    CHECK(error.status() == Status::invalid_program);
+    return {{}, error.message()};
+  }
+}
+
+std::string golden_types(const cJSON* outputs) {
+  if (cJSON_IsArray(outputs) == 0) return {};
+  std::vector<Type> types;
+  for (const cJSON* output : children(outputs)) {
+    const std::optional<DataType> dtype = data_type_from_name(output->child->valuestring);
+    REQUIRE(dtype.has_value());
+    types.push_back({*dtype, shape_of(output->child->next), {}});
+  }
+  return types_to_string(types);
+}
+
+// Where we differ from coremltools on purpose. `refusal` is part of our message when we refuse what
+// coremltools accepts. Otherwise we accept what it refuses, for the operands that `applies` to.
+struct Difference {
+  std::string_view op; // a prefix
+  std::string_view refusal;
+  std::string_view reason;
+  bool (*applies)(const cJSON* operands) = nullptr;
+};
+
+bool counts_from_the_end(const cJSON* operands) {
+  const cJSON* axis = cJSON_GetObjectItemCaseSensitive(operands, "axis");
+  return cJSON_GetObjectItemCaseSensitive(axis, "value")->child->valueint < -1;
+}
+
+bool has_no_axes(const cJSON* operands) {
+  return cJSON_GetObjectItemCaseSensitive(operands, "axes") == nullptr;
+}
+
+constexpr std::array<Difference, 16> differences{{
+    {"cumsum", "", "a negative axis counts from the end here as for every other op",
+     counts_from_the_end},
+    {"layer_norm", "", "coremltools cannot build its own default for axes, every axis",
+     has_no_axes},
+    {"cumsum", "expected axis in", "a scalar has no axis to sum along"},
+    {"gather", "expected batch_dims", "coremltools does not compare the batch axes"},
+    {"reduce_", "expected axes in", "coremltools reads an axis below -rank as another one"},
+    {"reduce_arg", "expected axis in", "coremltools reads an axis below -rank as another one"},
+    {"reduce_", "expected distinct axes", "coremltools drops an axis that is named twice"},
+    {"reverse", "expected axes in", "coremltools does not check axes"},
+    {"scaled_dot_product_attention", "expected attn_mask that broadcasts",
+     "coremltools lets a mask have more batches than the scores it is added to"},
+    {"select", "expected shapes that broadcast",
+     "coremltools ignores the shape of cond, which takes part in broadcasting"},
+    {"slice_by_index", "expected a slice with elements", "tensors have elements here"},
+    {"slice_by_size", "expected a slice inside x", "coremltools does not compare with x"},
+    {"softmax", "expected axis in", "coremltools does not check the axis"},
+    {"split", "expected split_sizes that sum", "coremltools does not compare with x"},
+    {"squeeze", "expected an extent of 1", "coremltools leaves such axes as they are"},
+    {"transpose", "expected a permutation", "coremltools repeats axes"},
+}};
+
+// The listed difference that explains an outcome, or nullptr.
+const Difference* explain(const std::string& op, const cJSON* operands, const Outcome& ours) {
+  for (const Difference& difference : differences) {
+    if (op.substr(0, difference.op.size()) != difference.op) continue;
+    const bool refused = !ours.error.empty();
+    if (refused == (difference.applies != nullptr)) continue;
+    const bool explains = refused ? ours.error.find(difference.refusal) != std::string::npos
+                                  : difference.applies(operands);
+    if (explains) return &difference;
+  }
+  return nullptr;
+}
+
+} // namespace
+
+TEST_CASE("every op of the table is known to coremltools, or listed") {
+  std::set<std::string> known;
+  for (const cJSON* op : golden_ops()) known.insert(text_of(op, "name"));
+  // Layout conversions exist in the ANE's dialect only (ane-facts.md 4.1, R).
+  const std::set<std::string> ours_alone{"tensor_buffer_to_tensor", "tensor_to_tensor_buffer"};
+  for (const OpSchema& schema : op_table()) {
+    CAPTURE(schema.name);
+    CHECK(known.count(schema.name) + ours_alone.count(schema.name) == 1);
+    known.erase(schema.name);
+  }
+  CHECK(known.empty());
+}
+
+TEST_CASE("argument names, presence, opsets and element types are those of coremltools") {
+  for (const cJSON* op : golden_ops()) {
+    const std::string name = text_of(op, "name");
+    const OpSchema* schema = find_op(name);
+    REQUIRE(schema != nullptr);
+    CAPTURE(name);
+    CHECK(schema->introduced == integer_of(op, "introduced"));
+    const std::vector<const cJSON*> arguments = list_of(op, "arguments");
+    REQUIRE(schema->arguments.size() == arguments.size());
+    for (size_t i = 0; i < arguments.size(); ++i) {
+      const ArgumentSchema& ours = schema->arguments[i];
+      const std::string argument = text_of(arguments[i], "name");
+      CAPTURE(argument);
+      CHECK(ours.name == argument);
+      CHECK((ours.presence == Presence::required) == !flag_of(arguments[i], "optional"));
+      CHECK(ours.variadic == flag_of(arguments[i], "variadic"));
+      // An argument cannot be older than its op.
+      CHECK(std::max(ours.introduced, schema->introduced) ==
+            std::max(integer_of(arguments[i], "introduced"), schema->introduced));
+      // All shapes are static here, so shape-like arguments must be constants with us too.
+      const std::set<std::string> static_arguments{
+          "shape", "begin", "end", "size", "reps", "pad", "one_hot_vector_size"};
+      CHECK(ours.constant ==
+            (flag_of(arguments[i], "constant") || static_arguments.count(argument) != 0));
+      TypeSet theirs;
+      for (const cJSON* type : list_of(arguments[i], "types")) {
+        theirs = theirs | TypeSet{*data_type_from_name(type->valuestring)};
+      }
+      if (theirs.bits == 0) continue; // anything goes: values of concat, x of identity
+      // bf16 goes wherever both other floating types do, as an extension.
+      if (theirs.contains(DataType::fp16) && theirs.contains(DataType::fp32)) {
+        theirs = theirs | TypeSet{DataType::bf16};
+      }
+      CHECK(ours.types.bits == theirs.bits);
+    }
+  }
+}
+
+TEST_CASE("default values are those of coremltools") {
+  // coremltools computes some from its operands; here x is [2, 2, 2, 2] and weight [2, 2].
+  const std::set<std::string> masks{"stride", "begin_mask", "end_mask", "squeeze_mask"};
+  size_t compared = 0;
+  for (const cJSON* op : golden_ops()) {
+    const std::string name = text_of(op, "name");
+    const OpSchema* schema = find_op(name);
+    REQUIRE(schema != nullptr);
+    for (const cJSON* argument : list_of(op, "arguments")) {
+      const ArgumentSchema* ours = schema->argument(text_of(argument, "name"));
+      REQUIRE(ours != nullptr);
+      CAPTURE(name);
+      CAPTURE(ours->name);
+      const cJSON* theirs = cJSON_GetObjectItemCaseSensitive(argument, "default");
+      if (theirs == nullptr) {
+        // None in coremltools: no operand at all, or a neutral value that we spell out.
+        const bool axes = std::string(ours->name) == "axes" &&
+                          (name.rfind("reduce", 0) == 0 || name == "reverse");
+        const bool neutral = axes || masks.count(ours->name) != 0;
+        CHECK((ours->presence == Presence::defaulted) == neutral);
+        continue;
+      }
+      REQUIRE(ours->presence == Presence::defaulted);
+      Builder builder;
+      const ValueId x = builder.input("x", {DataType::fp32, {2, 2, 2, 2}, {}});
+      const ValueId weight = builder.input("weight", {DataType::fp32, {2, 2}, {}});
+      Operation operation;
+      operation.schema = schema;
+      operation.arguments = {{"x", {x}, false}};
+      if (name == "linear") operation.arguments.push_back({"weight", {weight}, false});
+      const std::optional<Literal> value = default_argument(builder.function(), operation, *ours);
+      REQUIRE(value.has_value());
+      ++compared;
+      if (cJSON_IsString(theirs) != 0) {
+        CHECK(value->string() == theirs->valuestring);
+      } else if (cJSON_IsArray(theirs) != 0) {
+        std::vector<double> numbers;
+        for (const cJSON* element : children(theirs)) numbers.push_back(number_of(element));
+        CHECK(value->numbers() == numbers);
+      } else {
+        // coremltools rounds some of its defaults to float before we see them.
+        CHECK(value->number() == doctest::Approx(number_of(theirs)).epsilon(1e-6));
+      }
+    }
+  }
+  CHECK(compared > 40);
+}
+
+TEST_CASE("inferred types are those of coremltools") {
+  std::map<const Difference*, int> used;
+  int accepted = 0;
+  int refused = 0;
+  for (const cJSON* op : golden_ops()) {
+    const std::string name = text_of(op, "name");
+    for (const cJSON* each : list_of(op, "cases")) {
+      const cJSON* operands = cJSON_GetObjectItemCaseSensitive(each, "operands");
+      const std::string theirs = golden_types(cJSON_GetObjectItemCaseSensitive(each, "outputs"));
+      const Outcome ours = infer_with_us(name, operands);
+      (theirs.empty() ? refused : accepted) += 1;
+      if (ours.types == theirs) continue;
+      if (const Difference* difference = explain(name, operands, ours)) {
+        ++used[difference];
+        continue;
+      }
+      const std::unique_ptr<char, decltype(&cJSON_free)> printed(cJSON_PrintUnformatted(operands),
+                                                                 cJSON_free);
+      FAIL_CHECK(name, " ", std::string(printed.get()), ": coremltools says '", theirs,
+                 "', we say '", ours.types, ours.error, "'");
+    }
+  }
+  CHECK(accepted > 1000);
+  CHECK(refused > 500);
+  // A difference that explains nothing is a stale excuse.
+  for (const Difference& difference : differences) {
+    CAPTURE(difference.op);
+    CAPTURE(difference.refusal);
+    CHECK(used.count(&difference) == 1);
+  }
+}
