@@ -1,0 +1,44 @@
+// Command-line options as a table: the same table parses them, prints --help and, for `train`,
+// gives the keys of the configuration file.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace cli {
+
+struct Option {
+  std::string key;   // "learning_rate"; the flag is --learning-rate
+  std::string value; // "N"; empty for a switch
+  std::string help;
+  std::function<void(const std::string&)> apply; // a switch gets "true"
+};
+
+struct OptionGroup {
+  std::string title;
+  std::vector<Option> options;
+};
+
+struct CommandLine {
+  std::string command; // "train"
+  std::string summary;
+  std::string operands; // "CHECKPOINT", or empty when the command takes none
+  std::vector<OptionGroup> groups;
+};
+
+std::string flag_of(const std::string& key); // "learning_rate" -> "--learning-rate"
+
+const Option* find_option(const CommandLine& line, const std::string& key);
+// Throws UsageError: unknown key, with the nearest known one.
+const Option& require_option(const CommandLine& line, const std::string& key,
+                             const std::string& shown_as, bool as_flag);
+
+// Applies the flags in order and returns what is not a flag. `help` is set, and nothing else done,
+// when --help is among them. Throws UsageError.
+std::vector<std::string> parse_arguments(const CommandLine& line,
+                                         const std::vector<std::string>& arguments, bool& help);
+
+void print_help(const CommandLine& line);
+
+} // namespace cli

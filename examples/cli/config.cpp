@@ -1,0 +1,216 @@
+#include "config.h"
+
+#include "handles.h"
+#include "json.h"
+#include "text.h"
+
+namespace cli {
+namespace {
+
+enum class Kind { integer, number, word, bytes };
+
+struct SessionKey {
+  const char* key;
+  Kind kind;
+  const char* value;
+  const char* help;
+};
+
+// Every field of anet_session_options; ane_train.h is the reference.
+constexpr SessionKey session_keys[] = {
+    {"batch_size", Kind::integer, "N", "sequences in a micro-batch (1)"},
+    {"sequence_length", Kind::integer, "N", "tokens in a sequence (the model's context)"},
+    {"accumulation_steps", Kind::integer, "N", "micro-batches in a step (1)"},
+    {"learning_rate", Kind::number, "X", "(3e-4)"},
+    {"schedule", Kind::word, "NAME", "constant, linear, cosine or wsd (constant)"},
+    {"warmup_steps", Kind::integer, "N", "(0)"},
+    {"total_steps", Kind::integer, "N", "where the schedule ends (--steps)"},
+    {"decay_steps", Kind::integer, "N", "wsd: length of the decay (a fifth)"},
+    {"min_learning_rate", Kind::number, "X", "(0)"},
+    {"optimizer", Kind::word, "NAME", "adamw or sgd (adamw)"},
+    {"beta1", Kind::number, "X", "(0.9)"},
+    {"beta2", Kind::number, "X", "(0.999)"},
+    {"epsilon", Kind::number, "X", "(1e-8)"},
+    {"momentum", Kind::number, "X", "sgd (0)"},
+    {"weight_decay", Kind::number, "X", "decoupled, matrices only (0)"},
+    {"clip_norm", Kind::number, "X", "of the whole gradient (off)"},
+    {"precision", Kind::word, "NAME", "f32 or f16 (f32)"},
+    {"initial_loss_scale", Kind::number, "X", "f16 (65536)"},
+    {"loss_scale_growth_steps", Kind::integer, "N", "f16 (2000)"},
+    {"activation_checkpointing", Kind::integer, "0|1", "recompute activations to save memory (0)"},
+    {"loss_chunk", Kind::integer, "N", "positions whose logits are in memory at once"},
+    {"max_memory", Kind::bytes, "SIZE", "refuse to start above it, as 2G or 512M (no limit)"},
+    {"seed", Kind::integer, "N", "of weights, data order and samples (0)"},
+};
+
+std::string json_literal(const SessionKey& key, const std::string& text) {
+  const std::string flag = flag_of(key.key);
+  switch (key.kind) {
+  case Kind::integer:
+    return std::to_string(parse_integer(flag, text));
+  case Kind::number:
+    parse_number(flag, text);
+    return text;
+  case Kind::bytes:
+    return std::to_string(parse_bytes(flag, text));
+  case Kind::word:
+    break;
+  }
+  return '"' + text + '"';
+}
+
+OptionGroup session_group(TrainConfig& config) {
+  OptionGroup group{"Training (the \"session\" section of the configuration file)", {}};
+  for (const SessionKey& key : session_keys) {
+    group.options.push_back(
+        {key.key, key.value, key.help, [&config, &key](const std::string& text) {
+           config.session[key.key] = json_literal(key, text);
+         }});
+  }
+  return group;
+}
+
+auto store(std::string& target) {
+  return [&target](const std::string& text) { target = text; };
+}
+
+template <typename Integer>
+auto store_integer(const char* key, Integer& target) {
+  return [key, &target](const std::string& text) {
+    const int64_t value = parse_integer(flag_of(key), text);
+    if (value < 0 || value > 0x7fffffff) {
+      throw UsageError(flag_of(key) + " expects a number from 0 to 2147483647, got '" + text + "'");
+    }
+    target = static_cast<Integer>(value);
+  };
+}
+
+void apply_section(const CommandLine& line, const cJSON* section, const std::string& origin) {
+  for (const cJSON* item = section->child; item != nullptr; item = item->next) {
+    const std::string shown = std::string("'") + item->string + "' in " + origin;
+    const Option& option = require_option(line, item->string, shown, false);
+    if (option.key == "config") throw UsageError("a configuration file cannot name another one");
+    if (cJSON_IsString(item)) {
+      option.apply(item->valuestring);
+    } else if (cJSON_IsBool(item)) {
+      if (cJSON_IsTrue(item) || !option.value.empty()) option.apply(cJSON_IsTrue(item) ? "1" : "0");
+    } else if (cJSON_IsNumber(item)) {
+      option.apply(json_text(item));
+    } else {
+      throw UsageError(shown + " must be a number, a string or a boolean");
+    }
+  }
+}
+
+void apply_config_file(TrainConfig& config, const std::string& path) {
+  const Json root = json_parse(read_text_file(path), path);
+  if (!cJSON_IsObject(root.get())) throw UsageError(path + ": expected a JSON object");
+  const CommandLine line = train_command_line(config);
+  CommandLine session{line.command, "", "", {}};
+  CommandLine train{line.command, "", "", {}};
+  for (const OptionGroup& group : line.groups) {
+    const bool is_session = group.options.front().key == session_keys[0].key;
+    (is_session ? session : train).groups.push_back(group);
+  }
+  for (const cJSON* item = root->child; item != nullptr; item = item->next) {
+    const std::string key = item->string;
+    if (key == "model") {
+      config.model = cJSON_IsString(item) ? item->valuestring : json_text(item);
+    } else if ((key == "session" || key == "train") && cJSON_IsObject(item)) {
+      apply_section(key == "session" ? session : train, item, path);
+    } else if (key == "session" || key == "train") {
+      throw UsageError(path + ": '" + key + "' must be an object");
+    } else {
+      throw UsageError("unknown key '" + key + "' in " + path +
+                       ", expected model, session or train");
+    }
+  }
+}
+
+} // namespace
+
+CommandLine train_command_line(TrainConfig& config) {
+  CommandLine line;
+  line.command = "train";
+  line.summary = "Trains a model on text (one token a byte) or on a .bin file of token ids.\n"
+                 "Ctrl-C stops after the running step and saves; a second one ends at once.\n"
+                 "Exit codes: 0 done, 1 failure, 2 usage, 130 interrupted.";
+  line.groups.push_back(
+      {"Model and data",
+       {{"model", "NAME|JSON|PATH", "configuration to begin with, or weights to go on from (tiny)",
+         store(config.model)},
+        {"data", "FILE", "text, or token ids when it ends in .bin", store(config.data)},
+        {"validation", "FILE", "the same, for the validation loss", store(config.validation)},
+        {"split", "X", "without --validation: the share of the data that is kept aside (0.1)",
+         [&config](const std::string& text) { config.split = parse_number("--split", text); }},
+        {"steps", "N", "optimizer steps, the resumed ones included (1000)",
+         store_integer("steps", config.steps)},
+        {"config", "FILE", "JSON {\"model\":..., \"session\":{...}, \"train\":{...}}; flags win",
+         store(config.config)}}});
+  line.groups.push_back(session_group(config));
+  line.groups.push_back(
+      {"Checkpoints",
+       {{"checkpoint_root", "DIR", "where checkpoints go; without it nothing is saved",
+         store(config.checkpoint_root)},
+        {"save_every", "N", "steps between checkpoints (only the last)",
+         store_integer("save_every", config.save_every)},
+        {"keep_last", "N", "checkpoints kept besides the best (all)",
+         store_integer("keep_last", config.keep_last)},
+        {"resume", "", "go on from the latest checkpoint below --checkpoint-root",
+         [&config](const std::string&) { config.resume = true; }}}});
+  line.groups.push_back(
+      {"Progress",
+       {{"eval_every", "N", "steps between validation losses (a tenth of --steps)",
+         store_integer("eval_every", config.eval_every)},
+        {"eval_windows", "N", "windows in a validation loss; 0: all (64)",
+         store_integer("eval_windows", config.eval_windows)},
+        {"sample", "PROMPT", "write a sample with each validation loss", store(config.sample)},
+        {"sample_tokens", "N", "(120)", store_integer("sample_tokens", config.sample_tokens)},
+        {"log", "FILE", "one JSON object a line for every event", store(config.log)},
+        {"report", "FILE", "a self-contained HTML page at the end", store(config.report)},
+        {"summary", "FILE", "the final numbers as JSON", store(config.summary)}}});
+  line.groups.push_back(
+      {"Device",
+       {{"device", "NAME", "see `ane-train devices` (auto)", store(config.device)},
+        {"threads", "N", "(one a core)", store_integer("threads", config.threads)}}});
+  return line;
+}
+
+TrainConfig parse_train_config(const std::vector<std::string>& arguments, bool& help) {
+  // The first reading only finds --config, because flags win wherever they stand.
+  TrainConfig flags;
+  parse_arguments(train_command_line(flags), arguments, help);
+  TrainConfig config;
+  if (help) return config;
+  if (!flags.config.empty()) apply_config_file(config, flags.config);
+  parse_arguments(train_command_line(config), arguments, help);
+  if (config.data.empty() && !config.resume) throw UsageError("--data is required");
+  if (config.checkpoint_root.empty() && (config.resume || config.save_every > 0)) {
+    throw UsageError(std::string(config.resume ? "--resume" : "--save-every") +
+                     " needs --checkpoint-root");
+  }
+  if (!config.validation.empty() && config.split > 0) {
+    throw UsageError("--validation and --split exclude each other");
+  }
+  if (config.split < 0 || config.split >= 1) {
+    throw UsageError("--split expects a share above 0 and below 1");
+  }
+  return config;
+}
+
+void apply_session_options(const TrainConfig& config, anet_session_options& options) {
+  std::string json = "{";
+  for (const auto& [key, literal] : config.session) {
+    if (json.size() > 1) json += ',';
+    json += '"' + key + "\":" + literal;
+  }
+  call(anet_session_options_from_json, (json + "}").c_str(), &options);
+}
+
+anet_precision parse_precision(const std::string& text) {
+  if (text == "f32") return ANET_PRECISION_F32;
+  if (text == "f16") return ANET_PRECISION_F16;
+  throw UsageError("--precision expects f32 or f16, got '" + text + "'");
+}
+
+} // namespace cli

@@ -1,0 +1,56 @@
+// What `ane-train train` is told: defaults, then the configuration file, then the flags.
+#pragma once
+
+#include "args.h"
+
+#include <ane_train.h>
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace cli {
+
+struct TrainConfig {
+  std::string model = "tiny"; // a built-in name, a JSON object, or a checkpoint or weights file
+  std::string data;
+  std::string validation;
+  double split = 0;  // 0: a tenth, when there is no validation file
+  int64_t steps = 0; // 0: those of the checkpoint, else 1000
+
+  // Keys of anet_session_options with their JSON values; the library's own table checks them.
+  std::map<std::string, std::string> session;
+
+  std::string device = "auto";
+  uint32_t threads = 0;
+
+  std::string checkpoint_root;
+  bool resume = false;
+  int64_t save_every = 0;
+  int32_t keep_last = 0;
+
+  int64_t eval_every = 0; // 0: ten times in a run
+  uint64_t eval_windows = 64;
+  std::string sample; // prompt; empty: no samples
+  int32_t sample_tokens = 120;
+
+  std::string log;
+  std::string report;
+  std::string summary;
+  std::string config;
+};
+
+// The flags, bound to `config`.
+CommandLine train_command_line(TrainConfig& config);
+
+// Throws UsageError. `help` as in parse_arguments.
+TrainConfig parse_train_config(const std::vector<std::string>& arguments, bool& help);
+
+// Reads the session's keys on top of `options`; throws Failure naming the key.
+void apply_session_options(const TrainConfig& config, anet_session_options& options);
+
+// "fp32" and the like as anet_precision; throws UsageError.
+anet_precision parse_precision(const std::string& text);
+
+} // namespace cli

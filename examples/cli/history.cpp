@@ -1,0 +1,130 @@
+#include "history.h"
+
+#include "handles.h"
+
+#include <filesystem>
+
+namespace cli {
+namespace {
+
+struct StepField {
+  const char* key;
+  double anet_step_result::*field;
+};
+
+constexpr StepField step_fields[] = {
+    {"loss", &anet_step_result::loss},
+    {"grad_norm", &anet_step_result::grad_norm},
+    {"learning_rate", &anet_step_result::learning_rate},
+    {"loss_scale", &anet_step_result::loss_scale},
+    {"seconds", &anet_step_result::seconds},
+    {"forward_seconds", &anet_step_result::forward_seconds},
+    {"backward_seconds", &anet_step_result::backward_seconds},
+    {"loss_seconds", &anet_step_result::loss_seconds},
+    {"optimizer_seconds", &anet_step_result::optimizer_seconds},
+    {"staging_seconds", &anet_step_result::staging_seconds},
+};
+
+Json event(const char* kind) {
+  Json object = json_object();
+  json_set(object, "event", std::string(kind));
+  return object;
+}
+
+// A run that was resumed did some steps again; the later record is the one that counts.
+template <typename Record>
+void append(std::vector<Record>& records, Record record) {
+  while (!records.empty() && records.back().step >= record.step) records.pop_back();
+  records.push_back(std::move(record));
+}
+
+void read_record(const cJSON* record, int64_t last_step, History& history) {
+  const std::string kind = json_string(record, "event");
+  const auto step = static_cast<int64_t>(json_number(record, "step"));
+  if (step > last_step) return; // done after the checkpoint, and about to be done again
+  if (kind == "step") {
+    auto result = initialised<anet_step_result>();
+    result.step = step;
+    result.tokens = static_cast<uint64_t>(json_number(record, "tokens"));
+    result.skipped = json_number(record, "skipped") != 0 ? 1 : 0;
+    for (const StepField& field : step_fields) result.*field.field = json_number(record, field.key);
+    append(history.steps, result);
+  } else if (kind == "eval") {
+    append(history.evaluations,
+           Evaluation{step, json_number(record, "loss"), json_number(record, "seconds")});
+  } else if (kind == "sample") {
+    append(history.samples, Sample{step, json_string(record, "text")});
+  }
+}
+
+} // namespace
+
+void read_log(const std::string& path, int64_t last_step, History& history) {
+  std::ifstream file(path, std::ios::binary);
+  std::string line;
+  for (int64_t number = 1; std::getline(file, line); ++number) {
+    // A run that was killed may have left half a line at the end.
+    if (file.eof()) break;
+    const Json record = json_parse(line, path + ":" + std::to_string(number));
+    read_record(record.get(), last_step, history);
+  }
+}
+
+Log::Log(const std::string& path, bool append) : path_(path) {
+  if (path.empty()) return;
+  file_.open(path, std::ios::binary | (append ? std::ios::app : std::ios::trunc));
+  if (!file_) throw Failure(ANET_E_IO, "cannot write '" + path + "'");
+}
+
+void Log::write(const Json& object) {
+  if (path_.empty()) return;
+  file_ << json_text(object.get()) << '\n';
+  file_.flush();
+  if (!file_) throw Failure(ANET_E_IO, "cannot write '" + path_ + "'");
+}
+
+void Log::start(const std::vector<std::pair<std::string, std::string>>& settings) {
+  const Json object = event("start");
+  for (const auto& [key, value] : settings) json_set(object, key.c_str(), value);
+  write(object);
+}
+
+void Log::step(const anet_step_result& result) {
+  const Json object = event("step");
+  json_set_count(object, "step", static_cast<uint64_t>(result.step));
+  json_set_count(object, "tokens", result.tokens);
+  json_set_count(object, "skipped", static_cast<uint64_t>(result.skipped));
+  for (const StepField& field : step_fields) json_set(object, field.key, result.*field.field);
+  write(object);
+}
+
+void Log::evaluation(const Evaluation& evaluation) {
+  const Json object = event("eval");
+  json_set_count(object, "step", static_cast<uint64_t>(evaluation.step));
+  json_set(object, "loss", evaluation.loss);
+  json_set(object, "seconds", evaluation.seconds);
+  write(object);
+}
+
+void Log::save(int64_t step, const std::string& path) {
+  const Json object = event("save");
+  json_set_count(object, "step", static_cast<uint64_t>(step));
+  json_set(object, "path", path);
+  write(object);
+}
+
+void Log::sample(const Sample& sample) {
+  const Json object = event("sample");
+  json_set_count(object, "step", static_cast<uint64_t>(sample.step));
+  json_set(object, "text", sample.text);
+  write(object);
+}
+
+void Log::end(int64_t step, bool interrupted) {
+  const Json object = event("end");
+  json_set_count(object, "step", static_cast<uint64_t>(step));
+  json_set_count(object, "interrupted", interrupted ? 1 : 0);
+  write(object);
+}
+
+} // namespace cli

@@ -1,0 +1,55 @@
+#include "json.h"
+
+#include "handles.h"
+
+#include <algorithm>
+
+namespace cli {
+
+Json json_object() { return Json(cJSON_CreateObject()); }
+
+Json json_parse(const std::string& text, const std::string& origin) {
+  const char* end = nullptr;
+  Json value(cJSON_ParseWithLengthOpts(text.c_str(), text.size() + 1, &end, 1));
+  if (value) return value;
+  const auto position = text.begin() + (end == nullptr ? 0 : end - text.c_str());
+  const auto line = std::count(text.begin(), position, '\n') + 1;
+  throw UsageError(origin + ": not valid JSON at line " + std::to_string(line));
+}
+
+static std::string printed(char* text) {
+  const std::string copy = text == nullptr ? "" : text;
+  cJSON_free(text);
+  return copy;
+}
+
+std::string json_text(const cJSON* value) { return printed(cJSON_PrintUnformatted(value)); }
+std::string json_lines(const cJSON* value) { return printed(cJSON_Print(value)); }
+
+void json_set(const Json& object, const char* key, double value) {
+  cJSON_AddNumberToObject(object.get(), key, value);
+}
+
+void json_set(const Json& object, const char* key, const std::string& value) {
+  cJSON_AddStringToObject(object.get(), key, value.c_str());
+}
+
+void json_set(const Json& object, const char* key, Json value) {
+  cJSON_AddItemToObject(object.get(), key, value.release());
+}
+
+void json_set_count(const Json& object, const char* key, uint64_t value) {
+  cJSON_AddNumberToObject(object.get(), key, static_cast<double>(value));
+}
+
+double json_number(const cJSON* object, const char* key) {
+  const cJSON* item = cJSON_GetObjectItemCaseSensitive(object, key);
+  return cJSON_IsNumber(item) ? item->valuedouble : 0.0;
+}
+
+std::string json_string(const cJSON* object, const char* key) {
+  const cJSON* item = cJSON_GetObjectItemCaseSensitive(object, key);
+  return cJSON_IsString(item) ? item->valuestring : "";
+}
+
+} // namespace cli

@@ -1,0 +1,71 @@
+// ane-train: trains and runs language models from the command line. Uses the public header alone.
+#include "commands.h"
+
+#include "handles.h"
+#include "text.h"
+
+#include <cstdio>
+
+namespace cli {
+namespace {
+
+struct Command {
+  const char* name;
+  const char* summary;
+  int (*run)(const Arguments&);
+};
+
+constexpr Command commands[] = {
+    {"train", "train a model on a text or token file", run_train},
+    {"generate", "continue a prompt with a trained model", run_generate},
+    {"eval", "loss and perplexity of a model on a file", run_eval},
+    {"info", "what a checkpoint or weights file holds", run_info},
+    {"devices", "what this machine can train on", run_devices},
+};
+
+void print_usage(std::FILE* stream) {
+  std::fprintf(stream, "usage: ane-train COMMAND [options]\n\n");
+  for (const Command& command : commands) {
+    std::fprintf(stream, "  %-10s %s\n", command.name, command.summary);
+  }
+  std::fprintf(stream, "\n`ane-train COMMAND --help` lists a command's options.\n");
+}
+
+int dispatch(const Arguments& arguments) {
+  if (arguments.empty()) {
+    print_usage(stderr);
+    return exit_usage;
+  }
+  const std::string& name = arguments.front();
+  if (name == "--help" || name == "-h" || name == "help") {
+    print_usage(stdout);
+    return exit_ok;
+  }
+  if (name == "--version") {
+    std::printf("ane-train %s\n%s\n", anet_version_string(), anet_build_info());
+    return exit_ok;
+  }
+  std::vector<std::string> names;
+  for (const Command& command : commands) {
+    if (name == command.name) return command.run({arguments.begin() + 1, arguments.end()});
+    names.emplace_back(command.name);
+  }
+  const std::string guess = nearest(name, names);
+  throw UsageError("unknown command '" + name + "'" +
+                   (guess.empty() ? "" : ", did you mean '" + guess + "'?"));
+}
+
+} // namespace
+} // namespace cli
+
+int main(int argc, char** argv) {
+  try {
+    return cli::dispatch({argv + 1, argv + argc});
+  } catch (const cli::UsageError& error) {
+    std::fprintf(stderr, "ane-train: %s\n", error.what());
+    return cli::exit_usage;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "ane-train: %s\n", error.what());
+    return cli::exit_failure;
+  }
+}

@@ -1,0 +1,82 @@
+#include "monitor.h"
+
+#include "text.h"
+
+#include <vector>
+
+namespace cli {
+
+Monitor::Monitor(const TrainConfig& config, int64_t first_step, int64_t last_step, History history,
+                 anet_generator* generator, const anet_tokenizer* tokenizer)
+    : config_(config), history_(std::move(history)), log_(config.log, config.resume),
+      progress_(first_step, last_step), generator_(generator), tokenizer_(tokenizer) {}
+
+void Monitor::start() { log_.start(history_.settings); }
+
+void Monitor::on_event(const anet_fit_event& event) {
+  switch (event.kind) {
+  case ANET_EVENT_STEP:
+    history_.steps.push_back(event.step);
+    log_.step(event.step);
+    progress_.step(event.step);
+    break;
+  case ANET_EVENT_EVAL:
+    evaluation(event.step.step, event.eval);
+    take_sample(event.step.step);
+    break;
+  case ANET_EVENT_SAVE:
+    saved(event.step.step, event.checkpoint);
+    break;
+  default:
+    break; // a newer library may report more
+  }
+}
+
+void Monitor::evaluation(int64_t step, const anet_eval_result& result) {
+  const Evaluation evaluation{step, result.loss, result.seconds};
+  history_.evaluations.push_back(evaluation);
+  log_.evaluation(evaluation);
+  progress_.note("step " + std::to_string(step) + "  validation loss " +
+                 format_number(result.loss, 4));
+}
+
+void Monitor::saved(int64_t step, const std::string& path) {
+  saved_step_ = step;
+  log_.save(step, path);
+  progress_.note("step " + std::to_string(step) + "  saved " + path);
+}
+
+void Monitor::take_sample(int64_t step) {
+  if (generator_ == nullptr) return;
+  std::vector<int32_t> prompt(config_.sample.size());
+  size_t count = 0;
+  call(anet_tokenizer_encode, tokenizer_, config_.sample.data(), config_.sample.size(), 0u,
+       prompt.data(), prompt.size(), &count);
+  auto sampling = initialised<anet_sampling_options>();
+  sampling.max_tokens = config_.sample_tokens;
+  sampling.temperature = 0.7;
+  sampling.top_p = 0.95;
+  sampling.seed = 1; // the same each time: what changes is the model
+  Sample sample{step, config_.sample};
+  const auto append = [](int32_t, const char* text, size_t length, void* user_data) -> int32_t {
+    static_cast<std::string*>(user_data)->append(text, length);
+    return 0;
+  };
+  call(anet_generator_generate, generator_, prompt.data(), count, &sampling,
+       static_cast<anet_token_callback>(append), static_cast<void*>(&sample.text), nullptr,
+       size_t{0}, nullptr);
+  log_.sample(sample);
+  progress_.note("step " + std::to_string(step) + "  sample: " + sample.text);
+  history_.samples.push_back(std::move(sample));
+}
+
+void Monitor::finish(int64_t step, bool interrupted) {
+  progress_.finish();
+  log_.end(step, interrupted);
+}
+
+int64_t Monitor::evaluated_step() const {
+  return history_.evaluations.empty() ? -1 : history_.evaluations.back().step;
+}
+
+} // namespace cli
