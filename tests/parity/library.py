@@ -1,0 +1,150 @@
+"""Just enough of the C ABI, through ctypes, to compare with and to time against PyTorch."""
+
+import ctypes as C
+
+MAX_RANK = 8
+
+
+class Struct(C.Structure):
+    def __init__(self, **fields):
+        super().__init__(struct_size=C.sizeof(type(self)), **fields)
+
+
+class ModelConfig(Struct):
+    _fields_ = [("struct_size", C.c_uint32)] + [
+        (name, C.c_int32) for name in (
+            "vocab_size", "hidden_size", "intermediate_size", "layer_count", "head_count",
+            "kv_head_count", "head_dim", "context_length", "tie_embeddings", "qkv_bias",
+            "qk_norm")
+    ] + [("rope_theta", C.c_double), ("norm_epsilon", C.c_double)]
+
+
+class SessionOptions(Struct):
+    _fields_ = [
+        ("struct_size", C.c_uint32), ("precision", C.c_int32), ("batch_size", C.c_int32),
+        ("sequence_length", C.c_int32), ("accumulation_steps", C.c_int32),
+        ("activation_checkpointing", C.c_int32), ("loss_chunk", C.c_int32),
+        ("optimizer", C.c_int32), ("learning_rate", C.c_double), ("beta1", C.c_double),
+        ("beta2", C.c_double), ("epsilon", C.c_double), ("momentum", C.c_double),
+        ("weight_decay", C.c_double), ("clip_norm", C.c_double), ("schedule", C.c_int32),
+        ("reserved", C.c_int32), ("warmup_steps", C.c_int64), ("total_steps", C.c_int64),
+        ("decay_steps", C.c_int64), ("min_learning_rate", C.c_double),
+        ("initial_loss_scale", C.c_double), ("loss_scale_growth_steps", C.c_int64),
+        ("seed", C.c_uint64), ("max_memory", C.c_uint64),
+    ]
+
+
+class Batch(Struct):
+    _fields_ = [
+        ("struct_size", C.c_uint32), ("sequence_count", C.c_int32),
+        ("sequence_length", C.c_int32), ("reserved", C.c_uint32),
+        ("tokens", C.POINTER(C.c_int32)), ("targets", C.POINTER(C.c_int32)),
+    ]
+
+
+class StepResult(Struct):
+    _fields_ = [("struct_size", C.c_uint32), ("skipped", C.c_int32), ("step", C.c_int64),
+                ("loss", C.c_double), ("tokens", C.c_uint64), ("grad_norm", C.c_double),
+                ("learning_rate", C.c_double), ("loss_scale", C.c_double)] + [
+        (name, C.c_double) for name in (
+            "seconds", "forward_seconds", "backward_seconds", "loss_seconds",
+            "optimizer_seconds", "staging_seconds")
+    ] + [("bytes_staged", C.c_uint64)]
+
+
+class MemoryPlan(Struct):
+    _fields_ = [("struct_size", C.c_uint32), ("reserved", C.c_uint32)] + [
+        (name, C.c_uint64) for name in (
+            "weights", "gradients", "optimizer", "staged", "activations", "workspace", "total")]
+
+
+class DeviceOptions(Struct):
+    _fields_ = [("struct_size", C.c_uint32), ("threads", C.c_uint32), ("log_level", C.c_int32),
+                ("reserved", C.c_uint32), ("log", C.c_void_p), ("log_user_data", C.c_void_p)]
+
+
+class Parameter(Struct):
+    _fields_ = [("struct_size", C.c_uint32), ("rank", C.c_uint32), ("name", C.c_char_p),
+                ("shape", C.c_int64 * MAX_RANK), ("offset", C.c_uint64),
+                ("element_count", C.c_uint64)]
+
+
+class Library:
+    """One model in one session on the CPU device."""
+
+    def __init__(self, path, config, options, threads=0, seed=1):
+        self._c = C.CDLL(path)
+        for name in ("anet_error_message", "anet_status_name"):
+            getattr(self._c, name).restype = C.c_char_p
+        self._c.anet_model_parameter_count.restype = C.c_size_t
+        self._device, self._model, self._session = C.c_void_p(), C.c_void_p(), C.c_void_p()
+        self._call("anet_device_open", b"cpu", C.byref(DeviceOptions(threads=threads)),
+                   C.byref(self._device))
+        self._call("anet_model_create", C.byref(config), C.c_uint64(seed), C.byref(self._model))
+        self._call("anet_session_create", self._device, self._model, C.byref(options),
+                   C.byref(self._session))
+        self.options = options
+        self.parameters = []
+        for index in range(self._c.anet_model_parameter_count(self._model)):
+            parameter = Parameter()
+            self._call("anet_model_get_parameter", self._model, C.c_size_t(index),
+                       C.byref(parameter))
+            self.parameters.append(parameter)
+
+    def _call(self, name, *arguments):
+        error = C.c_void_p()
+        if getattr(self._c, name)(*arguments, C.byref(error)) != 0:
+            raise RuntimeError(f"{name}: {self._c.anet_error_message(error).decode()}")
+
+    def _flat(self, name):
+        import numpy
+        data, count = C.POINTER(C.c_float)(), C.c_size_t()
+        self._call(name, self._session, C.byref(data), C.byref(count))
+        return numpy.ctypeslib.as_array(data, (count.value,))
+
+    def _views(self, flat):
+        views = {}
+        for p in self.parameters:
+            shape = tuple(p.shape[:p.rank])
+            views[p.name.decode()] = flat[p.offset:p.offset + p.element_count].reshape(shape)
+        return views
+
+    def weights(self):
+        """NumPy views of the weights by name; call weights_changed after writing."""
+        return self._views(self._flat("anet_session_get_weights"))
+
+    def gradients(self):
+        return self._views(self._flat("anet_session_get_gradients"))
+
+    def weights_changed(self):
+        self._call("anet_session_weights_changed", self._session)
+
+    def _batch(self, tokens, targets):
+        import numpy
+        arrays = [numpy.ascontiguousarray(a, dtype=numpy.int32) for a in (tokens, targets)]
+        pointers = [a.ctypes.data_as(C.POINTER(C.c_int32)) for a in arrays]
+        batch = Batch(sequence_count=arrays[0].shape[0], sequence_length=arrays[0].shape[1],
+                      tokens=pointers[0], targets=pointers[1])
+        return batch, arrays
+
+    def step(self, tokens, targets):
+        batch, _keep = self._batch(tokens, targets)
+        result = StepResult()
+        self._call("anet_session_step", self._session, C.byref(batch), C.c_size_t(1),
+                   C.byref(result))
+        return result
+
+    def forward_backward(self, tokens, targets):
+        batch, _keep = self._batch(tokens, targets)
+        result = StepResult()
+        self._call("anet_session_forward_backward", self._session, C.byref(batch),
+                   C.byref(result))
+        return result
+
+    def zero_gradients(self):
+        self._call("anet_session_zero_gradients", self._session)
+
+    def memory_plan(self):
+        plan = MemoryPlan()
+        self._call("anet_session_get_memory_plan", self._session, C.byref(plan))
+        return plan
