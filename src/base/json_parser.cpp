@@ -134,6 +134,8 @@ size_t JsonParser::scan_number(size_t begin) {
     if (peek() == '+' || peek() == '-') ++i;
     digits();
   }
+  // Two numbers without a gap would be one to cJSON.
+  if (peek() == '-' || is_digit(peek())) fail_at(i, "unexpected character");
   numbers_.push_back({begin, i - begin});
   return i;
 }
