@@ -23,6 +23,14 @@ bool is_damage(Status status) {
          status == Status::out_of_range;
 }
 
+CheckpointReader open_entry(const CheckpointEntry& entry, FileSystem& files) {
+  CheckpointReader reader(entry.path, files);
+  if (reader.step() != entry.step)
+    fail(Status::invalid_checkpoint, "expected step ", entry.step, " in '", entry.path, "', seen ",
+         reader.step());
+  return reader;
+}
+
 } // namespace
 
 std::string checkpoint_name(int64_t step) {
@@ -54,7 +62,8 @@ CheckpointEntry CheckpointStore::save(const CheckpointContents& contents,
   save_checkpoint(entry.path, contents, files_);
   if (loss && std::isfinite(*loss)) {
     const std::optional<BestCheckpoint> before = best();
-    if (!before || *loss < before->loss) mark_best(entry, *loss);
+    // The best one written anew has a new loss, whatever that is.
+    if (!before || *loss < before->loss || before->entry == entry) mark_best(entry, *loss);
   }
   prune(entry);
   return entry;
@@ -75,7 +84,7 @@ std::optional<CheckpointReader> CheckpointStore::open_latest() const {
   const std::vector<CheckpointEntry> entries = list();
   for (auto entry = entries.rbegin(); entry != entries.rend(); ++entry) {
     try {
-      return CheckpointReader(entry->path, files_);
+      return open_entry(*entry, files_);
     } catch (const Error& error) {
       if (!is_damage(error.status())) throw;
     }
@@ -107,11 +116,7 @@ std::vector<CheckpointProblem> CheckpointStore::problems() const {
   std::vector<CheckpointProblem> problems;
   for (const CheckpointEntry& entry : list()) {
     try {
-      const CheckpointReader reader(entry.path, files_);
-      if (reader.step() != entry.step)
-        problems.push_back(
-            {entry, Status::invalid_checkpoint,
-             concat("expected step ", entry.step, " in '", entry.path, "', seen ", reader.step())});
+      open_entry(entry, files_);
     } catch (const Error& error) {
       problems.push_back({entry, error.status(), error.message()});
     }
