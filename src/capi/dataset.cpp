@@ -1,0 +1,179 @@
+#include "capi/dataset.h"
+
+#include "base/file.h"
+#include "capi/arguments.h"
+#include "capi/guard.h"
+#include "capi/structs.h"
+#include "capi/tokenizer.h"
+
+#include <limits>
+#include <vector>
+
+namespace anet::capi {
+
+namespace {
+
+struct DatasetOptions {
+  int64_t sequence_length = 0;
+  int32_t vocab_size = 0;
+  io::TokenFormat format = io::TokenFormat::automatic;
+  io::DatasetOrder order;
+};
+
+io::TokenFormat bare_format(int32_t token_bytes) {
+  if (token_bytes == 0) return io::TokenFormat::automatic;
+  if (token_bytes == 2) return io::TokenFormat::uint16;
+  if (token_bytes == 4) return io::TokenFormat::uint32;
+  fail(Status::unsupported_option, "expected options.token_bytes of 0, 2 or 4, seen ", token_bytes);
+}
+
+DatasetOptions read_options(const anet_dataset_options* source) {
+  const anet_dataset_options options = read_struct(source, "options");
+  if (options.sequence_length < 1)
+    fail(Status::invalid_argument, "expected options.sequence_length of at least 1, seen ",
+         options.sequence_length);
+  if (options.vocab_size < 0)
+    fail(Status::invalid_argument, "expected options.vocab_size of at least 0, seen ",
+         options.vocab_size);
+  const bool sequential =
+      check_flag(options.sequential, Status::unsupported_option, "options.sequential");
+  return {options.sequence_length,
+          options.vocab_size,
+          bare_format(options.token_bytes),
+          {.shuffle = !sequential, .seed = options.seed}};
+}
+
+void check_vocab_size(const DatasetOptions& options) {
+  if (options.vocab_size == 0)
+    fail(Status::invalid_argument, "expected options.vocab_size for token ids, seen 0");
+}
+
+// Only files of token ids have a width.
+void check_no_format(const DatasetOptions& options) {
+  if (options.format != io::TokenFormat::automatic)
+    fail(Status::unsupported_option, "expected options.token_bytes only for token files");
+}
+
+std::unique_ptr<anet_dataset> make(std::shared_ptr<const io::TokenSource> tokens,
+                                   const DatasetOptions& options) {
+  const io::TokenRange all{0, tokens->size()};
+  return std::make_unique<anet_dataset>(std::move(tokens), all, options.sequence_length,
+                                        options.order);
+}
+
+std::unique_ptr<anet_dataset> open_tokens(const std::string& path, const DatasetOptions& options) {
+  check_vocab_size(options);
+  auto file = std::make_shared<const io::TokenFile>(path, options.vocab_size, options.format);
+  file->check();
+  return make(std::move(file), options);
+}
+
+std::unique_ptr<anet_dataset> open_text(const std::string& path, const io::Tokenizer& tokenizer,
+                                        const DatasetOptions& options) {
+  check_no_format(options);
+  const int32_t limit = options.vocab_size == 0 ? tokenizer.vocab_size() : options.vocab_size;
+  std::vector<int32_t> ids = tokenizer.encode(read_file(path));
+  return make(std::make_shared<const io::TokenArray>(std::move(ids), limit), options);
+}
+
+std::unique_ptr<anet_dataset> create_tokens(std::span<const int32_t> ids,
+                                            const DatasetOptions& options) {
+  check_vocab_size(options);
+  check_no_format(options);
+  return make(std::make_shared<const io::TokenArray>(std::vector<int32_t>(ids.begin(), ids.end()),
+                                                     options.vocab_size),
+              options);
+}
+
+std::unique_ptr<anet_dataset> part(const anet_dataset& whole, io::TokenRange range) {
+  range.begin += whole.range.begin;
+  range.end += whole.range.begin;
+  return std::make_unique<anet_dataset>(whole.tokens, range, whole.windows.sequence_length(),
+                                        whole.order);
+}
+
+void split(const anet_dataset& dataset, double fraction, anet_dataset*& train,
+           anet_dataset*& validation) {
+  if (!(fraction > 0 && fraction < 1))
+    fail(Status::invalid_argument, "expected a fraction above 0 and below 1, seen ", fraction);
+  const io::DatasetSplit ranges =
+      io::split_tokens(dataset.range.size(), fraction, dataset.windows.sequence_length());
+  auto train_part = part(dataset, ranges.train);
+  validation = part(dataset, ranges.validation).release();
+  train = train_part.release();
+}
+
+void read(const io::Dataset& windows, uint64_t first, size_t count, int32_t* tokens,
+          int32_t* targets) {
+  constexpr auto last = static_cast<uint64_t>(std::numeric_limits<int64_t>::max());
+  if (first > last || count > last - first)
+    fail(Status::out_of_range, "expected windows below ", last, ", seen ", count, " from ", first,
+         " on");
+  const auto length = static_cast<size_t>(windows.sequence_length());
+  std::vector<float> weights(length);
+  for (size_t i = 0; i < count; ++i) {
+    const int64_t example = windows.example_index(static_cast<int64_t>(first + i));
+    windows.read_example(example,
+                         {{tokens + i * length, length}, {targets + i * length, length}, weights});
+  }
+}
+
+} // namespace
+
+} // namespace anet::capi
+
+using namespace anet::capi;
+
+anet_status anet_dataset_open_tokens(const char* path, const anet_dataset_options* options,
+                                     anet_dataset** dataset, anet_error** error) {
+  return guard_create(dataset, "dataset", error,
+                      [&] { return open_tokens(read_path(path, "path"), read_options(options)); });
+}
+
+anet_status anet_dataset_open_text(const char* path, const anet_tokenizer* tokenizer,
+                                   const anet_dataset_options* options, anet_dataset** dataset,
+                                   anet_error** error) {
+  return guard_create(dataset, "dataset", error, [&] {
+    const anet_tokenizer& handle = check_handle(tokenizer, "tokenizer");
+    return open_text(read_path(path, "path"), *handle.tokenizer, read_options(options));
+  });
+}
+
+anet_status anet_dataset_create_tokens(const int32_t* ids, size_t count,
+                                       const anet_dataset_options* options, anet_dataset** dataset,
+                                       anet_error** error) {
+  return guard_create(dataset, "dataset", error, [&] {
+    return create_tokens(read_array(ids, count, "ids"), read_options(options));
+  });
+}
+
+anet_status anet_dataset_split(const anet_dataset* dataset, double fraction, anet_dataset** train,
+                               anet_dataset** validation, anet_error** error) {
+  if (train != nullptr) *train = nullptr;
+  if (validation != nullptr) *validation = nullptr;
+  return guard(error, [&] {
+    const anet_dataset& handle = check_handle(dataset, "dataset");
+    split(handle, fraction, require(train, "train"), require(validation, "validation"));
+  });
+}
+
+uint64_t anet_dataset_window_count(const anet_dataset* dataset) {
+  return is_valid(dataset) ? static_cast<uint64_t>(dataset->windows.count()) : 0;
+}
+
+int32_t anet_dataset_sequence_length(const anet_dataset* dataset) {
+  return is_valid(dataset) ? static_cast<int32_t>(dataset->windows.sequence_length()) : 0;
+}
+
+anet_status anet_dataset_read(const anet_dataset* dataset, uint64_t first, size_t count,
+                              int32_t* tokens, int32_t* targets, anet_error** error) {
+  return guard(error, [&] {
+    const anet_dataset& handle = check_handle(dataset, "dataset");
+    if (count == 0) return;
+    read(handle.windows, first, count, &require(tokens, "tokens"), &require(targets, "targets"));
+  });
+}
+
+void anet_dataset_retain(anet_dataset* dataset) { retain_handle(dataset); }
+
+void anet_dataset_release(anet_dataset* dataset) { release_handle(dataset); }

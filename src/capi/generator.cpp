@@ -1,0 +1,170 @@
+#include "capi/generator.h"
+
+#include "capi/arguments.h"
+#include "capi/guard.h"
+#include "capi/structs.h"
+
+#include <algorithm>
+#include <optional>
+
+namespace anet::capi {
+
+namespace {
+
+using generate::FinishReason;
+
+static_assert(static_cast<anet_finish_reason>(FinishReason::length) == ANET_FINISH_LENGTH);
+static_assert(static_cast<anet_finish_reason>(FinishReason::stop) == ANET_FINISH_STOP);
+static_assert(static_cast<anet_finish_reason>(FinishReason::context) == ANET_FINISH_CONTEXT);
+static_assert(static_cast<anet_finish_reason>(FinishReason::callback) == ANET_FINISH_CALLBACK);
+
+std::unique_ptr<anet_generator> create(anet_device& device, anet_model& model,
+                                       const anet_tokenizer* tokenizer,
+                                       const anet_generator_options& options) {
+  const int32_t precision = check_enumerator(options.precision, ANET_PRECISION_F32, 2,
+                                             Status::unsupported_option, "options.precision");
+  auto handle = std::make_unique<anet_generator>();
+  handle->device = Ref(device);
+  handle->model = Ref(model);
+  if (tokenizer != nullptr) handle->tokenizer = Ref(check_handle(tokenizer, "tokenizer"));
+  const auto call = enter_model(model, Access::shared);
+  const auto dtype = precision == ANET_PRECISION_F16 ? mil::DataType::fp16 : mil::DataType::fp32;
+  handle->generator = std::make_unique<generate::Generator>(
+      device.device, model.model,
+      generate::GeneratorOptions{.context_length = options.context_length, .dtype = dtype});
+  return handle;
+}
+
+generate::GenerationOptions options_of(const anet_sampling_options& options, int32_t vocab_size) {
+  generate::GenerationOptions result;
+  result.max_tokens = options.max_tokens;
+  result.sampling = {.temperature = options.temperature,
+                     .top_k = options.top_k,
+                     .top_p = options.top_p,
+                     .seed = options.seed};
+  const auto stop_ids = read_array(options.stop_ids, options.stop_count, "options.stop_ids");
+  for (const int32_t id : stop_ids)
+    if (id < 0 || id >= vocab_size)
+      fail(Status::out_of_range, "expected stop ids below the vocabulary's size ", vocab_size,
+           ", seen ", id);
+  result.stop_ids.assign(stop_ids.begin(), stop_ids.end());
+  return result;
+}
+
+// Hands each token on to the caller.
+class TokenReceiver {
+public:
+  TokenReceiver(const anet_generator& generator, anet_token_callback callback, void* user_data,
+                size_t capacity)
+      : tokenizer_(generator.tokenizer.get()), callback_(callback), user_data_(user_data),
+        capacity_(capacity) {
+    if (tokenizer_ != nullptr) decoder_.emplace(*tokenizer_->tokenizer);
+  }
+
+  // True to go on.
+  bool receive(int32_t id) {
+    if (ids_.size() < capacity_) ids_.push_back(id);
+    if (callback_ == nullptr) return true;
+    const std::string text = text_of(id);
+    return callback_(id, text.data(), text.size(), user_data_) == 0;
+  }
+
+  const std::vector<int32_t>& ids() const { return ids_; }
+
+private:
+  // A model's vocabulary may be padded: such ids have no text.
+  std::string text_of(int32_t id) {
+    if (!decoder_ || id >= tokenizer_->tokenizer->vocab_size()) return {};
+    return decoder_->push(id);
+  }
+
+  const anet_tokenizer* tokenizer_;
+  anet_token_callback callback_;
+  void* user_data_;
+  size_t capacity_;
+  std::optional<io::StreamingDecoder> decoder_;
+  std::vector<int32_t> ids_;
+};
+
+anet_generation_result struct_of(const generate::GenerationResult& result) {
+  anet_generation_result copy{};
+  copy.finish_reason = static_cast<anet_finish_reason>(result.finish_reason);
+  copy.prompt_tokens = result.prompt_tokens;
+  copy.generated_tokens = result.generated_tokens;
+  copy.prefill_seconds = result.prefill_seconds;
+  copy.decode_seconds = result.decode_seconds;
+  return copy;
+}
+
+anet_generation_result generate_tokens(const anet_generator& handle,
+                                       std::span<const int32_t> prompt,
+                                       const anet_sampling_options& options,
+                                       TokenReceiver& receiver) {
+  const auto call = enter_call(handle, "generator");
+  const auto model = enter_model(*handle.model, Access::shared);
+  generate::Generator& generator = *handle.generator;
+  return struct_of(generator.generate(prompt, options_of(options, generator.config().vocab_size),
+                                      [&](int32_t id) { return receiver.receive(id); }));
+}
+
+void compute_logits(const anet_generator& handle, std::span<const int32_t> prompt,
+                    std::span<float> logits) {
+  const auto vocab_size = static_cast<size_t>(handle.generator->config().vocab_size);
+  if (logits.size() != vocab_size)
+    fail(Status::shape_mismatch, "expected room for ", vocab_size, " logits, seen ", logits.size());
+  const auto call = enter_call(handle, "generator");
+  const auto model = enter_model(*handle.model, Access::shared);
+  const std::span<const float> result = handle.generator->logits(prompt);
+  std::copy(result.begin(), result.end(), logits.begin());
+}
+
+} // namespace
+
+} // namespace anet::capi
+
+using namespace anet::capi;
+
+anet_status anet_generator_create(anet_device* device, anet_model* model,
+                                  const anet_tokenizer* tokenizer,
+                                  const anet_generator_options* options, anet_generator** generator,
+                                  anet_error** error) {
+  return guard_create(generator, "generator", error, [&] {
+    return create(check_handle(device, "device"), check_handle(model, "model"), tokenizer,
+                  read_optional_struct(options, "options"));
+  });
+}
+
+anet_status anet_generator_generate(anet_generator* generator, const int32_t* prompt,
+                                    size_t prompt_count, const anet_sampling_options* options,
+                                    anet_token_callback callback, void* user_data, int32_t* ids,
+                                    size_t capacity, anet_generation_result* result,
+                                    anet_error** error) {
+  return guard(error, [&] {
+    const anet_generator& handle = check_handle(generator, "generator");
+    const auto output = OutputStruct<anet_generation_result>::optional(result, "result");
+    const auto sampling = read_optional_struct(options, "options");
+    TokenReceiver receiver(handle, callback, user_data, ids == nullptr ? 0 : capacity);
+    output.write(
+        generate_tokens(handle, read_array(prompt, prompt_count, "prompt"), sampling, receiver));
+    std::copy(receiver.ids().begin(), receiver.ids().end(), ids);
+  });
+}
+
+anet_status anet_generator_logits(anet_generator* generator, const int32_t* prompt,
+                                  size_t prompt_count, float* logits, size_t count,
+                                  anet_error** error) {
+  return guard(error, [&] {
+    const anet_generator& handle = check_handle(generator, "generator");
+    compute_logits(handle, read_array(prompt, prompt_count, "prompt"),
+                   read_array(logits, count, "logits"));
+  });
+}
+
+// No lock and nothing that allocates: a signal handler may be here.
+void anet_generator_cancel(anet_generator* generator) {
+  if (is_valid(generator)) generator->generator->cancel();
+}
+
+void anet_generator_retain(anet_generator* generator) { retain_handle(generator); }
+
+void anet_generator_release(anet_generator* generator) { release_handle(generator); }

@@ -1,0 +1,28 @@
+#pragma once
+
+#include "capi/call_scope.h"
+#include "model/model.h"
+
+#include <memory>
+
+struct anet_model : anet::capi::Handle<anet::capi::HandleKind::model> {
+  explicit anet_model(std::shared_ptr<anet::model::Model> made) : model(std::move(made)) {}
+
+  std::shared_ptr<anet::model::Model> model;
+  // Exclusive while the weights change, shared while they are read: generators and evaluations of
+  // one model may run side by side. The thread that changes them may read them from a callback,
+  // which runs between steps.
+  mutable anet::capi::CallState calls;
+};
+
+namespace anet::capi {
+
+// `config` was read by read_struct. Throws invalid_config for a flag that is neither 0 nor 1.
+model::Config config_of(const anet_model_config& config);
+anet_model_config struct_of(const model::Config& config);
+
+inline CallScope<const anet_model> enter_model(const anet_model& model, Access access) {
+  return {model, access, Nesting::allowed, "model"};
+}
+
+} // namespace anet::capi

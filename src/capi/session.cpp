@@ -1,0 +1,182 @@
+// Sessions: making them and their state. Training is in session_train.cpp, files in checkpoint.cpp.
+#include "capi/session.h"
+
+#include "capi/arguments.h"
+#include "capi/guard.h"
+#include "capi/session_options.h"
+#include "capi/structs.h"
+
+#include <cstdint>
+#include <limits>
+
+namespace anet::capi {
+
+namespace {
+
+// Far enough from the largest integer that no step can pass it.
+constexpr uint64_t max_cursor = uint64_t{1} << 62;
+
+std::unique_ptr<anet_session> create(anet_device& device, anet_model& model,
+                                     const anet_session_options& options) {
+  const auto call = enter_model(model, Access::shared);
+  auto session = std::make_unique<train::Session>(device.device, model.model, options_of(options),
+                                                  device.logger);
+  return std::make_unique<anet_session>(device, Ref(model), std::move(session));
+}
+
+void get_array(std::span<float> source, float** values, size_t* count) {
+  *values = source.data();
+  *count = source.size();
+}
+
+} // namespace
+
+} // namespace anet::capi
+
+using namespace anet::capi;
+using anet::Status;
+using anet::train::Session;
+
+anet_status anet_session_plan_memory(anet_device* device, const anet_model_config* config,
+                                     const anet_session_options* options, anet_memory_plan* plan,
+                                     anet_error** error) {
+  return guard(error, [&] {
+    const anet_device& handle = check_handle(device, "device");
+    const OutputStruct output(plan, "plan");
+    const auto model = config_of(read_struct(config, "config"));
+    const auto session = options_of(read_optional_struct(options, "options"));
+    output.write(struct_of(Session::plan_memory(*handle.device, model, session)));
+  });
+}
+
+anet_status anet_session_create(anet_device* device, anet_model* model,
+                                const anet_session_options* options, anet_session** session,
+                                anet_error** error) {
+  return guard_create(session, "session", error, [&] {
+    return create(check_handle(device, "device"), check_handle(model, "model"),
+                  read_optional_struct(options, "options"));
+  });
+}
+
+anet_status anet_session_get_options(const anet_session* session, anet_session_options* options,
+                                     anet_error** error) {
+  return guard(error, [&] {
+    const SessionCall call(session, SessionUse::state);
+    const OutputStruct output(options, "options");
+    output.write(struct_of(call->options()));
+  });
+}
+
+anet_status anet_session_get_memory_plan(const anet_session* session, anet_memory_plan* plan,
+                                         anet_error** error) {
+  return guard(error, [&] {
+    const SessionCall call(session, SessionUse::state);
+    const OutputStruct output(plan, "plan");
+    output.write(struct_of(call->memory_plan()));
+  });
+}
+
+anet_status anet_session_get_step(const anet_session* session, int64_t* step, anet_error** error) {
+  return guard(error, [&] {
+    const SessionCall call(session, SessionUse::state);
+    require(step, "step") = call->steps_done();
+  });
+}
+
+anet_status anet_session_get_cursor(const anet_session* session, uint64_t* cursor,
+                                    anet_error** error) {
+  return guard(error, [&] {
+    const SessionCall call(session, SessionUse::state);
+    require(cursor, "cursor") = call->cursor();
+  });
+}
+
+anet_status anet_session_set_cursor(anet_session* session, uint64_t cursor, anet_error** error) {
+  return guard(error, [&] {
+    const SessionCall call(session, SessionUse::state);
+    if (cursor > max_cursor)
+      fail(Status::out_of_range, "expected a cursor up to ", max_cursor, ", seen ", cursor);
+    call->set_cursor(cursor);
+  });
+}
+
+anet_status anet_session_set_learning_rate(anet_session* session, double learning_rate,
+                                           anet_error** error) {
+  return guard(error,
+               [&] { SessionCall(session, SessionUse::state)->set_learning_rate(learning_rate); });
+}
+
+anet_status anet_session_get_weights(anet_session* session, float** values, size_t* count,
+                                     anet_error** error) {
+  return guard(error, [&] {
+    const SessionCall call(session, SessionUse::state);
+    get_array(call->weights(), &require(values, "values"), &require(count, "count"));
+  });
+}
+
+anet_status anet_session_get_gradients(anet_session* session, float** values, size_t* count,
+                                       anet_error** error) {
+  return guard(error, [&] {
+    const SessionCall call(session, SessionUse::state);
+    get_array(call->gradients(), &require(values, "values"), &require(count, "count"));
+  });
+}
+
+anet_status anet_session_get_tokens(const anet_session* session, uint64_t* tokens,
+                                    anet_error** error) {
+  return guard(error, [&] {
+    const SessionCall call(session, SessionUse::state);
+    require(tokens, "tokens") = call->accumulated_tokens();
+  });
+}
+
+anet_status anet_session_set_tokens(anet_session* session, uint64_t tokens, anet_error** error) {
+  return guard(
+      error, [&] { SessionCall(session, SessionUse::gradients)->set_accumulated_tokens(tokens); });
+}
+
+anet_status anet_session_weights_changed(anet_session* session, anet_error** error) {
+  return guard(error, [&] { SessionCall(session, SessionUse::state)->weights_changed(); });
+}
+
+anet_status anet_session_set_property(anet_session* session, const char* key, const char* value,
+                                      anet_error** error) {
+  return guard(error, [&] {
+    const SessionCall call(session, SessionUse::state);
+    const std::string name = read_string(key, "key");
+    if (value == nullptr)
+      call->remove_property(name);
+    else
+      call->set_property(name, read_string(value, "value"));
+  });
+}
+
+anet_status anet_session_get_property(const anet_session* session, const char* key,
+                                      const char** value, anet_error** error) {
+  return guard(error, [&] {
+    const SessionCall call(session, SessionUse::state);
+    const char*& output = require(value, "value");
+    const std::string name = read_string(key, "key");
+    const std::string* found = call->property(name);
+    if (found == nullptr)
+      fail(Status::not_found, "expected a property that was set, seen '", name, "'");
+    output = found->c_str();
+  });
+}
+
+anet_status anet_session_get_model(const anet_session* session, anet_model** model,
+                                   anet_error** error) {
+  return guard_create(model, "model", error, [&] {
+    const SessionCall call(session, SessionUse::state);
+    return call.handle().model;
+  });
+}
+
+// No lock and nothing that allocates: a signal handler may be here.
+void anet_session_cancel(anet_session* session) {
+  if (is_valid(session)) session->session->cancel();
+}
+
+void anet_session_retain(anet_session* session) { retain_handle(session); }
+
+void anet_session_release(anet_session* session) { release_handle(session); }

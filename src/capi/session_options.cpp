@@ -1,0 +1,156 @@
+#include "capi/session_options.h"
+
+#include "capi/arguments.h"
+#include "capi/guard.h"
+#include "capi/structs.h"
+
+namespace anet::capi {
+
+namespace {
+
+using train::FitEvent;
+using train::OptimizerKind;
+using train::PrecisionMode;
+using train::ScheduleKind;
+
+static_assert(static_cast<anet_precision>(PrecisionMode::f32) == ANET_PRECISION_F32);
+static_assert(static_cast<anet_precision>(PrecisionMode::f16) == ANET_PRECISION_F16);
+static_assert(static_cast<anet_optimizer>(OptimizerKind::adamw) == ANET_OPTIMIZER_ADAMW);
+static_assert(static_cast<anet_optimizer>(OptimizerKind::sgd) == ANET_OPTIMIZER_SGD);
+static_assert(static_cast<anet_schedule>(ScheduleKind::constant) == ANET_SCHEDULE_CONSTANT);
+static_assert(static_cast<anet_schedule>(ScheduleKind::linear) == ANET_SCHEDULE_LINEAR);
+static_assert(static_cast<anet_schedule>(ScheduleKind::cosine) == ANET_SCHEDULE_COSINE);
+static_assert(static_cast<anet_schedule>(ScheduleKind::wsd) == ANET_SCHEDULE_WSD);
+static_assert(static_cast<int32_t>(FitEvent::Kind::step) == ANET_EVENT_STEP);
+static_assert(static_cast<int32_t>(FitEvent::Kind::eval) == ANET_EVENT_EVAL);
+static_assert(static_cast<int32_t>(FitEvent::Kind::save) == ANET_EVENT_SAVE);
+
+template <typename Enum>
+Enum read_enum(int32_t value, int32_t count, const char* field) {
+  return static_cast<Enum>(check_enumerator(value, 0, count, Status::unsupported_option, field));
+}
+
+} // namespace
+
+train::SessionOptions options_of(const anet_session_options& options) {
+  train::SessionOptions result;
+  result.precision = read_enum<PrecisionMode>(options.precision, 2, "precision");
+  result.batch_size = options.batch_size;
+  result.sequence_length = options.sequence_length;
+  result.accumulation_steps = options.accumulation_steps;
+  result.activation_checkpointing = check_flag(
+      options.activation_checkpointing, Status::unsupported_option, "activation_checkpointing");
+  result.loss_chunk = options.loss_chunk;
+  result.optimizer = read_enum<OptimizerKind>(options.optimizer, 2, "optimizer");
+  result.learning_rate = options.learning_rate;
+  result.beta1 = options.beta1;
+  result.beta2 = options.beta2;
+  result.epsilon = options.epsilon;
+  result.momentum = options.momentum;
+  result.weight_decay = options.weight_decay;
+  result.clip_norm = options.clip_norm;
+  result.schedule = read_enum<ScheduleKind>(options.schedule, 4, "schedule");
+  result.warmup_steps = options.warmup_steps;
+  result.total_steps = options.total_steps;
+  result.decay_steps = options.decay_steps;
+  result.min_learning_rate = options.min_learning_rate;
+  result.initial_loss_scale = options.initial_loss_scale;
+  result.loss_scale_growth_steps = options.loss_scale_growth_steps;
+  result.seed = options.seed;
+  result.max_memory = options.max_memory;
+  return result;
+}
+
+anet_session_options struct_of(const train::SessionOptions& options) {
+  anet_session_options result{};
+  result.precision = static_cast<anet_precision>(options.precision);
+  result.batch_size = options.batch_size;
+  result.sequence_length = options.sequence_length;
+  result.accumulation_steps = options.accumulation_steps;
+  result.activation_checkpointing = options.activation_checkpointing;
+  result.loss_chunk = options.loss_chunk;
+  result.optimizer = static_cast<anet_optimizer>(options.optimizer);
+  result.learning_rate = options.learning_rate;
+  result.beta1 = options.beta1;
+  result.beta2 = options.beta2;
+  result.epsilon = options.epsilon;
+  result.momentum = options.momentum;
+  result.weight_decay = options.weight_decay;
+  result.clip_norm = options.clip_norm;
+  result.schedule = static_cast<anet_schedule>(options.schedule);
+  result.warmup_steps = options.warmup_steps;
+  result.total_steps = options.total_steps;
+  result.decay_steps = options.decay_steps;
+  result.min_learning_rate = options.min_learning_rate;
+  result.initial_loss_scale = options.initial_loss_scale;
+  result.loss_scale_growth_steps = options.loss_scale_growth_steps;
+  result.seed = options.seed;
+  result.max_memory = options.max_memory;
+  return result;
+}
+
+anet_memory_plan struct_of(const train::MemoryPlan& plan) {
+  anet_memory_plan result{};
+  result.weights = plan.weights;
+  result.gradients = plan.gradients;
+  result.optimizer = plan.optimizer;
+  result.staged = plan.staged;
+  result.activations = plan.activations;
+  result.workspace = plan.workspace;
+  result.total = plan.total();
+  return result;
+}
+
+anet_step_result struct_of(const train::StepResult& result) {
+  anet_step_result copy{};
+  copy.struct_size = sizeof(copy);
+  copy.skipped = result.skipped;
+  copy.step = result.step;
+  copy.loss = result.loss;
+  copy.tokens = result.tokens;
+  copy.grad_norm = result.grad_norm;
+  copy.learning_rate = result.learning_rate;
+  copy.loss_scale = result.loss_scale;
+  copy.seconds = result.seconds;
+  copy.forward_seconds = result.forward_seconds;
+  copy.backward_seconds = result.backward_seconds;
+  copy.loss_seconds = result.loss_seconds;
+  copy.optimizer_seconds = result.optimizer_seconds;
+  copy.staging_seconds = result.staging_seconds;
+  copy.bytes_staged = result.bytes_staged;
+  return copy;
+}
+
+anet_eval_result struct_of(const train::EvalResult& result) {
+  anet_eval_result copy{};
+  copy.struct_size = sizeof(copy);
+  copy.loss = result.loss;
+  copy.tokens = result.tokens;
+  copy.seconds = result.seconds;
+  return copy;
+}
+
+anet_fit_event struct_of(const train::FitEvent& event) {
+  anet_fit_event copy{};
+  copy.struct_size = sizeof(copy);
+  copy.kind = static_cast<int32_t>(event.kind);
+  copy.step = struct_of(event.step);
+  copy.eval = struct_of(event.eval);
+  copy.checkpoint = event.kind == FitEvent::Kind::save ? event.checkpoint.c_str() : nullptr;
+  return copy;
+}
+
+} // namespace anet::capi
+
+using namespace anet::capi;
+
+anet_status anet_session_options_from_json(const char* json, anet_session_options* options,
+                                           anet_error** error) {
+  return guard(error, [&] {
+    const OutputStruct output(options, "options");
+    anet::train::SessionOptions result = options_of(read_struct(options, "options"));
+    const auto parsed = anet::Json::parse(&require(json, "json"), "session options");
+    anet::train::read_options(anet::JsonView(parsed), result);
+    output.write(struct_of(result));
+  });
+}

@@ -1,0 +1,74 @@
+#include "capi/tokenizer.h"
+
+#include "capi/arguments.h"
+#include "capi/guard.h"
+#include "io/byte_tokenizer.h"
+
+#include <algorithm>
+
+namespace anet::capi {
+
+namespace {
+
+constexpr int32_t no_token = -1;
+
+io::EncodeOptions read_flags(uint32_t flags) {
+  constexpr uint32_t known = ANET_TOKENIZE_ADD_BOS | ANET_TOKENIZE_ADD_EOS;
+  if ((flags & ~known) != 0)
+    fail(Status::unsupported_option, "expected flags among ", known, ", seen ", flags);
+  return {.add_bos = (flags & ANET_TOKENIZE_ADD_BOS) != 0,
+          .add_eos = (flags & ANET_TOKENIZE_ADD_EOS) != 0};
+}
+
+} // namespace
+
+} // namespace anet::capi
+
+using namespace anet::capi;
+
+anet_status anet_tokenizer_create_bytes(anet_tokenizer** tokenizer, anet_error** error) {
+  return guard_create(tokenizer, "tokenizer", error, [] {
+    return std::make_unique<anet_tokenizer>(std::make_unique<const anet::io::ByteTokenizer>());
+  });
+}
+
+int32_t anet_tokenizer_vocab_size(const anet_tokenizer* tokenizer) {
+  return is_valid(tokenizer) ? tokenizer->tokenizer->vocab_size() : 0;
+}
+
+int32_t anet_tokenizer_bos_id(const anet_tokenizer* tokenizer) {
+  return is_valid(tokenizer) ? tokenizer->tokenizer->bos_id().value_or(no_token) : no_token;
+}
+
+int32_t anet_tokenizer_eos_id(const anet_tokenizer* tokenizer) {
+  return is_valid(tokenizer) ? tokenizer->tokenizer->eos_id().value_or(no_token) : no_token;
+}
+
+anet_status anet_tokenizer_encode(const anet_tokenizer* tokenizer, const char* text, size_t length,
+                                  uint32_t flags, int32_t* ids, size_t capacity, size_t* count,
+                                  anet_error** error) {
+  return guard(error, [&] {
+    const anet_tokenizer& handle = check_handle(tokenizer, "tokenizer");
+    require(count, "count");
+    const auto result =
+        handle.tokenizer->encode(read_text(text, length, "text"), read_flags(flags));
+    if (check_capacity(result.size(), ids, capacity, count, "ids"))
+      std::copy(result.begin(), result.end(), ids);
+  });
+}
+
+anet_status anet_tokenizer_decode(const anet_tokenizer* tokenizer, const int32_t* ids,
+                                  size_t id_count, char* text, size_t capacity, size_t* length,
+                                  anet_error** error) {
+  return guard(error, [&] {
+    const anet_tokenizer& handle = check_handle(tokenizer, "tokenizer");
+    require(length, "length");
+    const std::string result = handle.tokenizer->decode(read_array(ids, id_count, "ids"));
+    if (check_capacity(result.size(), text, capacity, length, "text"))
+      std::copy(result.begin(), result.end(), text);
+  });
+}
+
+void anet_tokenizer_retain(anet_tokenizer* tokenizer) { retain_handle(tokenizer); }
+
+void anet_tokenizer_release(anet_tokenizer* tokenizer) { release_handle(tokenizer); }

@@ -1,0 +1,13 @@
+#pragma once
+
+#include "capi/handle.h"
+#include "io/tokenizer.h"
+
+#include <memory>
+
+struct anet_tokenizer : anet::capi::Handle<anet::capi::HandleKind::tokenizer> {
+  explicit anet_tokenizer(std::unique_ptr<const anet::io::Tokenizer> made)
+      : tokenizer(std::move(made)) {}
+
+  std::unique_ptr<const anet::io::Tokenizer> tokenizer;
+};
