@@ -32,8 +32,8 @@ struct GenerationResult {
 
 struct GenerationOptions {
   int64_t max_tokens = 0; // 0: until the context is full
-  SamplingOptions sampling;
-  std::vector<int32_t> stop_ids;
+  SamplingOptions sampling = {};
+  std::vector<int32_t> stop_ids = {};
 };
 
 // Thread class: one thread at a time, except cancel.

@@ -20,7 +20,8 @@ std::array<double, 4> frequencies(const SamplingOptions& options, const std::vec
                                   int draws) {
   Sampler sampler(options);
   std::array<double, 4> counts{};
-  for (int i = 0; i < draws; ++i) counts[static_cast<size_t>(sampler.sample(logits))] += 1.0 / draws;
+  for (int i = 0; i < draws; ++i)
+    counts[static_cast<size_t>(sampler.sample(logits))] += 1.0 / draws;
   return counts;
 }
 

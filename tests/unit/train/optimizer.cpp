@@ -1,0 +1,115 @@
+#include "train/optimizer.h"
+
+#include "base/random.h"
+#include "base/thread_pool.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <vector>
+
+using namespace anet;
+using train::Optimizer;
+using train::SessionOptions;
+
+namespace {
+
+// Large enough for several segments of the optimizer.
+model::Config config() {
+  model::Config c;
+  c.vocab_size = 700;
+  c.hidden_size = 128;
+  c.intermediate_size = 64;
+  c.layer_count = 1;
+  c.head_count = 2;
+  c.tie_embeddings = true;
+  return model::resolve(c);
+}
+
+std::vector<float> noise(int64_t size, uint64_t seed) {
+  std::vector<float> values(static_cast<size_t>(size));
+  Random random(seed);
+  random.fill_normal(values, 0, 1);
+  return values;
+}
+
+SessionOptions options_of(train::OptimizerKind kind) {
+  SessionOptions options;
+  options.optimizer = kind;
+  options.weight_decay = 0.1;
+  if (kind == train::OptimizerKind::sgd) options.momentum = 0.9;
+  return train::resolve(options, config());
+}
+
+} // namespace
+
+TEST_CASE("AdamW follows its paper, decay only on matrices") {
+  const model::ParameterTable table(config());
+  const SessionOptions options = options_of(train::OptimizerKind::adamw);
+  Optimizer optimizer(options, table);
+  ThreadPool pool(2);
+  std::vector<float> weights = noise(table.flat_size(), 1);
+  std::vector<double> expected(weights.begin(), weights.end());
+  std::vector<double> m(weights.size()), v(weights.size());
+  for (int64_t step = 1; step <= 3; ++step) {
+    const std::vector<float> gradients = noise(table.flat_size(), 10 + static_cast<uint64_t>(step));
+    optimizer.update(pool, {step, 0.01, 0.5}, weights, gradients);
+    for (const model::Parameter& p : table.all())
+      for (int64_t at = p.offset; at < p.offset + p.elements; ++at) {
+        const auto i = static_cast<size_t>(at);
+        const double g = 0.5 * gradients[i];
+        m[i] = 0.9 * m[i] + 0.1 * g;
+        v[i] = 0.999 * v[i] + 0.001 * g * g;
+        const double mean = m[i] / (1 - std::pow(0.9, double(step)));
+        const double variance = v[i] / (1 - std::pow(0.999, double(step)));
+        const double decay = p.shape.size() > 1 ? 0.1 : 0.0;
+        expected[i] -= 0.01 * decay * expected[i];
+        expected[i] -= 0.01 * mean / (std::sqrt(variance) + 1e-8);
+      }
+  }
+  double worst = 0;
+  for (const model::Parameter& p : table.all())
+    for (int64_t at = p.offset; at < p.offset + p.elements; ++at)
+      worst = std::max(worst, std::abs(weights[size_t(at)] - expected[size_t(at)]));
+  CHECK(worst < 1e-5);
+}
+
+TEST_CASE("SGD with momentum") {
+  const model::ParameterTable table(config());
+  const SessionOptions options = options_of(train::OptimizerKind::sgd);
+  Optimizer optimizer(options, table);
+  ThreadPool pool(1);
+  std::vector<float> weights = noise(table.flat_size(), 1);
+  const size_t at = static_cast<size_t>(table.final_norm().offset); // a vector: no decay
+  const size_t in_matrix = 5;                                       // the embedding decays
+  const float start = weights[at];
+  const float matrix_start = weights[in_matrix];
+  const std::vector<float> gradients = noise(table.flat_size(), 2);
+  optimizer.update(pool, {1, 0.1, 1}, weights, gradients);
+  optimizer.update(pool, {2, 0.1, 1}, weights, gradients);
+  // b1 = g, b2 = 1.9 g.
+  CHECK(weights[at] == doctest::Approx(start - 0.1 * 2.9 * gradients[at]));
+  const double once = matrix_start * 0.99 - 0.1 * gradients[in_matrix];
+  CHECK(weights[in_matrix] == doctest::Approx(once * 0.99 - 0.1 * 1.9 * gradients[in_matrix]));
+}
+
+TEST_CASE("the norm and the update have the same bits for any number of threads") {
+  const model::ParameterTable table(config());
+  const std::vector<float> gradients = noise(table.flat_size(), 3);
+  const auto run = [&](int threads) {
+    Optimizer optimizer(options_of(train::OptimizerKind::adamw), table);
+    ThreadPool pool(threads);
+    std::vector<float> weights = noise(table.flat_size(), 1);
+    optimizer.update(pool, {1, 0.01, 1}, weights, gradients);
+    return std::pair(optimizer.gradient_norm(pool, gradients), weights);
+  };
+  const auto one = run(1);
+  const auto three = run(3);
+  CHECK(one.first == three.first);
+  CHECK(one.second == three.second);
+  double sum = 0;
+  for (const model::Parameter& p : table.all())
+    for (int64_t i = p.offset; i < p.offset + p.elements; ++i)
+      sum += double(gradients[size_t(i)]) * gradients[size_t(i)];
+  CHECK(one.first == doctest::Approx(std::sqrt(sum)).epsilon(1e-12));
+}
