@@ -175,17 +175,14 @@ $(OBJ)/examples/%: $(OBJ)/examples/%.o $(LIBRARY)
 
 all: $(LIBRARY) $(CLI) $(EXAMPLES)  ## Library, ane-train command and examples (the default)
 
-DEMO_PROGRAM := $(OBJ)/examples/demo/demo
-DEMO_SOURCES := $(sort $(wildcard examples/demo/*.c))
-DEMO_OBJECTS := $(DEMO_SOURCES:%.c=$(OBJ)/%.o)
+# The demo's text generator needs no library.
+DEMO_CORPUS := $(OBJ)/examples/demo/corpus
 
-$(DEMO_PROGRAM): $(DEMO_OBJECTS) $(LIBRARY)
-	$(call say,LINK,$@)
-	$(Q)$(CC) $(FLAGS_$(MODE)) $(LDFLAGS) $(DEMO_OBJECTS) -L$(OBJ) -lane_train \
-	  '-Wl,-rpath,$(ORIGIN)/../..' -lm -o $@
+$(DEMO_CORPUS): $(DEMO_CORPUS).o
+	$(Q)$(CC) $(FLAGS_$(MODE)) $(LDFLAGS) $< -o $@
 
 demo: deps  ## Train a small model from nothing, sample from it, resume it (about 2 minutes)
-	$(Q)$(MAKE) $(CLI) $(DEMO_PROGRAM)
+	$(Q)$(MAKE) $(CLI) $(DEMO_CORPUS)
 	$(Q)sh examples/demo/demo.sh $(OBJ) $(BUILD)/demo
 
 # --- Tests ---------------------------------------------------------------------------------------
@@ -353,4 +350,4 @@ FORCE:
   install uninstall deps deps-test clean help
 
 -include $(LIB_OBJECTS:.o=.d) $(UNIT_OBJECTS:.o=.d) $(CAPI_OBJECTS:.o=.d) $(CLI_OBJECTS:.o=.d) \
-  $(EXAMPLE_OBJECTS:.o=.d) $(DEMO_OBJECTS:.o=.d) $(BENCH_SOURCES:%.cpp=$(OBJ)/%.d)
+  $(EXAMPLE_OBJECTS:.o=.d) $(DEMO_CORPUS).d $(BENCH_SOURCES:%.cpp=$(OBJ)/%.d)
