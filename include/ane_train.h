@@ -96,7 +96,7 @@ enum {
   ANET_OK = 0,
   /* 1-19: the caller's mistakes. */
   ANET_E_INVALID_ARGUMENT = 1,
-  ANET_E_INVALID_HANDLE = 2, /**< released, or of another type */
+  ANET_E_INVALID_HANDLE = 2, /**< of another type, or released (as far as memory still tells) */
   ANET_E_INVALID_STRUCT_SIZE = 3,
   ANET_E_UNSUPPORTED_OPTION = 4,
   ANET_E_SHAPE_MISMATCH = 5,
@@ -481,12 +481,14 @@ ANET_API anet_status anet_model_config_get(const char *name, anet_model_config *
 /**
  * Reads a JSON object whose keys are the fields of anet_model_config; fields without a key keep
  * the value they have in `config`, which the caller has initialised.
- * @return ANET_E_INVALID_CONFIG with line and column; an unknown key names the nearest known one.
+ * @return ANET_E_INVALID_CONFIG, with line and column when the text is not JSON; an unknown key
+ *         names the nearest known one.
  */
 ANET_API anet_status anet_model_config_from_json(const char *json, anet_model_config *config,
                                                  anet_error **error) ANET_CHECK;
 
-/** A configuration and its fp32 weights. One thread at a time; while a session trains it, the
+/** A configuration and its fp32 weights. One thread at a time, except that calls which only read
+ * them, also through generators and evaluations, may overlap; while a session trains it, the
  * weights belong to the session (reading them between steps is fine). */
 typedef struct anet_model anet_model;
 
@@ -559,7 +561,7 @@ ANET_API int32_t anet_tokenizer_eos_id(const anet_tokenizer *tokenizer);
 /**
  * Encodes `length` bytes of text (SIZE_MAX: null-terminated).
  * @param flags ANET_TOKENIZE_*.
- * @param ids nullable when `capacity` is 0: asks for the count.
+ * @param ids nullable when `capacity` is 0: asks for the count alone, which is no failure.
  * @param count receives the number of ids, also when they do not fit.
  * @return ANET_E_OUT_OF_RANGE when `capacity` is less than the count; `ids` is then untouched.
  */
@@ -596,7 +598,7 @@ typedef struct anet_dataset_options {
 /**
  * Maps a file of token ids: little-endian uint16 or uint32, bare or with llm.c's header.
  * @return ANET_E_FILE_NOT_FOUND, ANET_E_IO, ANET_E_INVALID_DATA (empty, too short, odd size; says
- *         how many tokens are needed), ANET_E_OUT_OF_RANGE naming the position of a bad id.
+ *         how many tokens are needed; an id outside the vocabulary, with its position).
  */
 ANET_API anet_status anet_dataset_open_tokens(const char *path, const anet_dataset_options *options,
                                               anet_dataset **dataset,
@@ -672,7 +674,7 @@ typedef struct anet_session_options {
   int32_t accumulation_steps;
   /** 1: keep only each layer's input and compute its activations again in the backward pass. */
   int32_t activation_checkpointing;
-  /** Positions whose logits are in memory at once; 0: chosen so that a chunk is about 16 MB. */
+  /** Positions whose logits are in memory at once; 0: chosen so that they take about 32 MB. */
   int32_t loss_chunk;
 
   anet_optimizer optimizer;
@@ -804,8 +806,8 @@ typedef struct anet_eval_result {
 /** The loss of one micro-batch; changes nothing. Errors as anet_session_step. */
 ANET_API anet_status anet_session_eval(anet_session *session, const anet_batch *batch,
                                        anet_eval_result *result, anet_error **error) ANET_CHECK;
-/** The loss over the first `max_windows` windows of a dataset (0: one epoch), in file order of its
- * permutation; a last partial micro-batch is counted. */
+/** The loss over the first `max_windows` windows of a dataset, in its order (0: all of one epoch).
+ * A last partial micro-batch counts like the others. Errors as anet_session_step. */
 ANET_API anet_status anet_session_evaluate(anet_session *session, const anet_dataset *dataset,
                                            uint64_t max_windows, anet_eval_result *result,
                                            anet_error **error) ANET_CHECK;
@@ -948,7 +950,8 @@ enum { ANET_CHECKPOINT_LATEST = 0, ANET_CHECKPOINT_BEST = 1 };
 
 /**
  * Finds a checkpoint under a root; damaged ones are passed over.
- * @param path receives the null-terminated path; nullable when `capacity` is 0.
+ * @param path receives the null-terminated path; nullable when `capacity` is 0: asks for the
+ *        length alone, which is no failure.
  * @param length receives its length without the terminator, also when it does not fit.
  * @return ANET_E_NOT_FOUND saying why each candidate was passed over, ANET_E_OUT_OF_RANGE when
  *         `capacity` is too small.
@@ -987,7 +990,8 @@ typedef struct anet_sampling_options {
 } anet_sampling_options;
 
 /** `text` holds whole UTF-8 characters only and may be empty while one is incomplete; it is not
- * null-terminated and borrowed for the call. A non-zero return stops the generation. */
+ * null-terminated and borrowed for the call. A character that is still incomplete when the
+ * generation ends is left out. A non-zero return stops the generation. */
 typedef int32_t (*anet_token_callback)(int32_t id, const char *text, size_t length,
                                        void *user_data);
 
