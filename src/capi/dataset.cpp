@@ -61,9 +61,19 @@ std::unique_ptr<anet_dataset> make(std::shared_ptr<const io::TokenSource> tokens
                                         options.order);
 }
 
+// The width that the caller gives is that of a bare file; a header knows better.
+io::TokenFormat file_format(const std::string& path, const DatasetOptions& options) {
+  using enum io::TokenFormat;
+  if (options.format == automatic) return automatic;
+  // Any vocabulary will do: no id is read.
+  const io::TokenFormat found = io::TokenFile(path, 1 << 16).format();
+  return found == llmc_uint16 || found == llmc_uint32 ? found : options.format;
+}
+
 std::unique_ptr<anet_dataset> open_tokens(const std::string& path, const DatasetOptions& options) {
   check_vocab_size(options);
-  auto file = std::make_shared<const io::TokenFile>(path, options.vocab_size, options.format);
+  auto file =
+      std::make_shared<const io::TokenFile>(path, options.vocab_size, file_format(path, options));
   file->check();
   return make(std::move(file), options);
 }
