@@ -166,7 +166,9 @@ std::vector<ValueId> Builder::add_multiple(std::string_view op_name, std::span<c
     fail(Status::invalid_program, "expected constants to be added by Builder::constant");
   }
   std::vector<Type> types = infer(function_, op);
+  const size_t given = op.arguments.size();
   add_defaults(op);
+  if (op.arguments.size() != given) types = infer(function_, op);
   const auto producer = static_cast<int32_t>(function_.ops.size());
   const std::string base = name.empty() ? numbered_name(op_name) : std::string(name);
   for (size_t i = 0; i < types.size(); ++i) {

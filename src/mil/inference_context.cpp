@@ -122,6 +122,20 @@ void check_arguments(const InferenceContext& context) {
   }
 }
 
+// The element type that a floating default takes: that of its group, else that of x.
+std::optional<DataType> default_type(const Function& function, const Operation& op,
+                                     const ArgumentSchema& argument) {
+  for (const ArgumentSchema& other : op.schema->arguments) {
+    const ValueId id = op.input(other.name);
+    if (argument.group != 0 && other.group == argument.group && id != no_value) {
+      return function.type(id).dtype;
+    }
+  }
+  const ValueId x = op.input("x");
+  if (x == no_value || !is_floating(function.type(x).dtype)) return std::nullopt;
+  return function.type(x).dtype;
+}
+
 } // namespace
 
 bool InferenceContext::has(std::string_view argument) const {
@@ -256,11 +270,9 @@ std::optional<Literal> default_argument(const Function& function, const Operatio
   }
   if (!argument.default_value) return std::nullopt;
   const Literal& value = *argument.default_value;
-  const ValueId x = op.input("x");
-  if (!is_floating(value.type.dtype) || x == no_value || !is_floating(function.type(x).dtype)) {
-    return value;
-  }
-  return Literal::scalar(function.type(x).dtype, value.number());
+  if (!is_floating(value.type.dtype)) return value;
+  const std::optional<DataType> dtype = default_type(function, op, argument);
+  return dtype ? Literal::scalar(*dtype, value.number()) : value;
 }
 
 std::optional<Shape> broadcast(const Shape& a, const Shape& b) {

@@ -51,11 +51,11 @@ bool divides(const Shape& coarse, const Shape& fine) {
 } // namespace
 
 std::vector<Type> constant(const InferenceContext& context) {
-  const Literal* value = context.constant("val");
-  if (value == nullptr || value->is_dictionary()) {
-    context.fail("expected a tensor or string literal as val");
-  }
-  return {value->type};
+  // Function::constant() finds the value of a `const` here and nowhere else.
+  const Attribute* val = context.op().attribute("val");
+  if (val == nullptr) context.fail("expected attribute val, got none");
+  if (val->value.is_dictionary()) context.fail("expected a tensor or string as val");
+  return {val->value.type};
 }
 
 std::vector<Type> quantize(const InferenceContext& context) {

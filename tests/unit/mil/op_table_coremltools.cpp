@@ -1,18 +1,17 @@
 // Our op table against coremltools 9.0, as tests/golden/op_table/make_op_table.py recorded it.
+#include "op_table_golden.h"
+
 #include "base/status.h"
 #include "mil/builder.h"
 #include "mil/op_table.h"
 
-#include <cjson/cJSON.h>
 #include <doctest/doctest.h>
 
 #include <algorithm>
 #include <array>
-#include <fstream>
 #include <map>
 #include <memory>
 #include <set>
-#include <sstream>
 #include <string>
 #include <vector>
 
@@ -20,78 +19,6 @@ using namespace anet;
 using namespace anet::mil;
 
 namespace {
-
-using Json = std::unique_ptr<cJSON, decltype(&cJSON_Delete)>;
-
-const cJSON& golden() {
-  static const Json root = [] {
-    std::ifstream file("tests/golden/op_table/op_table.json");
-    std::stringstream text;
-    text << file.rdbuf();
-    return Json(cJSON_Parse(text.str().c_str()), cJSON_Delete);
-  }();
-  REQUIRE_MESSAGE(root != nullptr, "run from the root of the repository");
-  return *root;
-}
-
-std::string text_of(const cJSON* node, const char* key) {
-  const char* text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(node, key));
-  REQUIRE(text != nullptr);
-  return text;
-}
-
-bool flag_of(const cJSON* node, const char* key) {
-  return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(node, key)) != 0;
-}
-
-int integer_of(const cJSON* node, const char* key) {
-  return cJSON_GetObjectItemCaseSensitive(node, key)->valueint;
-}
-
-std::vector<const cJSON*> children(const cJSON* node) {
-  std::vector<const cJSON*> result;
-  for (const cJSON* child = node->child; child != nullptr; child = child->next) {
-    result.push_back(child);
-  }
-  return result;
-}
-
-std::vector<const cJSON*> list_of(const cJSON* node, const char* key) {
-  return children(cJSON_GetObjectItemCaseSensitive(node, key));
-}
-
-std::vector<const cJSON*> golden_ops() { return list_of(&golden(), "ops"); }
-
-double number_of(const cJSON* node) {
-  if (cJSON_IsBool(node) != 0) return cJSON_IsTrue(node) != 0 ? 1 : 0;
-  return node->valuedouble;
-}
-
-Shape shape_of(const cJSON* node) {
-  Shape shape;
-  for (const cJSON* extent : children(node)) {
-    shape.push_back(static_cast<int64_t>(extent->valuedouble));
-  }
-  return shape;
-}
-
-Type type_of(const cJSON* operand) {
-  const std::optional<DataType> dtype = data_type_from_name(text_of(operand, "dtype"));
-  REQUIRE(dtype.has_value());
-  return {*dtype, shape_of(cJSON_GetObjectItemCaseSensitive(operand, "shape")), {}};
-}
-
-ValueId build_operand(Builder& builder, const std::string& name, const cJSON* operand) {
-  const Type type = type_of(operand);
-  const cJSON* value = cJSON_GetObjectItemCaseSensitive(operand, "value");
-  if (value == nullptr) return builder.input(name, type);
-  if (type.dtype == DataType::string) {
-    return builder.constant(Literal::string(cJSON_GetStringValue(value->child)));
-  }
-  std::vector<double> numbers;
-  for (const cJSON* element : children(value)) numbers.push_back(number_of(element));
-  return builder.constant(Literal::numbers(type, numbers));
-}
 
 std::string types_to_string(const std::vector<Type>& types) {
   std::string text;
@@ -107,21 +34,8 @@ struct Outcome {
 Outcome infer_with_us(const std::string& op, const cJSON* operands) {
   try {
     Builder builder;
-    std::vector<Builder::Input> inputs;
-    for (const cJSON* operand : children(operands)) {
-      if (cJSON_IsArray(operand) == 0) {
-        inputs.emplace_back(operand->string, build_operand(builder, operand->string, operand));
-        continue;
-      }
-      std::vector<ValueId> values;
-      for (const cJSON* member : children(operand)) {
-        values.push_back(build_operand(
-            builder, std::string(operand->string) + std::to_string(values.size()), member));
-      }
-      inputs.emplace_back(operand->string, std::move(values));
-    }
     std::vector<Type> types;
-    for (ValueId id : builder.add_multiple(op, inputs)) types.push_back(builder.type(id));
+    for (ValueId id : golden::add_op(builder, op, operands)) types.push_back(builder.type(id));
     return {types_to_string(types), {}};
   } catch (const Error& error) {
     CHECK(error.status() == Status::invalid_program);
@@ -132,10 +46,10 @@ Outcome infer_with_us(const std::string& op, const cJSON* operands) {
 std::string golden_types(const cJSON* outputs) {
   if (cJSON_IsArray(outputs) == 0) return {};
   std::vector<Type> types;
-  for (const cJSON* output : children(outputs)) {
+  for (const cJSON* output : golden::children(outputs)) {
     const std::optional<DataType> dtype = data_type_from_name(output->child->valuestring);
     REQUIRE(dtype.has_value());
-    types.push_back({*dtype, shape_of(output->child->next), {}});
+    types.push_back({*dtype, golden::shape_of(output->child->next), {}});
   }
   return types_to_string(types);
 }
@@ -198,7 +112,7 @@ const Difference* explain(const std::string& op, const cJSON* operands, const Ou
 
 TEST_CASE("every op of the table is known to coremltools, or listed") {
   std::set<std::string> known;
-  for (const cJSON* op : golden_ops()) known.insert(text_of(op, "name"));
+  for (const cJSON* op : golden::ops()) known.insert(golden::text_of(op, "name"));
   // Layout conversions exist in the ANE's dialect only (ane-facts.md 4.1, R).
   const std::set<std::string> ours_alone{"tensor_buffer_to_tensor", "tensor_to_tensor_buffer"};
   for (const OpSchema& schema : op_table()) {
@@ -210,31 +124,31 @@ TEST_CASE("every op of the table is known to coremltools, or listed") {
 }
 
 TEST_CASE("argument names, presence, opsets and element types are those of coremltools") {
-  for (const cJSON* op : golden_ops()) {
-    const std::string name = text_of(op, "name");
+  for (const cJSON* op : golden::ops()) {
+    const std::string name = golden::text_of(op, "name");
     const OpSchema* schema = find_op(name);
     REQUIRE(schema != nullptr);
     CAPTURE(name);
-    CHECK(schema->introduced == integer_of(op, "introduced"));
-    const std::vector<const cJSON*> arguments = list_of(op, "arguments");
+    CHECK(schema->introduced == golden::integer_of(op, "introduced"));
+    const std::vector<const cJSON*> arguments = golden::list_of(op, "arguments");
     REQUIRE(schema->arguments.size() == arguments.size());
     for (size_t i = 0; i < arguments.size(); ++i) {
       const ArgumentSchema& ours = schema->arguments[i];
-      const std::string argument = text_of(arguments[i], "name");
+      const std::string argument = golden::text_of(arguments[i], "name");
       CAPTURE(argument);
       CHECK(ours.name == argument);
-      CHECK((ours.presence == Presence::required) == !flag_of(arguments[i], "optional"));
-      CHECK(ours.variadic == flag_of(arguments[i], "variadic"));
+      CHECK((ours.presence == Presence::required) == !golden::flag_of(arguments[i], "optional"));
+      CHECK(ours.variadic == golden::flag_of(arguments[i], "variadic"));
       // An argument cannot be older than its op.
       CHECK(std::max(ours.introduced, schema->introduced) ==
-            std::max(integer_of(arguments[i], "introduced"), schema->introduced));
+            std::max(golden::integer_of(arguments[i], "introduced"), schema->introduced));
       // All shapes are static here, so shape-like arguments must be constants with us too.
       const std::set<std::string> static_arguments{
           "shape", "begin", "end", "size", "reps", "pad", "one_hot_vector_size"};
       CHECK(ours.constant ==
-            (flag_of(arguments[i], "constant") || static_arguments.count(argument) != 0));
+            (golden::flag_of(arguments[i], "constant") || static_arguments.count(argument) != 0));
       TypeSet theirs;
-      for (const cJSON* type : list_of(arguments[i], "types")) {
+      for (const cJSON* type : golden::list_of(arguments[i], "types")) {
         theirs = theirs | TypeSet{*data_type_from_name(type->valuestring)};
       }
       if (theirs.bits == 0) continue; // anything goes: values of concat, x of identity
@@ -251,12 +165,12 @@ TEST_CASE("default values are those of coremltools") {
   // coremltools computes some from its operands; here x is [2, 2, 2, 2] and weight [2, 2].
   const std::set<std::string> masks{"stride", "begin_mask", "end_mask", "squeeze_mask"};
   size_t compared = 0;
-  for (const cJSON* op : golden_ops()) {
-    const std::string name = text_of(op, "name");
+  for (const cJSON* op : golden::ops()) {
+    const std::string name = golden::text_of(op, "name");
     const OpSchema* schema = find_op(name);
     REQUIRE(schema != nullptr);
-    for (const cJSON* argument : list_of(op, "arguments")) {
-      const ArgumentSchema* ours = schema->argument(text_of(argument, "name"));
+    for (const cJSON* argument : golden::list_of(op, "arguments")) {
+      const ArgumentSchema* ours = schema->argument(golden::text_of(argument, "name"));
       REQUIRE(ours != nullptr);
       CAPTURE(name);
       CAPTURE(ours->name);
@@ -284,11 +198,12 @@ TEST_CASE("default values are those of coremltools") {
         CHECK(value->string() == theirs->valuestring);
       } else if (cJSON_IsArray(theirs) != 0) {
         std::vector<double> numbers;
-        for (const cJSON* element : children(theirs)) numbers.push_back(number_of(element));
+        for (const cJSON* element : golden::children(theirs))
+          numbers.push_back(golden::number_of(element));
         CHECK(value->numbers() == numbers);
       } else {
         // coremltools rounds some of its defaults to float before we see them.
-        CHECK(value->number() == doctest::Approx(number_of(theirs)).epsilon(1e-6));
+        CHECK(value->number() == doctest::Approx(golden::number_of(theirs)).epsilon(1e-6));
       }
     }
   }
@@ -299,9 +214,9 @@ TEST_CASE("inferred types are those of coremltools") {
   std::map<const Difference*, int> used;
   int accepted = 0;
   int refused = 0;
-  for (const cJSON* op : golden_ops()) {
-    const std::string name = text_of(op, "name");
-    for (const cJSON* each : list_of(op, "cases")) {
+  for (const cJSON* op : golden::ops()) {
+    const std::string name = golden::text_of(op, "name");
+    for (const cJSON* each : golden::list_of(op, "cases")) {
       const cJSON* operands = cJSON_GetObjectItemCaseSensitive(each, "operands");
       const std::string theirs = golden_types(cJSON_GetObjectItemCaseSensitive(each, "outputs"));
       const Outcome ours = infer_with_us(name, operands);
