@@ -109,7 +109,7 @@ Result merge_views(Site& site) {
   if (!is_view(site.name())) return {};
   if (Result same = when_same_type(site, site.input("x"))) return same;
   const Operation* inner = producer_of(site.function(), site.input("x"));
-  if (inner == nullptr || !is_view(inner->name())) return {};
+  if (inner == nullptr || !is_view(inner->name()) || site.output_type().is_scalar()) return {};
   const ValueId source = inner->input("x");
   if (Result same = when_same_type(site, source)) return same;
   Operation& op = site.op();
