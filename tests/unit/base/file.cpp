@@ -191,7 +191,8 @@ TEST_CASE("whichever call fails, an atomic directory is whole and failure means 
       for (bool failed = true; failed; ++n) {
         const TemporaryDirectory root;
         const std::string path = root / "directory";
-        if (replaces) write_directory(path, "old", FileSystem::real());
+        FaultyFileSystem unsynced; // many rounds of fsync would take their time
+        if (replaces) write_directory(path, "old", unsynced);
         FaultyFileSystem files;
         files.fail_at = n;
         files.can_exchange = can_exchange;
@@ -218,7 +219,8 @@ TEST_CASE("whichever call fails, an atomic directory is whole and failure means 
 TEST_CASE("a disk that stays broken leaves the old content readable") {
   for (int64_t n = 0; n < 40; ++n) {
     const TemporaryDirectory root;
-    write_directory(root / "directory", "old", FileSystem::real());
+    FaultyFileSystem unsynced;
+    write_directory(root / "directory", "old", unsynced);
     FaultyFileSystem files;
     files.fail_at = n;
     files.stays_broken = true;
