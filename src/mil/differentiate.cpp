@@ -239,17 +239,10 @@ Derivative differentiate(const Function& function, const DifferentiateOptions& o
   return derivative;
 }
 
-Function value_and_gradient(const Function& original, const DifferentiateOptions& options) {
-  const Request request{select_ports(original, original.inputs, options.with_respect_to, "input"),
-                        select_ports(original, original.outputs, options.outputs, "output")};
-  const Function function = with_free_names(original, request);
-  Builder builder(function);
-  std::vector<ValueId> seeds;
-  for (ValueId id : request.outputs) {
-    seeds.push_back(gradient::filled(builder, function.type(id), 1));
-  }
-  write_outputs(builder, function, request, write_gradients(builder, function, request, seeds));
-  Function joint = rewrite_optimized(std::move(builder).finish()).function;
+Function value_and_gradient(const Function& function, const DifferentiateOptions& options) {
+  const Request request{select_ports(function, function.inputs, options.with_respect_to, "input"),
+                        select_ports(function, function.outputs, options.outputs, "output")};
+  Function joint = make_joint(with_free_names(function, request), request).joint.function;
   verify(joint);
   return joint;
 }
