@@ -36,8 +36,8 @@ struct Window {
   std::string pad_type;
 };
 
-std::vector<int64_t> positive(const InferenceContext& context, std::string_view argument,
-                              size_t size, int64_t fallback, int64_t least) {
+std::vector<int64_t> window_values(const InferenceContext& context, std::string_view argument,
+                                   size_t size, int64_t fallback, int64_t least) {
   std::vector<int64_t> values = context.integers(argument, std::vector<int64_t>(size, fallback));
   const bool valid =
       std::all_of(values.begin(), values.end(), [least](int64_t value) { return value >= least; });
@@ -55,10 +55,10 @@ Window window(const InferenceContext& context) {
     context.fail("expected weight of rank ", spatial + 2, ", got ", shape_to_string(weight));
   }
   Window window;
-  window.strides = positive(context, "strides", spatial, 1, 1);
-  window.dilations = positive(context, "dilations", spatial, 1, 1);
+  window.strides = window_values(context, "strides", spatial, 1, 1);
+  window.dilations = window_values(context, "dilations", spatial, 1, 1);
   window.pad_type = context.string("pad_type");
-  window.pad = positive(context, "pad", 2 * spatial, 0, 0);
+  window.pad = window_values(context, "pad", 2 * spatial, 0, 0);
   if (window.pad_type != "custom") std::fill(window.pad.begin(), window.pad.end(), 0);
   window.groups = context.integer("groups");
   if (window.groups < 1) context.fail("expected groups of at least 1, got ", window.groups);

@@ -186,7 +186,7 @@ def conv(r, name):
     operands = {"x": tensor(dtype, x), "weight": weight, "groups": const("int32", groups)}
     if r.chance(0.6):
         operands["strides"] = ints(*[r.pick(1, 1, 2, 3) for _ in range(spatial)])
-    if r.chance(0.4):
+    if r.chance(0.4 if "value" in weight else 0.7):
         operands["dilations"] = ints(*[r.pick(1, 1, 2) for _ in range(spatial)])
     if r.chance(0.7):
         operands["pad_type"] = const("string", r.pick("valid", "same", "custom", "same_lower",

@@ -68,11 +68,27 @@ bool counts_from_the_end(const cJSON* operands) {
   return cJSON_GetObjectItemCaseSensitive(axis, "value")->child->valueint < -1;
 }
 
+// Only a constant operand has a value.
+bool dilates_weight_of_run_time(const cJSON* operands) {
+  const cJSON* weight = cJSON_GetObjectItemCaseSensitive(operands, "weight");
+  const cJSON* dilations = cJSON_GetObjectItemCaseSensitive(operands, "dilations");
+  if (dilations == nullptr || cJSON_GetObjectItemCaseSensitive(weight, "value") != nullptr) {
+    return false;
+  }
+  const std::vector<const cJSON*> values = golden::list_of(dilations, "value");
+  return std::any_of(values.begin(), values.end(),
+                     [](const cJSON* value) { return value->valueint > 1; });
+}
+
 bool has_no_axes(const cJSON* operands) {
   return cJSON_GetObjectItemCaseSensitive(operands, "axes") == nullptr;
 }
 
-constexpr std::array<Difference, 16> differences{{
+constexpr std::array<Difference, 18> differences{{
+    {"conv", "", "the gradient of a strided conv dilates a weight that is not a constant",
+     dilates_weight_of_run_time},
+    {"conv_transpose", "expected x [n, in, ...] and weight",
+     "coremltools does not compare the channels of x and weight"},
     {"cumsum", "", "a negative axis counts from the end here as for every other op",
      counts_from_the_end},
     {"layer_norm", "", "coremltools cannot build its own default for axes, every axis",
