@@ -38,10 +38,10 @@ Status status_of(const model::Config& config) {
 TEST_CASE("named configurations have the published numbers of parameters") {
   // formats-and-features.md 3: counted there from the published files.
   const std::map<std::string, int64_t> published = {
-      {"stories260K", 260'032},         {"stories15M", 15'191'712},
-      {"stories42M", 41'689'600},       {"stories110M", 109'529'856},
-      {"smollm2-135m", 134'515'008},    {"smollm2-360m", 361'821'120},
-      {"qwen2.5-0.5b", 494'032'768},    {"qwen3-0.6b", 596'049'920},
+      {"stories260K", 260'032},          {"stories15M", 15'191'712},
+      {"stories42M", 41'689'600},        {"stories110M", 109'529'856},
+      {"smollm2-135m", 134'515'008},     {"smollm2-360m", 361'821'120},
+      {"qwen2.5-0.5b", 494'032'768},     {"qwen3-0.6b", 596'049'920},
       {"tinyllama-1.1b", 1'100'048'384},
   };
   for (const auto& [name, count] : published) {
@@ -81,8 +81,8 @@ TEST_CASE("impossible configurations are refused") {
       [](model::Config& c) { c.intermediate_size = 0; },
       [](model::Config& c) { c.layer_count = 0; },
       [](model::Config& c) { c.head_count = 0; },
-      [](model::Config& c) { c.head_count = 3; },     // does not divide hidden_size
-      [](model::Config& c) { c.kv_head_count = 3; },  // does not divide head_count
+      [](model::Config& c) { c.head_count = 3; },    // does not divide hidden_size
+      [](model::Config& c) { c.kv_head_count = 3; }, // does not divide head_count
       [](model::Config& c) { c.kv_head_count = -2; },
       [](model::Config& c) { c.head_dim = 3; },       // odd
       [](model::Config& c) { c.head_dim = 1 << 24; }, // query size overflows the limit

@@ -77,11 +77,10 @@ TEST_CASE("programs verify and survive their text") {
   for (const DataType dtype : {DataType::fp32, DataType::fp16}) {
     const model::Config config = config_of(true, true);
     mil::Program program;
-    program.functions = {model::embedding_function(config, dtype, 10),
-                         model::block_function(config, dtype, 2, 5),
-                         model::cached_block_function(config, dtype, 3, 8),
-                         model::logits_function(config, dtype, 4),
-                         model::loss_function(config, dtype, 4)};
+    program.functions = {
+        model::embedding_function(config, dtype, 10), model::block_function(config, dtype, 2, 5),
+        model::cached_block_function(config, dtype, 3, 8), model::logits_function(config, dtype, 4),
+        model::loss_function(config, dtype, 4)};
     mil::verify(program);
     CHECK(mil::parse(mil::print(program)) == program);
   }
@@ -171,8 +170,8 @@ TEST_CASE("the cached block continues where the plain one would be") {
     mil::TensorMap in = inputs;
     in["hidden"] = columns(hidden, begin, count);
     set_tables(in, config, range(static_cast<int32_t>(begin), static_cast<int32_t>(begin + count)));
-    mil::Tensor mask = mil::make_tensor({DataType::fp32, {1, 1, count, capacity}},
-                                        model::masked_score);
+    mil::Tensor mask =
+        mil::make_tensor({DataType::fp32, {1, 1, count, capacity}}, model::masked_score);
     for (int64_t q = 0; q < count; ++q)
       for (int64_t k = 0; k < begin; ++k) mask.values[static_cast<size_t>(q * capacity + k)] = 0;
     in["cache_mask"] = mask;
