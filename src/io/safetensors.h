@@ -1,5 +1,9 @@
-// The safetensors format: u64 header size, JSON header, tensor data. The reader trusts nothing;
-// what it refuses is listed in docs/file-formats.md. Malformed input is invalid_data.
+// The safetensors format: u64 header size, JSON header, tensor data.
+//
+// The reader trusts nothing. invalid_data: a header of more than 100 MB or past the end, that does
+// not begin with '{', is not UTF-8 or not JSON, repeats a key, or has metadata other than strings;
+// a shape or offset that is negative, no integer or too large; a tensor whose bytes are not what
+// its type and shape take; a gap, an overlap, or data before the first or behind the last tensor.
 #pragma once
 
 #include "base/file.h"

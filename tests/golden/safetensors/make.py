@@ -47,6 +47,9 @@ def good():
         HERE / "good.safetensors",
         metadata={"format": "pt", "note": "caf\u00e9 \"quoted\""},
     )
+    # All of one type and one metadata key: the bytes are then fixed by the format's conventions.
+    save_file({"b": np.arange(6, dtype=np.float32).reshape(2, 3), "a": np.array(1.5, np.float32)},
+              HERE / "canonical.safetensors", metadata={"format": "pt"})
 
 
 def hostile():

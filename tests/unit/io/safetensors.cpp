@@ -153,6 +153,15 @@ TEST_CASE("what is written is laid out as the reference lays it out") {
   CHECK(root.names() == std::vector<std::string>{"copy.safetensors"});
 }
 
+TEST_CASE("our bytes are those of the safetensors package") {
+  const TemporaryDirectory root;
+  const std::vector<float> values = {0, 1, 2, 3, 4, 5};
+  const std::vector<float> scalar = {1.5f};
+  save_safetensors(root / "f",
+                   std::vector{float_tensor("b", {2, 3}, values), float_tensor("a", {}, scalar)});
+  CHECK(get(root / "f") == get(golden + "canonical.safetensors"));
+}
+
 TEST_CASE("the bytes of a file are those of the format") {
   const TemporaryDirectory root;
   const std::vector<float> values = {1.0f, 2.0f};
