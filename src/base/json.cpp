@@ -124,7 +124,27 @@ void JsonWriter::write(const Json& value) {
 
 } // namespace
 
+Json::Json() = default;
+Json::Json(std::nullptr_t) {}
+Json::Json(bool value) : value_(value) {}
+Json::Json(double value) : value_(value) {}
+Json::Json(std::string value) : value_(std::move(value)) {}
+Json::Json(std::string_view value) : value_(std::string(value)) {}
+Json::Json(const char* value) : value_(std::string(value)) {}
+Json::Json(Array values) : value_(std::move(values)) {}
 Json::Json(Object members) : value_(std::move(members)) {}
+Json::Json(const Json& other) = default;
+Json::Json(Json&& other) noexcept = default;
+Json& Json::operator=(const Json& other) = default;
+Json& Json::operator=(Json&& other) noexcept = default;
+Json::~Json() = default;
+
+void Json::assign(int64_t value) { value_ = value; }
+void Json::assign(uint64_t value) { value_ = value; }
+
+bool Json::operator==(const Json& other) const { return value_ == other.value_; }
+
+Json Json::array() { return Json(Array()); }
 
 Json Json::object() { return Json(Object()); }
 

@@ -36,24 +36,30 @@ public:
   using Array = std::vector<Json>;
   using Object = std::vector<JsonMember>; // in the order of the text; keys are unique
 
-  Json() = default; // null
-  Json(std::nullptr_t) {}
-  Json(bool value) : value_(value) {}
+  // Everything that makes or destroys the variant is defined where JsonMember is complete.
+  Json(); // null
+  Json(std::nullptr_t);
+  Json(bool value);
   template <std::integral Integer>
-  requires(!std::same_as<Integer, bool>) Json(Integer value) {
+  requires(!std::same_as<Integer, bool>) Json(Integer value) : Json() {
     if (std::in_range<int64_t>(value))
       value_ = static_cast<int64_t>(value);
     else
       value_ = static_cast<uint64_t>(value);
   }
-  Json(double value) : value_(value) {}
-  Json(std::string value) : value_(std::move(value)) {}
-  Json(std::string_view value) : value_(std::string(value)) {}
-  Json(const char* value) : value_(std::string(value)) {}
-  Json(Array values) : value_(std::move(values)) {}
+  Json(double value);
+  Json(std::string value);
+  Json(std::string_view value);
+  Json(const char* value);
+  Json(Array values);
   Json(Object members);
+  Json(const Json& other);
+  Json(Json&& other) noexcept;
+  Json& operator=(const Json& other);
+  Json& operator=(Json&& other) noexcept;
+  ~Json();
 
-  static Json array() { return Json(Array()); }
+  static Json array();
   static Json object();
 
   // Throws `status` with "line 3, column 7: ..." and both in the detail; `source` names the text.
@@ -85,9 +91,12 @@ public:
   std::string to_string(int indent = 0) const;
 
   // Integers equal integers, doubles equal doubles; the order of keys counts.
-  bool operator==(const Json&) const = default;
+  bool operator==(const Json& other) const;
 
 private:
+  void assign(int64_t value);
+  void assign(uint64_t value);
+
   std::variant<std::monostate, bool, int64_t, uint64_t, double, std::string, Array, Object> value_;
 };
 
