@@ -1,0 +1,177 @@
+// What a device is: it compiles MIL functions into kernels, holds buffers, and runs kernels on
+// them. One folder a device behind this interface; nothing above knows which one it has.
+#pragma once
+
+#include "mil/program.h"
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace anet {
+class ThreadPool; // base/thread_pool.h
+}
+
+namespace anet::backend {
+
+using mil::DataType;
+using mil::Shape;
+
+// A tensor's place in memory. Strides are in bytes, because ANE rows are padded to 64
+// (ane-facts.md 0.1, R); the innermost stride is always the element size.
+struct Layout {
+  DataType dtype = DataType::fp32;
+  Shape shape;
+  std::vector<int64_t> strides;
+
+  static Layout contiguous(DataType dtype, Shape shape);
+  bool is_contiguous() const;
+  int64_t span_bytes() const; // from the first byte to one past the last
+  bool operator==(const Layout&) const = default;
+};
+
+// Memory that a kernel reads or writes. Thread class: one thread at a time, except the mapping
+// count, which any thread may read.
+class Buffer {
+public:
+  virtual ~Buffer() = default;
+  const Layout& layout() const { return layout_; }
+  size_t size_bytes() const { return size_; }
+  // Host address, valid while mapped (and always on devices with `host_memory`).
+  virtual std::byte* data() = 0;
+  // Mapping waits for the device; a run on a mapped buffer is refused with Status::busy.
+  virtual void map(bool write) = 0;
+  virtual void unmap() = 0;
+  bool is_mapped() const { return mappings_.load(std::memory_order_acquire) > 0; }
+
+protected:
+  Buffer(Layout layout, size_t size) : layout_(std::move(layout)), size_(size) {}
+  std::atomic<int> mappings_{0};
+
+private:
+  Layout layout_;
+  size_t size_;
+};
+
+// A buffer, or a part of one: the bytes from `offset`, seen with `layout`.
+struct View {
+  Buffer* buffer = nullptr;
+  size_t offset = 0;
+  Layout layout;
+
+  View() = default;
+  View(Buffer& whole) : buffer(&whole), layout(whole.layout()) {}
+  View(Buffer& whole, size_t byte_offset, Layout part)
+      : buffer(&whole), offset(byte_offset), layout(std::move(part)) {}
+};
+
+struct Port {
+  std::string name;
+  Layout layout; // what a bound view must have, exactly
+};
+
+struct Capabilities {
+  std::string name;        // "cpu", "ane"
+  std::string description; // "AMD EPYC, 2 threads, AVX-512"
+  bool host_memory = false;      // buffers are ordinary memory, always addressable
+  bool accumulate = false;       // outputs can be added to instead of overwritten
+  std::vector<DataType> compute; // precisions with native speed
+  int64_t max_rank = 0;
+  size_t buffer_alignment = 64;
+};
+
+struct Support {
+  bool supported = true;
+  std::string reason; // when not: names the op and the rule it breaks
+};
+
+// A scratch arena that kernels of one device share; kernels that share one must not run at once.
+// Compiling a kernel raises what the arena needs; only `reserve` allocates it, so that a caller
+// can compile everything, read the plan and refuse it before memory is spent.
+class Workspace {
+public:
+  virtual ~Workspace() = default;
+  virtual size_t size_bytes() const = 0; // needed by the kernels compiled so far
+  // Throws out_of_memory. A run before it throws invalid_state.
+  virtual void reserve() = 0;
+};
+
+struct CompileOptions {
+  // Layouts of ports that are not contiguous, by name.
+  std::map<std::string, Layout> port_layouts;
+  // Outputs whose values are added to what the bound buffer holds (gradient accumulation).
+  std::vector<std::string> accumulate;
+  // Null: the kernel has its own, reserved as it is compiled.
+  std::shared_ptr<Workspace> workspace;
+  // What the kernel is for, in reports.
+  std::string label;
+};
+
+struct KernelStatistics {
+  size_t workspace_bytes = 0; // planned scratch
+  size_t constant_bytes = 0;  // weights baked in, in the form the device keeps them
+  int64_t flops = 0;          // multiply-adds count two, matmul and conv only
+  int32_t op_count = 0;       // after views and dead ops are gone
+};
+
+// A compiled function. Thread class: one run at a time per kernel and per workspace.
+class Kernel {
+public:
+  virtual ~Kernel() = default;
+  const std::vector<Port>& inputs() const { return inputs_; }
+  const std::vector<Port>& outputs() const { return outputs_; }
+  const KernelStatistics& statistics() const { return statistics_; }
+
+  // Views in port order. Never allocates. Throws shape_mismatch or type_mismatch for a view that
+  // does not fit its port, busy for a mapped buffer, out_of_range for a gather index outside its
+  // tensor; then the outputs' contents are undefined. An output may not overlap an input or
+  // another output (invalid_argument).
+  virtual void run(std::span<const View> inputs, std::span<const View> outputs) = 0;
+
+protected:
+  std::vector<Port> inputs_;
+  std::vector<Port> outputs_;
+  KernelStatistics statistics_;
+};
+
+// Thread class: any thread.
+class Device {
+public:
+  virtual ~Device() = default;
+  virtual const Capabilities& capabilities() const = 0;
+  // The host threads that the device and the layers above it share.
+  virtual ThreadPool& thread_pool() = 0;
+  virtual Support supports(const mil::Function& function, const mil::Operation& op) const = 0;
+  // Zero-filled. Throws out_of_memory.
+  virtual std::unique_ptr<Buffer> allocate(const Layout& layout) = 0;
+  // Wraps memory that the caller keeps alive; throws unsupported where the device cannot.
+  virtual std::unique_ptr<Buffer> import(std::byte* data, size_t size, const Layout& layout) = 0;
+  virtual std::shared_ptr<Workspace> make_workspace() = 0;
+  // Throws unsupported with the reason that `supports` gives, or invalid_program.
+  virtual std::unique_ptr<Kernel> compile(const mil::Function& function,
+                                          const CompileOptions& options) = 0;
+};
+
+struct DeviceOptions {
+  int threads = 0; // 0: one per core
+};
+
+// "cpu", later "ane". Throws not_found for an unknown name, unavailable with the reason when the
+// machine lacks it.
+std::shared_ptr<Device> open_device(const std::string& name, const DeviceOptions& options);
+// Every device this build knows, with the reason why one is unavailable here.
+struct DeviceListing {
+  std::string name;
+  std::string description;
+  bool available = false;
+  std::string reason;
+};
+std::vector<DeviceListing> list_devices();
+
+} // namespace anet::backend

@@ -1,0 +1,114 @@
+// gather, scatter and one_hot.
+#include "backend/cpu/indexing.h"
+#include "backend/cpu/lowering.h"
+
+namespace anet::backend::cpu {
+
+namespace {
+
+int64_t product(const Shape& shape, size_t begin, size_t end) {
+  int64_t result = 1;
+  for (size_t d = begin; d < end; ++d) result *= shape[d];
+  return result;
+}
+
+// x [b, p, axis, q], indices [b, i] -> output [b, p, i, q]
+void gather(Lowering& l) {
+  const Operand x = l.operand("x");
+  const Operand indices = l.operand("indices");
+  const size_t axis = normalize_axis(l.integer("axis"), x.rank());
+  const auto batch_dims = static_cast<size_t>(l.integer("batch_dims"));
+  const int64_t batch = product(x.shape, 0, batch_dims);
+  const int64_t before = product(x.shape, batch_dims, axis);
+  const int64_t inner = product(x.shape, axis + 1, x.shape.size());
+  const int64_t count = indices.elements() / batch;
+  const Operand source = l.reshaped(x, {batch, before, x.shape[axis], inner});
+  const Operand positions = l.reshaped(indices, {batch, count});
+  const Operand output = l.result();
+  const Shape rows = {batch, before, count, inner};
+  const auto view = reshape_view(output, rows);
+  const Operand target = view ? *view : l.temporary(output.dtype, rows);
+  l.emit(make_gather_step(source, positions, target), {&source, &positions, &target});
+  if (!view) l.copy(*reshape_view(target, output.shape), output);
+}
+
+void gather_along_axis(Lowering& l) {
+  const Operand x = l.operand("x");
+  const Operand indices = l.operand("indices");
+  const Operand output = l.result();
+  const size_t axis = normalize_axis(l.integer("axis"), x.rank());
+  l.emit(make_gather_along_axis_step(x, indices, output, axis), {&x, &indices, &output});
+}
+
+// The tensor that a scatter changes: a copy of `data`, or the port itself when the scatter adds to
+// zeros and the port accumulates.
+Operand scatter_target(Lowering& l) {
+  float beta = 0;
+  const bool zero = l.is_zero("data");
+  if (l.accumulates()) {
+    const Operand target = l.accumulating_result(beta);
+    if (beta != 0) return target;
+  }
+  if (zero) {
+    const Operand output = l.result();
+    l.fill(output, 0);
+    return output;
+  }
+  const Operand data = l.operand("data");
+  const Operand indices = l.operand("indices");
+  const Operand updates = l.operand("updates");
+  const bool apart = data.storage != indices.storage && data.storage != updates.storage;
+  const Operand output = apart ? l.result_in_place(std::span(&data, 1)) : l.result();
+  if (output.storage != data.storage) l.copy(data, output);
+  return output;
+}
+
+// data [p, axis, q], indices [i], updates [p, i, q]
+void scatter(Lowering& l) {
+  const Operand indices = l.operand("indices");
+  const Operand updates = l.operand("updates");
+  const ScatterMode mode = *scatter_mode_from_name(l.string("mode"));
+  const Operand output = scatter_target(l);
+  const size_t axis = normalize_axis(l.integer("axis"), output.rank());
+  const int64_t before = product(output.shape, 0, axis);
+  const int64_t inner = product(output.shape, axis + 1, output.shape.size());
+  const int64_t count = indices.elements();
+  const Shape lines = {before, output.shape[axis], inner};
+  const auto view = reshape_view(output, lines);
+  const Operand target = view ? *view : *reshape_view(l.copied(output), lines);
+  const Operand positions = l.reshaped(indices, {count});
+  const Operand values = l.reshaped(updates, {before, count, inner});
+  l.emit(make_scatter_step(target, positions, values, mode), {&target, &positions, &values});
+  if (!view) l.copy(*reshape_view(target, output.shape), output);
+}
+
+void scatter_along_axis(Lowering& l) {
+  const Operand indices = l.operand("indices");
+  const Operand updates = l.operand("updates");
+  const ScatterMode mode = *scatter_mode_from_name(l.string("mode"));
+  const Operand output = scatter_target(l);
+  const size_t axis = normalize_axis(l.integer("axis"), output.rank());
+  l.emit(make_scatter_along_axis_step(output, indices, updates, axis, mode),
+         {&output, &indices, &updates});
+}
+
+void one_hot(Lowering& l) {
+  const Operand indices = l.operand("indices");
+  const Operand output = l.result();
+  const size_t axis = normalize_axis(l.integer("axis"), output.rank());
+  const double on = l.literal("on_value").number(), off = l.literal("off_value").number();
+  l.emit(make_one_hot_step(indices, output, axis, on, off), {&indices, &output});
+}
+
+} // namespace
+
+LoweringRule indexing_rule(std::string_view op) {
+  static const std::map<std::string_view, LoweringRule> rules = {
+      {"gather", gather},   {"gather_along_axis", gather_along_axis},   {"one_hot", one_hot},
+      {"scatter", scatter}, {"scatter_along_axis", scatter_along_axis},
+  };
+  const auto found = rules.find(op);
+  return found == rules.end() ? nullptr : found->second;
+}
+
+} // namespace anet::backend::cpu

@@ -1,0 +1,348 @@
+#include "backend/cpu/lowering.h"
+
+#include "backend/cpu/copy.h"
+#include "backend/cpu/matmul.h"
+#include "base/float16.h"
+#include "base/status.h"
+
+#include <cstring>
+#include <numeric>
+
+namespace anet::backend::cpu {
+
+namespace {
+
+// Below this a strided read costs less than a copy that removes it.
+constexpr int64_t min_copied_elements = 2048;
+
+// Row-major strides for dimensions in the given order of decreasing stride.
+Strides dense_strides(const Shape& shape, const std::vector<size_t>& order) {
+  Strides strides(shape.size());
+  int64_t stride = 1;
+  for (size_t i = order.size(); i-- > 0;) {
+    strides[order[i]] = stride;
+    stride *= shape[order[i]];
+  }
+  return strides;
+}
+
+std::vector<size_t> dimension_order(const Shape& shape, const Operand* like) {
+  std::vector<size_t> order(shape.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  if (like == nullptr || like->shape != shape) return order;
+  // Repeated and single dimensions keep their places.
+  for (size_t d = 0; d < shape.size(); ++d) {
+    if (shape[d] != 1 && like->strides[d] == 0) return order;
+  }
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+    if (shape[a] == 1 || shape[b] == 1) return false;
+    return std::abs(like->strides[a]) > std::abs(like->strides[b]);
+  });
+  return order;
+}
+
+bool same_layout(const Operand& a, const Operand& b) {
+  if (a.shape != b.shape || a.offset != b.offset) return false;
+  for (size_t d = 0; d < a.shape.size(); ++d) {
+    if (a.shape[d] != 1 && a.strides[d] != b.strides[d]) return false;
+  }
+  return true;
+}
+
+bool all_zero(const mil::Literal& literal) {
+  const auto bytes = literal.data.view();
+  return literal.type.dtype != DataType::string &&
+         std::all_of(bytes.begin(), bytes.end(), [](std::byte b) { return b == std::byte{0}; });
+}
+
+} // namespace
+
+bool Lowering::has(std::string_view argument) const {
+  if (op_->argument(argument) != nullptr || op_->attribute(argument) != nullptr) return true;
+  const mil::ArgumentSchema* schema = op_->schema->argument(argument);
+  return schema != nullptr && mil::default_argument(function_, *op_, *schema).has_value();
+}
+
+mil::Literal Lowering::literal(std::string_view argument) const {
+  if (op_->argument(argument) != nullptr || op_->attribute(argument) != nullptr) {
+    if (const mil::Literal* given = function_.constant(*op_, argument)) return *given;
+  } else if (const mil::ArgumentSchema* schema = op_->schema->argument(argument)) {
+    if (auto value = mil::default_argument(function_, *op_, *schema)) return *std::move(value);
+  }
+  fail(Status::unsupported, op_->name(), " needs the literal argument ", argument);
+}
+
+std::vector<int64_t> Lowering::integers(std::string_view argument) const {
+  return literal(argument).integers();
+}
+
+float Lowering::parameter(std::string_view argument, DataType dtype) const {
+  const double value = literal(argument).number();
+  return dtype == DataType::fp16 ? half_to_float(double_to_half(value)) : static_cast<float>(value);
+}
+
+const mil::Type& Lowering::result_type(size_t index) const {
+  return function_.type(op_->outputs[index]);
+}
+
+Operand Lowering::operand(std::string_view argument) {
+  if (const mil::Argument* found = op_->argument(argument)) return value(found->values.front());
+  return constant(literal(argument));
+}
+
+std::vector<Operand> Lowering::operands(std::string_view argument) {
+  std::vector<Operand> result;
+  for (const mil::ValueId id : op_->argument(argument)->values) result.push_back(value(id));
+  return result;
+}
+
+Operand Lowering::value(mil::ValueId id) {
+  std::optional<Operand>& known = values_[static_cast<size_t>(id)];
+  if (!known) {
+    const mil::Literal* literal = function_.constant(id);
+    if (literal == nullptr) {
+      fail(Status::invalid_program, op_->name(), " reads ", function_.value(id).name,
+           " before it is defined");
+    }
+    known = constant(*literal);
+  }
+  return *known;
+}
+
+bool Lowering::is_constant(const Operand& x) const {
+  return plan_.storages[static_cast<size_t>(x.storage)].kind == Storage::Kind::constant;
+}
+
+int32_t Lowering::add_storage(Storage storage) {
+  plan_.storages.push_back(std::move(storage));
+  storage_last_use_.push_back(-1);
+  return static_cast<int32_t>(plan_.storages.size() - 1);
+}
+
+Operand Lowering::constant(const mil::Literal& literal) {
+  Operand x;
+  x.dtype = literal.type.dtype;
+  x.shape = literal.type.shape;
+  x.strides = mil::contiguous_strides(x.shape);
+  Storage storage;
+  storage.kind = Storage::Kind::constant;
+  storage.bytes = x.elements() * element_size(x.dtype);
+  if (mil::data_type_bits(x.dtype) >= 8) {
+    storage.literal = literal.data.view().data();
+    plan_.literals.push_back(literal.data);
+  } else if (x.dtype != DataType::boolean) {
+    // Packed elements get a byte each.
+    storage.owned = allocate_aligned(storage.bytes);
+    for (int64_t i = 0; i < x.elements(); ++i) {
+      storage.owned[static_cast<size_t>(i)] =
+          static_cast<std::byte>(static_cast<int64_t>(literal.number(i)));
+    }
+  } else {
+    storage.owned = allocate_aligned(storage.bytes);
+    for (int64_t i = 0; i < x.elements(); ++i) {
+      storage.owned[static_cast<size_t>(i)] = std::byte{literal.number(i) != 0};
+    }
+  }
+  x.storage = add_storage(std::move(storage));
+  return x;
+}
+
+Operand Lowering::constant(DataType dtype, double value) {
+  return constant(mil::Literal::scalar(dtype, value));
+}
+
+Operand Lowering::temporary(DataType dtype, const Shape& shape, const Operand* like) {
+  Operand x;
+  x.dtype = dtype;
+  x.shape = shape;
+  x.strides = dense_strides(shape, dimension_order(shape, like));
+  Storage storage;
+  storage.kind = preparing_ ? Storage::Kind::constant : Storage::Kind::temporary;
+  storage.bytes = x.elements() * element_size(dtype);
+  if (preparing_) storage.owned = allocate_aligned(storage.bytes);
+  x.storage = add_storage(std::move(storage));
+  return x;
+}
+
+Operand Lowering::result(size_t index, const Operand* like) {
+  const mil::ValueId id = op_->outputs[index];
+  const auto at = static_cast<size_t>(id);
+  if (destinations_[at] && !destinations_[at]->accumulate) {
+    values_[at] = destinations_[at]->place;
+  } else if (!values_[at]) {
+    values_[at] = temporary(function_.type(id).dtype, function_.type(id).shape, like);
+  }
+  int32_t& last = storage_last_use_[static_cast<size_t>(values_[at]->storage)];
+  last = std::max(last, last_use_[at]);
+  return *values_[at];
+}
+
+Operand Lowering::result_in_place(std::span<const Operand> reuse) {
+  const mil::Type& type = result_type();
+  const auto at = static_cast<size_t>(op_->outputs.front());
+  const Operand* like = nullptr;
+  for (const Operand& x : reuse) {
+    if (x.shape != type.shape) continue;
+    if (like == nullptr) like = &x;
+    const Storage& storage = plan_.storages[static_cast<size_t>(x.storage)];
+    const bool dying = storage.kind == Storage::Kind::temporary && !destinations_[at] &&
+                       storage_last_use_[static_cast<size_t>(x.storage)] <= op_index_;
+    // Repeated elements would be written more than once.
+    const bool distinct = std::none_of(x.strides.begin(), x.strides.end(),
+                                       [](int64_t stride) { return stride == 0; });
+    const bool alone = std::all_of(reuse.begin(), reuse.end(), [&](const Operand& other) {
+      return other.storage != x.storage || same_layout(other, x);
+    });
+    if (!dying || !distinct || !alone || x.dtype != type.dtype) continue;
+    values_[at] = x;
+    storage_last_use_[static_cast<size_t>(x.storage)] = last_use_[at];
+    float_copies_.erase(x.storage);
+    return x;
+  }
+  return result(0, like);
+}
+
+bool Lowering::accumulates() const {
+  const auto& destination = destinations_[static_cast<size_t>(op_->outputs.front())];
+  return destination && destination->accumulate;
+}
+
+Operand Lowering::accumulating_result(float& beta) {
+  beta = 0;
+  if (!accumulates() || !can_accumulate(*op_)) return result();
+  beta = 1;
+  const auto at = static_cast<size_t>(op_->outputs.front());
+  values_[at] = destinations_[at]->place;
+  destinations_[at]->accumulate = false; // it has been taken care of
+  return *values_[at];
+}
+
+void Lowering::bind(const Operand& view, size_t index) {
+  const auto at = static_cast<size_t>(op_->outputs[index]);
+  if (destinations_[at] && !destinations_[at]->accumulate) {
+    const Operand& place = destinations_[at]->place;
+    if (place.storage != view.storage || !same_layout(place, view)) copy(view, place);
+    values_[at] = place;
+    return;
+  }
+  values_[at] = view;
+  int32_t& last = storage_last_use_[static_cast<size_t>(view.storage)];
+  last = std::max(last, last_use_[at]);
+}
+
+bool Lowering::is_zero(std::string_view argument) const { return is_zero(*op_, argument); }
+
+bool Lowering::is_zero(const mil::Operation& op, std::string_view argument) const {
+  const mil::ValueId id = op.input(argument);
+  if (id == mil::no_value) return false;
+  if (const mil::Literal* literal = function_.constant(id)) return all_zero(*literal);
+  const int32_t producer = function_.value(id).producer;
+  if (producer < 0) return false;
+  const mil::Operation& source = function_.ops[static_cast<size_t>(producer)];
+  const std::string_view name = source.name();
+  const bool keeps_zeros = name == "tile" || name == "reshape" || name == "expand_dims" ||
+                           name == "squeeze" || name == "identity" || name == "cast";
+  return keeps_zeros && is_zero(source, "x");
+}
+
+void Lowering::emit(std::unique_ptr<Step> step, std::initializer_list<const Operand*> touched) {
+  PlannedStep planned;
+  planned.step = std::move(step);
+  for (const Operand* x : touched) planned.storages.push_back(x->storage);
+  (preparing_ ? plan_.prepare : plan_.steps).push_back(std::move(planned));
+}
+
+void Lowering::copy(const Operand& source, const Operand& destination) {
+  emit(make_copy_step(source, destination), {&source, &destination});
+}
+
+void Lowering::fill(const Operand& destination, double value) {
+  const Operand scalar = broadcast_view(constant(destination.dtype, value), destination.shape);
+  copy(scalar, destination);
+}
+
+void Lowering::pointwise(std::string_view op, std::vector<Operand> inputs, const Operand& output,
+                         const PointwiseParameters& parameters, HalfRule rule) {
+  // An input that is walked across its rows is first copied into the order of the output.
+  for (Operand& x : inputs) {
+    if (x.shape != output.shape || x.elements() < min_copied_elements) continue;
+    for (size_t d = 0; d < x.shape.size(); ++d) {
+      const bool inner = output.strides[d] == 1 && output.shape[d] > 1;
+      if (!inner || std::abs(x.strides[d]) <= 1) continue;
+      x = copied(x, &output);
+      break;
+    }
+  }
+  PlannedStep planned;
+  planned.step = make_pointwise_step(op, inputs, output, parameters, rule);
+  for (const Operand& x : inputs) planned.storages.push_back(x.storage);
+  planned.storages.push_back(output.storage);
+  (preparing_ ? plan_.prepare : plan_.steps).push_back(std::move(planned));
+}
+
+void Lowering::cast(const Operand& source, const Operand& destination, HalfRule rule) {
+  if (source.dtype == destination.dtype) return copy(source, destination);
+  pointwise("identity", {source}, destination, {}, rule);
+}
+
+Operand Lowering::as_float(const Operand& x) {
+  if (x.dtype == DataType::fp32) return x;
+  const auto [begin, end] = float_copies_.equal_range(x.storage);
+  for (auto it = begin; it != end; ++it) {
+    if (same_layout(it->second.first, x)) return it->second.second;
+  }
+  const bool outer = preparing_;
+  preparing_ = preparing_ || is_constant(x);
+  const Operand converted = temporary(DataType::fp32, x.shape, &x);
+  cast(x, converted);
+  preparing_ = outer;
+  float_copies_.emplace(x.storage, std::pair(x, converted));
+  return converted;
+}
+
+Operand Lowering::dense(const Operand& x) { return is_dense_row_major(x) ? x : copied(x); }
+
+Operand Lowering::copied(const Operand& x, const Operand* like) {
+  const bool outer = preparing_;
+  preparing_ = preparing_ || is_constant(x);
+  const Operand result = temporary(x.dtype, x.shape, like);
+  copy(x, result);
+  preparing_ = outer;
+  return result;
+}
+
+Operand Lowering::reshaped(const Operand& x, const Shape& shape) {
+  if (auto view = reshape_view(x, shape)) return *view;
+  return *reshape_view(dense(x), shape);
+}
+
+void Lowering::matmul(Operand a, Operand b, const Operand& c, float alpha, float beta) {
+  a = as_float(a);
+  b = as_float(b);
+  if (!is_matrix(a)) a = dense(a);
+  if (!is_matrix(b)) b = dense(b);
+  plan_.flops += preparing_ ? 0 : 2 * c.elements() * a.shape.back();
+  if (c.dtype == DataType::fp32 && is_matrix(c)) {
+    return emit(make_matmul_step(a, b, c, alpha, beta), {&a, &b, &c});
+  }
+  const Operand product = temporary(DataType::fp32, c.shape);
+  emit(make_matmul_step(a, b, product, alpha, 0), {&a, &b, &product});
+  if (beta != 0) return pointwise("add", {c, product}, c);
+  cast(product, c, HalfRule::multiply_accumulate);
+}
+
+void Lowering::reduce(Reduction reduction, const Operand& x, const Operand& output) {
+  emit(make_reduce_step(reduction, x, output), {&x, &output});
+}
+
+void Lowering::softmax(const Operand& x, const Operand& output, size_t axis) {
+  if (softmax_fits(x, output, axis)) {
+    return emit(make_softmax_step(x, output, axis), {&x, &output});
+  }
+  const Operand input = dense(x);
+  const Operand target = is_dense_row_major(output) ? output : temporary(x.dtype, x.shape);
+  emit(make_softmax_step(input, target, axis), {&input, &target});
+  if (target.storage != output.storage) copy(target, output);
+}
+
+} // namespace anet::backend::cpu

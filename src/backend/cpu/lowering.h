@@ -1,0 +1,131 @@
+// From ops to steps. Lowering walks the function once; each op's rule either binds its results to
+// views of what exists or emits steps that fill a new storage.
+#pragma once
+
+#include "backend/cpu/plan.h"
+#include "backend/cpu/pointwise.h"
+#include "backend/cpu/reduce.h"
+#include "mil/op_table.h"
+
+#include <map>
+#include <string>
+#include <string_view>
+
+namespace anet::backend::cpu {
+
+class Lowering {
+public:
+  Lowering(const mil::Function& function, const CompileOptions& options);
+  Plan lower() &&;
+
+  // The op being lowered, and its arguments.
+  const mil::Operation& op() const { return *op_; }
+  const mil::Function& function() const { return function_; }
+  bool has(std::string_view argument) const;
+  // A value, or a literal that stands in an attribute or in the schema's defaults.
+  Operand operand(std::string_view argument);
+  std::vector<Operand> operands(std::string_view argument); // of a tuple
+  // A compile-time argument: given, or its default.
+  mil::Literal literal(std::string_view argument) const;
+  int64_t integer(std::string_view argument) const { return literal(argument).integer(); }
+  bool boolean(std::string_view argument) const { return literal(argument).boolean(); }
+  std::string string(std::string_view argument) const { return literal(argument).string(); }
+  std::vector<int64_t> integers(std::string_view argument) const;
+  // A parameter of an element-wise op, rounded as an fp16 op on the ANE would see it.
+  float parameter(std::string_view argument, DataType dtype) const;
+  const mil::Type& result_type(size_t index = 0) const;
+
+  // Binds a result to a view of existing memory; copies when an output port wants it elsewhere.
+  void bind(const Operand& view, size_t index = 0);
+  // Memory for a result: its output port when it has one, else a new temporary. `like` suggests
+  // an order of dimensions: the result gets it when the shapes agree.
+  Operand result(size_t index = 0, const Operand* like = nullptr);
+  // As result(), but the memory of `reuse` when that is about to die and fits.
+  Operand result_in_place(std::span<const Operand> reuse);
+  // For products: the port itself when it accumulates and the op can add into it. Sets `beta`.
+  Operand accumulating_result(float& beta);
+  bool accumulates() const;
+  // True when every element is known to be zero.
+  bool is_zero(std::string_view argument) const;
+
+  // Dense memory; `like`, of the same shape, suggests the order of dimensions.
+  Operand temporary(DataType dtype, const Shape& shape, const Operand* like = nullptr);
+  Operand constant(const mil::Literal& literal);
+  Operand constant(DataType dtype, double value); // scalar
+
+  // Emitters.
+  void pointwise(std::string_view op, std::vector<Operand> inputs, const Operand& output,
+                 const PointwiseParameters& parameters = {}, HalfRule rule = HalfRule::elementwise);
+  void copy(const Operand& source, const Operand& destination);
+  void fill(const Operand& destination, double value);
+  void cast(const Operand& source, const Operand& destination,
+            HalfRule rule = HalfRule::elementwise);
+  // x as dense fp32, or as it is when it is fp32 already. Conversions are shared.
+  Operand as_float(const Operand& x);
+  Operand copied(const Operand& x, const Operand* like = nullptr); // a dense copy
+  Operand dense(const Operand& x);                                 // x, or a dense copy
+  Operand reshaped(const Operand& x, const Shape& shape);          // a view, or of a dense copy
+  // c = alpha * a * b + beta * c, any strides; all fp32.
+  void matmul(Operand a, Operand b, const Operand& c, float alpha = 1, float beta = 0);
+  void reduce(Reduction reduction, const Operand& x, const Operand& output); // fp32
+  void softmax(const Operand& x, const Operand& output, size_t axis);        // fp32
+  void emit(std::unique_ptr<Step> step, std::initializer_list<const Operand*> touched);
+
+private:
+  // Where a value must end up.
+  struct Destination {
+    Operand place;
+    bool accumulate = false;
+  };
+  // An output that is produced elsewhere and copied, or added, to its port.
+  struct Delivery {
+    mil::ValueId value;
+    Destination destination;
+  };
+
+  void make_ports();
+  Layout port_layout(const mil::Value& value) const;
+  void count_uses();
+  void assign_destinations();
+  void lower_op(const mil::Operation& op);
+  void deliver();
+  void finish_memory();
+  void assign_destination(mil::ValueId output, Destination destination);
+  bool can_accumulate(const mil::Operation& op) const;
+  bool is_zero(const mil::Operation& op, std::string_view argument) const;
+  // The place that makes the op's input, seen through the op, lie at `place`.
+  std::optional<Operand> place_of_input(const mil::Operation& op, const Operand& place) const;
+  int32_t add_storage(Storage storage);
+  Operand value(mil::ValueId id);
+  bool is_constant(const Operand& x) const;
+
+  const mil::Function& function_;
+  const CompileOptions& options_;
+  Plan plan_;
+  const mil::Operation* op_ = nullptr;
+  int32_t op_index_ = 0;
+  bool preparing_ = false; // the op depends on constants alone
+  std::vector<std::optional<Operand>> values_;
+  std::vector<std::optional<Destination>> destinations_;
+  std::vector<Delivery> deliveries_;
+  std::vector<int32_t> uses_;             // by value: readers and outputs
+  std::vector<int32_t> last_use_;         // by value: index of the last op that reads it
+  std::vector<int32_t> storage_last_use_; // by storage
+  // fp32 copies made so far, by the storage that they were made from.
+  std::multimap<int32_t, std::pair<Operand, Operand>> float_copies_;
+};
+
+// The rules of each family; nullptr for an op they do not know.
+using LoweringRule = void (*)(Lowering&);
+LoweringRule elementwise_rule(std::string_view op);
+LoweringRule shape_rule(std::string_view op);
+LoweringRule matrix_rule(std::string_view op);
+LoweringRule reduction_rule(std::string_view op);
+LoweringRule indexing_rule(std::string_view op);
+LoweringRule quantization_rule(std::string_view op);
+LoweringRule find_rule(std::string_view op);
+
+// Why the op cannot run, or an empty string.
+std::string why_unsupported(const mil::Function& function, const mil::Operation& op);
+
+} // namespace anet::backend::cpu

@@ -1,0 +1,270 @@
+#include "backend/cpu/plan.h"
+
+#include "backend/cpu/lowering.h"
+#include "backend/cpu/memory_plan.h"
+#include "base/status.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <limits>
+#include <new>
+
+namespace anet::backend::cpu {
+
+namespace {
+
+constexpr size_t alignment = 64;
+
+Operand port_operand(const Layout& layout, int32_t storage) {
+  Operand x;
+  x.storage = storage;
+  x.dtype = layout.dtype;
+  x.shape = layout.shape;
+  for (const int64_t stride : layout.strides) x.strides.push_back(stride / element_size(x.dtype));
+  return x;
+}
+
+void check_port_type(const mil::Value& value) {
+  const DataType dtype = value.type.dtype;
+  if (dtype == DataType::string || (mil::data_type_bits(dtype) < 8 && dtype != DataType::boolean)) {
+    fail(Status::unsupported, "port ", value.name, " of ", mil::type_to_string(value.type),
+         ": the cpu device has no ports of that element type");
+  }
+}
+
+// Layout of a port that has been asked for; strides must hold the shape without overlap.
+void check_layout(const mil::Value& value, const Layout& layout) {
+  if (layout.dtype != value.type.dtype || layout.shape != value.type.shape ||
+      layout.strides.size() != layout.shape.size()) {
+    fail(Status::shape_mismatch, "port ", value.name, " expects a layout of ",
+         mil::type_to_string(value.type), ", got ", mil::data_type_name(layout.dtype), " ",
+         mil::shape_to_string(layout.shape), " with ", layout.strides.size(), " strides");
+  }
+  const int64_t size = element_size(layout.dtype);
+  int64_t inner = size;
+  for (size_t d = layout.shape.size(); d-- > 0;) {
+    if (layout.shape[d] == 1) continue;
+    const int64_t stride = layout.strides[d];
+    if (stride % size != 0 || stride < inner) {
+      fail(Status::invalid_argument, "port ", value.name, " expects a stride of at least ", inner,
+           " bytes and a multiple of ", size, " on axis ", d, ", got ", stride);
+    }
+    inner = stride * layout.shape[d];
+  }
+}
+
+} // namespace
+
+std::unique_ptr<std::byte[], void (*)(std::byte*)> allocate_aligned(int64_t bytes) {
+  const size_t rounded =
+      (static_cast<size_t>(std::max<int64_t>(bytes, 1)) + alignment - 1) / alignment * alignment;
+  auto* memory = static_cast<std::byte*>(std::aligned_alloc(alignment, rounded));
+  if (memory == nullptr) fail(Status::out_of_memory, "cannot allocate ", rounded, " bytes");
+  return {memory, [](std::byte* pointer) { std::free(pointer); }};
+}
+
+Lowering::Lowering(const mil::Function& function, const CompileOptions& options)
+    : function_(function), options_(options), values_(function.values.size()),
+      destinations_(function.values.size()), uses_(function.values.size(), 0),
+      last_use_(function.values.size(), -1) {}
+
+Plan Lowering::lower() && {
+  count_uses();
+  make_ports();
+  assign_destinations();
+  for (const mil::Operation& op : function_.ops) {
+    if (op.schema != mil::const_schema()) lower_op(op);
+    ++op_index_;
+  }
+  deliver();
+  finish_memory();
+  return std::move(plan_);
+}
+
+void Lowering::count_uses() {
+  int32_t index = 0;
+  for (const mil::Operation& op : function_.ops) {
+    for (const mil::Argument& argument : op.arguments) {
+      for (const mil::ValueId id : argument.values) {
+        ++uses_[static_cast<size_t>(id)];
+        last_use_[static_cast<size_t>(id)] = index;
+      }
+    }
+    ++index;
+  }
+  for (const mil::ValueId id : function_.outputs) {
+    ++uses_[static_cast<size_t>(id)];
+    last_use_[static_cast<size_t>(id)] = std::numeric_limits<int32_t>::max();
+  }
+}
+
+Layout Lowering::port_layout(const mil::Value& value) const {
+  check_port_type(value);
+  const auto found = options_.port_layouts.find(value.name);
+  if (found != options_.port_layouts.end()) {
+    check_layout(value, found->second);
+    return found->second;
+  }
+  Layout layout = Layout::contiguous(value.type.dtype, value.type.shape);
+  if (value.type.buffer) {
+    for (size_t d = 0; d < layout.strides.size(); ++d) {
+      layout.strides[d] = value.type.buffer->strides[d] * element_size(layout.dtype);
+    }
+    for (const int64_t factor : value.type.buffer->interleave_factors) {
+      if (factor != 1) {
+        fail(Status::unsupported, "port ", value.name,
+             ": the cpu device has no interleaved buffers, got factor ", factor);
+      }
+    }
+    check_layout(value, layout);
+  }
+  return layout;
+}
+
+void Lowering::make_ports() {
+  const auto add = [&](std::vector<Port>& ports, mil::ValueId id, Storage::Kind kind) {
+    const mil::Value& value = function_.value(id);
+    ports.push_back({value.name, port_layout(value)});
+    Storage storage;
+    storage.kind = kind;
+    storage.index = ports.size() - 1;
+    return port_operand(ports.back().layout, add_storage(std::move(storage)));
+  };
+  for (const mil::ValueId id : function_.inputs) {
+    values_[static_cast<size_t>(id)] = add(plan_.inputs, id, Storage::Kind::input);
+  }
+  for (const mil::ValueId id : function_.outputs) {
+    const Operand place = add(plan_.outputs, id, Storage::Kind::output);
+    const bool accumulate = std::find(options_.accumulate.begin(), options_.accumulate.end(),
+                                      function_.value(id).name) != options_.accumulate.end();
+    deliveries_.push_back({id, {place, accumulate}});
+  }
+}
+
+void Lowering::assign_destinations() {
+  std::vector<Delivery> all;
+  std::swap(all, deliveries_);
+  for (const Delivery& delivery : all) assign_destination(delivery.value, delivery.destination);
+}
+
+// Walks up through views, so that what they show is produced where the port is.
+void Lowering::assign_destination(mil::ValueId output, Destination destination) {
+  const Destination port = destination;
+  mil::ValueId id = output;
+  mil::ValueId chosen = mil::no_value;
+  Destination chosen_place;
+  while (true) {
+    const auto at = static_cast<size_t>(id);
+    const int32_t producer = function_.value(id).producer;
+    const bool fixed = producer < 0 || function_.constant(id) != nullptr || destinations_[at];
+    if (fixed || (destination.accumulate && uses_[at] != 1)) break;
+    const mil::Operation& op = function_.ops[static_cast<size_t>(producer)];
+    if (!destination.accumulate || can_accumulate(op)) {
+      chosen = id;
+      chosen_place = destination;
+    }
+    const auto place = place_of_input(op, destination.place);
+    if (!place) break;
+    id = op.input("x");
+    destination.place = *place;
+  }
+  if (chosen == mil::no_value) {
+    deliveries_.push_back({output, port});
+  } else {
+    destinations_[static_cast<size_t>(chosen)] = chosen_place;
+  }
+}
+
+std::optional<Operand> Lowering::place_of_input(const mil::Operation& op,
+                                                const Operand& place) const {
+  const std::string_view name = op.name();
+  const mil::ValueId x = op.input("x");
+  if (x == mil::no_value) return std::nullopt;
+  if (name == "identity") return place;
+  if (name == "reshape" || name == "expand_dims" || name == "squeeze") {
+    return reshape_view(place, function_.type(x).shape);
+  }
+  if (name == "transpose") {
+    const mil::Literal* perm = function_.constant(op, "perm");
+    if (perm == nullptr) return std::nullopt;
+    const std::vector<int64_t> order = perm->integers();
+    std::vector<int64_t> inverse(order.size());
+    for (size_t d = 0; d < order.size(); ++d) {
+      inverse[normalize_axis(order[d], place.rank())] = static_cast<int64_t>(d);
+    }
+    return transpose_view(place, inverse);
+  }
+  return std::nullopt;
+}
+
+bool Lowering::can_accumulate(const mil::Operation& op) const {
+  const std::string_view name = op.name();
+  const DataType dtype = function_.type(op.outputs.front()).dtype;
+  if (name == "matmul" || name == "linear" || name == "conv") return dtype == DataType::fp32;
+  if (name == "scatter" || name == "scatter_along_axis") {
+    const mil::Literal* mode = function_.constant(op, "mode");
+    return dtype == DataType::fp32 && mode != nullptr && mode->string() == "add" &&
+           is_zero(op, "data");
+  }
+  return false;
+}
+
+void Lowering::lower_op(const mil::Operation& op) {
+  op_ = &op;
+  bool constant = true;
+  for (const mil::Argument& argument : op.arguments) {
+    for (const mil::ValueId id : argument.values) {
+      if (function_.constant(id) != nullptr) continue; // also strings, which have no storage
+      constant = constant && is_constant(value(id));
+    }
+  }
+  for (const mil::ValueId id : op.outputs) {
+    constant = constant && !destinations_[static_cast<size_t>(id)];
+  }
+  preparing_ = constant;
+  const size_t steps = plan_.steps.size();
+  if (const std::string reason = why_unsupported(function_, op); !reason.empty()) {
+    fail(Status::unsupported, reason);
+  }
+  find_rule(op.name())(*this);
+  preparing_ = false;
+  if (plan_.steps.size() > steps) ++plan_.op_count;
+}
+
+void Lowering::deliver() {
+  for (const auto& [id, destination] : deliveries_) {
+    const Operand source = value(id);
+    if (destination.accumulate) {
+      pointwise("add", {destination.place, source}, destination.place);
+    } else {
+      copy(source, destination.place);
+    }
+  }
+}
+
+void Lowering::finish_memory() {
+  std::vector<Lifetime> lifetimes(plan_.storages.size(), {0, -1, -1});
+  std::vector<bool> read(plan_.storages.size(), false);
+  for (size_t i = 0; i < plan_.steps.size(); ++i) {
+    for (const int32_t storage : plan_.steps[i].storages) {
+      Lifetime& lifetime = lifetimes[static_cast<size_t>(storage)];
+      if (lifetime.first < 0) lifetime.first = static_cast<int32_t>(i);
+      lifetime.last = static_cast<int32_t>(i);
+      read[static_cast<size_t>(storage)] = true;
+    }
+  }
+  for (size_t s = 0; s < plan_.storages.size(); ++s) {
+    const Storage& storage = plan_.storages[s];
+    if (storage.kind == Storage::Kind::temporary) lifetimes[s].bytes = storage.bytes;
+    if (storage.kind == Storage::Kind::constant && read[s]) plan_.constant_bytes += storage.bytes;
+  }
+  const MemoryPlan memory = plan_memory(lifetimes);
+  for (size_t s = 0; s < plan_.storages.size(); ++s) plan_.storages[s].offset = memory.offsets[s];
+  plan_.workspace_bytes = memory.size;
+}
+
+Plan make_plan(const mil::Function& function, const CompileOptions& options) {
+  return Lowering(function, options).lower();
+}
+
+} // namespace anet::backend::cpu

@@ -1,0 +1,234 @@
+#include "backend/cpu/reduce.h"
+
+#include "backend/cpu/reduce_kernels.h"
+
+#include <cmath>
+#include <limits>
+#include <utility>
+
+namespace anet::backend::cpu {
+
+namespace {
+
+Accumulation accumulation_of(Reduction reduction) {
+  switch (reduction) {
+  case Reduction::max:
+    return Accumulation::max;
+  case Reduction::min:
+    return Accumulation::min;
+  case Reduction::product:
+    return Accumulation::product;
+  case Reduction::sum_square:
+  case Reduction::l2_norm:
+    return Accumulation::sum_square;
+  case Reduction::l1_norm:
+    return Accumulation::sum_abs;
+  case Reduction::log_sum_exp:
+    return Accumulation::sum_exp;
+  default:
+    return Accumulation::sum;
+  }
+}
+
+double identity_of(Accumulation accumulation) {
+  switch (accumulation) {
+  case Accumulation::max:
+    return -std::numeric_limits<double>::infinity();
+  case Accumulation::min:
+    return std::numeric_limits<double>::infinity();
+  case Accumulation::product:
+    return 1;
+  default:
+    return 0;
+  }
+}
+
+double merge(Accumulation accumulation, double a, double b) {
+  switch (accumulation) {
+  case Accumulation::max:
+    return std::isnan(a) || a > b ? a : b;
+  case Accumulation::min:
+    return std::isnan(a) || a < b ? a : b;
+  case Accumulation::product:
+    return a * b;
+  default:
+    return a + b;
+  }
+}
+
+constexpr int64_t row_chunk = 1024;   // values that are summed in float before double takes over
+constexpr int64_t column_chunk = 128; // rows that are summed in float before the same
+constexpr int64_t max_block = 256;    // columns of a task
+constexpr int64_t min_block = 32;
+
+class ReduceStep final : public Step {
+public:
+  ReduceStep(Reduction reduction, const Operand& x, const Operand& output)
+      : reduction_(reduction), accumulation_(accumulation_of(reduction)), x_(x), output_(output),
+        kernels_(reduce_kernels(accumulation_)), max_(reduce_kernels(Accumulation::max)) {
+    Shape kept_shape, reduced_shape;
+    Strides kept_x, kept_output, reduced_x;
+    for (size_t d = 0; d < x.shape.size(); ++d) {
+      const bool reduced = output.shape[d] != x.shape[d];
+      (reduced ? reduced_shape : kept_shape).push_back(x.shape[d]);
+      (reduced ? reduced_x : kept_x).push_back(x.strides[d]);
+      if (!reduced) kept_output.push_back(output.strides[d]);
+    }
+    kept_ = make_loop_nest<2>(kept_shape, {&kept_x, &kept_output});
+    reduced_ = make_loop_nest<1>(reduced_shape, {&reduced_x});
+    by_columns_ = kept_.inner_strides()[0] == 1 && kept_.inner() > 1 &&
+                  (reduced_.inner_strides()[0] != 1 || reduced_.inner() == 1);
+    const int64_t columns = kept_.elements();
+    block_ = columns >= 4096 ? max_block : min_block;
+  }
+
+  void run(const RunContext& context) const override {
+    const float* x = address<float>(context, x_);
+    float* output = address<float>(context, output_);
+    if (by_columns_) return run_columns(context, x, output);
+    const int64_t grain = std::max<int64_t>(1, parallel_grain / reduced_.elements());
+    context.pool->parallel_for(kept_.elements(), grain, [&](int64_t begin, int64_t end) {
+      for_each_row(kept_, begin, end, [&](const auto& offsets, int64_t n) {
+        const auto [from, to] = kept_.inner_strides();
+        for (int64_t i = 0; i < n; ++i) {
+          output[offsets[1] + i * to] = reduce_one(x + offsets[0] + i * from);
+        }
+      });
+    });
+  }
+
+private:
+  float reduce_one(const float* x) const {
+    if (reduction_ != Reduction::log_sum_exp) {
+      return static_cast<float>(finish(accumulate(x, kernels_.row, accumulation_, 0), 0));
+    }
+    const double largest = accumulate(x, max_.row, Accumulation::max, 0);
+    if (std::isinf(largest)) return static_cast<float>(largest);
+    const auto shift = static_cast<float>(largest);
+    return static_cast<float>(finish(accumulate(x, kernels_.row, accumulation_, shift), shift));
+  }
+
+  double accumulate(const float* x, ReduceKernels::Row kernel, Accumulation accumulation,
+                    float shift) const {
+    double total = identity_of(accumulation);
+    const int64_t stride = reduced_.inner_strides()[0];
+    float gathered[row_chunk];
+    for_each_row(reduced_, 0, reduced_.elements(), [&](const auto& offsets, int64_t length) {
+      for (int64_t done = 0; done < length; done += row_chunk) {
+        const int64_t n = std::min(row_chunk, length - done);
+        const float* values = x + offsets[0] + done * stride;
+        if (stride != 1) {
+          for (int64_t i = 0; i < n; ++i) gathered[i] = values[i * stride];
+          values = gathered;
+        }
+        total = merge(accumulation, total, kernel(values, n, shift));
+      }
+    });
+    return total;
+  }
+
+  double finish(double value, double shift) const {
+    switch (reduction_) {
+    case Reduction::mean:
+      return value / static_cast<double>(reduced_.elements());
+    case Reduction::l2_norm:
+      return std::sqrt(value);
+    case Reduction::log_sum:
+      return std::log(value);
+    case Reduction::log_sum_exp:
+      return shift + std::log(value);
+    default:
+      return value;
+    }
+  }
+
+  // Every task owns a block of neighbouring columns and walks all rows.
+  void run_columns(const RunContext& context, const float* x, float* output) const {
+    const int64_t blocks = (kept_.inner() + block_ - 1) / block_;
+    const int64_t outer = kept_.elements() / kept_.inner();
+    const int64_t work = std::max<int64_t>(1, block_ * reduced_.elements());
+    const int64_t grain = std::max<int64_t>(1, parallel_grain / work);
+    context.pool->parallel_for(outer * blocks, grain, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t first = i / blocks * kept_.inner() + i % blocks * block_;
+        const int64_t n = std::min(block_, kept_.inner() - i % blocks * block_);
+        for_each_row(kept_, first, first + n, [&](const auto& offsets, int64_t length) {
+          reduce_block(x + offsets[0], output + offsets[1], length);
+        });
+      }
+    });
+  }
+
+  void reduce_block(const float* x, float* output, int64_t n) const {
+    float shift[max_block] = {};
+    if (reduction_ == Reduction::log_sum_exp) {
+      double largest[max_block];
+      accumulate_columns(x, n, max_.column, Accumulation::max, shift, largest);
+      for (int64_t i = 0; i < n; ++i) {
+        shift[i] = std::isinf(largest[i]) ? 0.0f : static_cast<float>(largest[i]);
+      }
+    }
+    double total[max_block];
+    accumulate_columns(x, n, kernels_.column, accumulation_, shift, total);
+    const int64_t stride = kept_.inner_strides()[1];
+    for (int64_t i = 0; i < n; ++i) {
+      output[i * stride] = static_cast<float>(finish(total[i], shift[i]));
+    }
+  }
+
+  void accumulate_columns(const float* x, int64_t n, ReduceKernels::Column kernel,
+                          Accumulation accumulation, const float* shift, double* total) const {
+    const double identity = identity_of(accumulation);
+    float partial[max_block];
+    std::fill(total, total + n, identity);
+    std::fill(partial, partial + n, static_cast<float>(identity));
+    int64_t rows = 0;
+    const auto flush = [&] {
+      for (int64_t i = 0; i < n; ++i) {
+        total[i] = merge(accumulation, total[i], partial[i]);
+        partial[i] = static_cast<float>(identity);
+      }
+      rows = 0;
+    };
+    const int64_t stride = reduced_.inner_strides()[0];
+    for_each_row(reduced_, 0, reduced_.elements(), [&](const auto& offsets, int64_t length) {
+      for (int64_t row = 0; row < length; ++row) {
+        kernel(partial, x + offsets[0] + row * stride, n, shift);
+        if (++rows == column_chunk) flush();
+      }
+    });
+    flush();
+  }
+
+  Reduction reduction_;
+  Accumulation accumulation_;
+  Operand x_, output_;
+  ReduceKernels kernels_, max_;
+  LoopNest<2> kept_;
+  LoopNest<1> reduced_;
+  bool by_columns_ = false;
+  int64_t block_ = max_block;
+};
+
+} // namespace
+
+std::optional<Reduction> reduction_from_op(std::string_view op) {
+  static constexpr std::pair<std::string_view, Reduction> names[] = {
+      {"reduce_sum", Reduction::sum},         {"reduce_mean", Reduction::mean},
+      {"reduce_max", Reduction::max},         {"reduce_min", Reduction::min},
+      {"reduce_prod", Reduction::product},    {"reduce_sum_square", Reduction::sum_square},
+      {"reduce_l1_norm", Reduction::l1_norm}, {"reduce_l2_norm", Reduction::l2_norm},
+      {"reduce_log_sum", Reduction::log_sum}, {"reduce_log_sum_exp", Reduction::log_sum_exp},
+  };
+  for (const auto& [name, reduction] : names) {
+    if (name == op) return reduction;
+  }
+  return std::nullopt;
+}
+
+std::unique_ptr<Step> make_reduce_step(Reduction reduction, const Operand& x,
+                                       const Operand& output) {
+  return std::make_unique<ReduceStep>(reduction, x, output);
+}
+
+} // namespace anet::backend::cpu

@@ -1,0 +1,28 @@
+// Vectorised inner loops of reductions and softmax over contiguous fp32 runs.
+#pragma once
+
+#include <cstdint>
+
+namespace anet::backend::cpu {
+
+enum class Accumulation : uint8_t { sum, max, min, product, sum_square, sum_abs, sum_exp };
+
+struct ReduceKernels {
+  // Reduces n values to one; `shift` is subtracted first by sum_exp.
+  using Row = float (*)(const float* x, int64_t n, float shift);
+  // accumulator[i] = accumulator[i] (op) x[i]; `shift` as above, one a column.
+  using Column = void (*)(float* accumulator, const float* x, int64_t n, const float* shift);
+  Row row;
+  Column column;
+};
+
+ReduceKernels reduce_kernels(Accumulation accumulation);
+
+// y = softmax(x) over n contiguous values; y may be x.
+void softmax_row(const float* x, float* y, int64_t n);
+// y[i] = exp(x[i] - shift[i]), sum[i] += y[i].
+void exp_columns(const float* x, float* y, const float* shift, float* sum, int64_t n);
+// y[i] *= factor[i].
+void scale_columns(float* y, const float* factor, int64_t n);
+
+} // namespace anet::backend::cpu

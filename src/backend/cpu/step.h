@@ -1,0 +1,33 @@
+// One unit of work in a plan. Everything a step needs is decided when it is made; run() only
+// resolves addresses.
+#pragma once
+
+#include "backend/cpu/operand.h"
+#include "base/thread_pool.h"
+
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+namespace anet::backend::cpu {
+
+struct RunContext {
+  std::byte* const* addresses; // of each storage
+  ThreadPool* pool;
+};
+
+template <typename T>
+T* address(const RunContext& context, const Operand& x) {
+  return reinterpret_cast<T*>(context.addresses[x.storage] + x.offset * element_size(x.dtype));
+}
+
+class Step {
+public:
+  virtual ~Step() = default;
+  virtual void run(const RunContext& context) const = 0;
+};
+
+// Work that is too small to be worth waking a thread for, in elements of cheap operations.
+inline constexpr int64_t parallel_grain = 8192;
+
+} // namespace anet::backend::cpu

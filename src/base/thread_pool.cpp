@@ -1,0 +1,142 @@
+#include "base/thread_pool.h"
+
+#include <algorithm>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace anet {
+
+namespace {
+
+// Short enough not to starve other processes, long enough to bridge two steps of a kernel.
+constexpr int spin_count = 4000;
+
+void relax() {
+#if defined(__x86_64__)
+  _mm_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+// True on a thread that is inside a task: nested calls must not wait for the pool they occupy.
+thread_local bool inside_task = false;
+
+class TaskScope {
+public:
+  TaskScope() : outer_(inside_task) { inside_task = true; }
+  ~TaskScope() { inside_task = outer_; }
+  TaskScope(const TaskScope&) = delete;
+  TaskScope& operator=(const TaskScope&) = delete;
+
+private:
+  bool outer_;
+};
+
+} // namespace
+
+ThreadPool::ThreadPool(int threads) {
+  if (threads <= 0) threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  errors_.resize(static_cast<size_t>(threads));
+  workers_.reserve(static_cast<size_t>(threads - 1));
+  for (int index = 1; index < threads; ++index) {
+    workers_.emplace_back([this, index] { work(index); });
+  }
+}
+
+ThreadPool::~ThreadPool() {
+  {
+    const std::lock_guard lock(mutex_);
+    stop_.store(true, std::memory_order_release);
+  }
+  wake_.notify_all();
+  for (std::thread& worker : workers_) worker.join();
+}
+
+void ThreadPool::parallel_for(int64_t count, int64_t grain, RangeFunction function) {
+  if (count <= 0) return;
+  grain = std::max<int64_t>(grain, 1);
+  const int64_t grains = (count + grain - 1) / grain;
+  const int64_t ranges = std::min<int64_t>(threads(), grains);
+  if (ranges == 1 || inside_task) return function(0, count);
+  const int64_t chunk = (grains + ranges - 1) / ranges * grain;
+  dispatch({&function, count, chunk, false});
+}
+
+void ThreadPool::run(int64_t tasks, RangeFunction function) {
+  if (tasks <= 0) return;
+  if (tasks == 1 || threads() == 1 || inside_task) {
+    for (int64_t task = 0; task < tasks; ++task) function(task, task + 1);
+    return;
+  }
+  const int64_t chunk = (tasks + threads() - 1) / threads();
+  dispatch({&function, tasks, chunk, true});
+}
+
+void ThreadPool::dispatch(const Job& job) {
+  const std::lock_guard caller(callers_);
+  {
+    const std::lock_guard lock(mutex_);
+    job_ = job;
+    unfinished_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
+    generation_.fetch_add(1, std::memory_order_release);
+  }
+  wake_.notify_all();
+  execute(job, 0);
+  for (int i = 0; i < spin_count && unfinished_.load(std::memory_order_acquire) > 0; ++i) relax();
+  if (unfinished_.load(std::memory_order_acquire) > 0) {
+    std::unique_lock lock(mutex_);
+    done_.wait(lock, [this] { return unfinished_.load(std::memory_order_acquire) == 0; });
+  }
+  std::exception_ptr first;
+  for (std::exception_ptr& error : errors_) {
+    if (error && !first) first = error;
+    error = nullptr;
+  }
+  if (first) std::rethrow_exception(first);
+}
+
+void ThreadPool::execute(const Job& job, int index) {
+  const int64_t begin = std::min(job.count, index * job.chunk);
+  const int64_t end = std::min(job.count, begin + job.chunk);
+  if (begin >= end) return;
+  const TaskScope scope;
+  try {
+    if (job.single) {
+      for (int64_t task = begin; task < end; ++task) (*job.function)(task, task + 1);
+    } else {
+      (*job.function)(begin, end);
+    }
+  } catch (...) {
+    errors_[static_cast<size_t>(index)] = std::current_exception();
+  }
+}
+
+void ThreadPool::work(int index) {
+  uint64_t seen = 0;
+  const auto has_news = [&] {
+    return generation_.load(std::memory_order_acquire) != seen ||
+           stop_.load(std::memory_order_acquire);
+  };
+  while (true) {
+    for (int i = 0; i < spin_count && !has_news(); ++i) relax();
+    Job job;
+    {
+      std::unique_lock lock(mutex_);
+      wake_.wait(lock, has_news);
+      if (stop_.load(std::memory_order_acquire)) return;
+      seen = generation_.load(std::memory_order_acquire);
+      job = job_;
+    }
+    execute(job, index);
+    if (unfinished_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+      // The empty critical section keeps the caller from missing the notification.
+      { const std::lock_guard lock(mutex_); }
+      done_.notify_one();
+    }
+  }
+}
+
+} // namespace anet

@@ -1,0 +1,79 @@
+// A fixed set of worker threads that share out index ranges. The partition depends only on the
+// count, the grain and the number of threads, so results are the same from run to run.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <type_traits>
+#include <vector>
+
+namespace anet {
+
+// A reference to a callable (int64_t begin, int64_t end), valid while the callable lives. Unlike
+// std::function it never allocates.
+class RangeFunction {
+public:
+  template <typename Callable>
+  requires(!std::is_same_v<std::remove_cvref_t<Callable>, RangeFunction>)
+      RangeFunction(Callable&& callable)
+      : object_(const_cast<void*>(static_cast<const void*>(std::addressof(callable)))),
+        call_([](void* object, int64_t begin, int64_t end) {
+          (*static_cast<std::remove_reference_t<Callable>*>(object))(begin, end);
+        }) {}
+
+  void operator()(int64_t begin, int64_t end) const { call_(object_, begin, end); }
+
+private:
+  void* object_;
+  void (*call_)(void*, int64_t, int64_t);
+};
+
+// Thread class: any thread may call; concurrent calls take turns. A call from inside a task runs
+// on the calling thread alone.
+class ThreadPool {
+public:
+  // `threads` counts the caller, who works too; 1 starts no thread. 0 means one per core.
+  explicit ThreadPool(int threads = 0);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int threads() const { return static_cast<int>(workers_.size()) + 1; }
+
+  // Splits [0, count) into at most `threads()` ranges, each a multiple of `grain` long except the
+  // last, and waits for all. The first exception of the lowest range is rethrown.
+  void parallel_for(int64_t count, int64_t grain, RangeFunction function);
+  // Runs function(i, i + 1) for each of n tasks, contiguous tasks on one thread.
+  void run(int64_t tasks, RangeFunction function);
+
+private:
+  struct Job {
+    const RangeFunction* function = nullptr;
+    int64_t count = 0;
+    int64_t chunk = 0;   // length of every range but the last
+    bool single = false; // call the function once for each index
+  };
+
+  void work(int index);
+  void execute(const Job& job, int index);
+  void dispatch(const Job& job);
+
+  std::vector<std::thread> workers_;
+  std::vector<std::exception_ptr> errors_;
+  std::mutex callers_; // held for the length of one job
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::condition_variable done_;
+  Job job_;
+  std::atomic<uint64_t> generation_{0};
+  std::atomic<int> unfinished_{0};
+  std::atomic<bool> stop_{false};
+};
+
+} // namespace anet
