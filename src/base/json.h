@@ -43,9 +43,9 @@ public:
   template <std::integral Integer>
   requires(!std::same_as<Integer, bool>) Json(Integer value) : Json() {
     if (std::in_range<int64_t>(value))
-      value_ = static_cast<int64_t>(value);
+      assign(static_cast<int64_t>(value));
     else
-      value_ = static_cast<uint64_t>(value);
+      assign(static_cast<uint64_t>(value));
   }
   Json(double value);
   Json(std::string value);
