@@ -72,7 +72,7 @@ ifeq ($(OS),Darwin)
   LIBS     := $(if $(BREW),-L$(BREW)/lib) -lhwy -lcjson
   CLI_LIBS := $(if $(BREW),-L$(BREW)/lib) -lcjson
 else
-  LIBS     := -ldnnl -lhwy -lcjson -lpthread -ldl
+  LIBS     := -ldnnl -lgomp -lhwy -lcjson -lpthread -ldl
   CLI_LIBS := -lcjson
 endif
 
