@@ -34,6 +34,8 @@ TEST_CASE("windows cover the tokens, each a target once") {
   CHECK(dataset.batch(5, 2).inputs == std::vector<int32_t>{8, 9, 10, 11, 0, 1, 2, 3});
   CHECK(dataset.epoch(2) == 0);
   CHECK(dataset.epoch(3) == 1);
+  CHECK(WindowDataset(counting(13), {0, 13}, 4, {}).count() == 3);
+  CHECK(WindowDataset(counting(12), {0, 12}, 4, {}).count() == 2); // one target short of a third
   const WindowDataset tail(counting(14), {5, 14}, 4, {.shuffle = false});
   CHECK(tail.count() == 2);
   CHECK(tail.batch(1, 1).targets == std::vector<int32_t>{10, 11, 12, 13});
