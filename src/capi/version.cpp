@@ -1,3 +1,4 @@
+#include "base/version.h"
 #include "backend/backend.h"
 #include "base/status.h"
 
@@ -7,7 +8,6 @@
 
 namespace {
 
-constexpr const char* version = "0.1.0";
 static_assert(ANET_VERSION_NUMBER ==
               10000 * ANET_VERSION_MAJOR + 100 * ANET_VERSION_MINOR + ANET_VERSION_PATCH);
 
@@ -21,14 +21,15 @@ std::string build_info() {
   std::string devices;
   for (const auto& device : anet::backend::list_devices())
     devices += (devices.empty() ? "" : ", ") + device.name;
-  return anet::concat("libane_train ", version, ", ", compiler, ", devices: ", devices);
+  return anet::concat("libane_train ", anet::library_version, ", ", compiler,
+                      ", devices: ", devices);
 }
 
 } // namespace
 
 uint32_t anet_version_number(void) { return ANET_VERSION_NUMBER; }
 
-const char* anet_version_string(void) { return version; }
+const char* anet_version_string(void) { return anet::library_version; }
 
 uint32_t anet_abi_version(void) { return ANET_ABI_VERSION; }
 
@@ -37,6 +38,6 @@ const char* anet_build_info(void) {
     static const std::string info = build_info();
     return info.c_str();
   } catch (...) {
-    return version; // no memory for more
+    return anet::library_version; // no memory for more
   }
 }

@@ -1,6 +1,8 @@
 // Saving a session and going on from what was saved.
 #include "base/file.h"
 #include "base/status.h"
+#include "base/version.h"
+#include "base/version.h"
 #include "io/safetensors.h"
 #include "train/session.h"
 
@@ -106,8 +108,12 @@ io::CheckpointEntry Session::save(const std::string& root, int64_t keep_last,
     states.insert(states.end(), tensors.begin(), tensors.end());
   }
   io::CheckpointStore store(root, {keep_last});
-  const io::CheckpointEntry entry =
-      store.save({steps_done_, weights, states, checkpoint_sections()}, loss);
+  const io::CheckpointContents contents{.step = steps_done_,
+                                        .library_version = std::string(library_version),
+                                        .weights = weights,
+                                        .optimizer = states,
+                                        .sections = checkpoint_sections()};
+  const io::CheckpointEntry entry = store.save(contents, loss);
   logger_.write(LogLevel::info, "session", "saved ", entry.path);
   return entry;
 }
