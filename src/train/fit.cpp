@@ -41,6 +41,7 @@ bool report(const FitOptions& options, const FitEvent& event) {
 StepResult Session::fit(const io::Dataset& train, const io::Dataset* validation,
                         const FitOptions& options) {
   check_options(options, train, validation, options_.sequence_length);
+  const Running running(*this);
   const auto micro_batches = static_cast<size_t>(options_.accumulation_steps);
   const int64_t rows = options_.batch_size;
   std::vector<io::Batch> data(micro_batches);

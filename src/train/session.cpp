@@ -150,7 +150,7 @@ void Session::accumulate(const Batch& batch, StepResult& result) {
 
 StepResult Session::forward_backward(const Batch& batch) {
   const Stopwatch watch;
-  cancel_.store(false, std::memory_order_relaxed);
+  const Running running(*this);
   StepResult result;
   try {
     check_batch(batch);
@@ -243,6 +243,7 @@ StepResult Session::step(std::span<const Batch> batches) {
     fail(Status::invalid_state, "expected no accumulated gradient, seen ",
          accumulated_.micro_batches, " micro-batches; call the optimizer step or zero them first");
   if (batches.empty()) fail(Status::invalid_data, "expected at least one batch, seen none");
+  const Running running(*this);
   for (const Batch& batch : batches) forward_backward(batch);
   return optimizer_step();
 }
@@ -258,7 +259,7 @@ PassResult Session::evaluate_pass(const Batch& batch) {
 
 EvalResult Session::eval(const Batch& batch) {
   const Stopwatch watch;
-  cancel_.store(false, std::memory_order_relaxed);
+  const Running running(*this);
   check_batch(batch);
   const PassResult pass = evaluate_pass(batch);
   if (pass.tokens == 0)
@@ -268,7 +269,7 @@ EvalResult Session::eval(const Batch& batch) {
 
 EvalResult Session::evaluate(const io::Dataset& dataset, uint64_t max_windows) {
   const Stopwatch watch;
-  cancel_.store(false, std::memory_order_relaxed);
+  const Running running(*this);
   if (dataset.sequence_length() != options_.sequence_length)
     fail(Status::shape_mismatch, "expected a dataset of windows of ", options_.sequence_length,
          " tokens, seen ", dataset.sequence_length());

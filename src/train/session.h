@@ -116,6 +116,21 @@ public:
   io::CheckpointEntry save(const std::string& root, int64_t keep_last, std::optional<double> loss);
 
 private:
+  // Lasts as long as a call that runs kernels. Only the outermost one forgets an earlier
+  // cancellation: one that comes between the steps of a fit, or in its callback, is not lost.
+  class Running {
+  public:
+    explicit Running(Session& session) : session_(session) {
+      if (session_.running_++ == 0) session_.cancel_.store(false, std::memory_order_relaxed);
+    }
+    ~Running() { --session_.running_; }
+    Running(const Running&) = delete;
+    Running& operator=(const Running&) = delete;
+
+  private:
+    Session& session_;
+  };
+
   // Training state of a checkpoint; session_checkpoint.cpp.
   friend std::unique_ptr<Session> resume(std::shared_ptr<backend::Device> device,
                                          const std::string& path, const SessionOptions* options,
@@ -156,6 +171,7 @@ private:
   uint64_t cursor_ = 0;
   std::map<std::string, std::string> properties_;
   std::atomic<bool> cancel_{false};
+  int32_t running_ = 0; // nested calls that run kernels
 };
 
 // The model of a checkpoint folder, or of a file written by save_model.

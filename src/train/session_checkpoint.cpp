@@ -63,6 +63,16 @@ std::shared_ptr<model::Model> model_from(const model::Config& config,
   return model;
 }
 
+// A file that is no safetensors file is no model either.
+io::SafetensorsReader open_weights(const std::string& path) {
+  try {
+    return io::SafetensorsReader(path);
+  } catch (const Error& error) {
+    if (error.status() != Status::invalid_data) throw;
+    throw Error(Status::invalid_checkpoint, error.message(), error.detail());
+  }
+}
+
 io::CheckpointReader open_checkpoint(const std::string& path) {
   const std::filesystem::path name = std::filesystem::path(path).filename();
   if (io::checkpoint_step(name.string()) || std::filesystem::exists(path + "/state.json"))
@@ -156,7 +166,7 @@ std::shared_ptr<model::Model> load_model(const std::string& path) {
     const io::CheckpointReader reader = open_checkpoint(path);
     return model_from(config_from(reader.section("model")), reader.weights());
   }
-  const io::SafetensorsReader file(path);
+  const io::SafetensorsReader file = open_weights(path);
   const auto config = file.metadata().find(config_key);
   if (config == file.metadata().end())
     fail(Status::invalid_checkpoint, "expected metadata '", config_key, "' in '", path,
