@@ -44,8 +44,7 @@ std::string operation_key(const Operation& op, const Function& source) {
   key += '<' + op.opset + '>';
   for (const Argument& argument : op.arguments) {
     key += ' ' + argument.name + '=';
-    std::vector<ValueId> values = argument.values;
-    for (ValueId id : values) key += std::to_string(id) + ',';
+    for (ValueId id : argument.values) key += std::to_string(id) + ',';
   }
   for (const Attribute& attribute : op.attributes) {
     if (attribute.name != "name") key += ' ' + attribute.name + ':' + literal_key(attribute.value);
