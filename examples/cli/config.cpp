@@ -7,7 +7,7 @@
 namespace cli {
 namespace {
 
-enum class Kind { integer, number, word, bytes };
+enum class Kind { integer, number, boolean, word, bytes };
 
 struct SessionKey {
   const char* key;
@@ -37,11 +37,17 @@ constexpr SessionKey session_keys[] = {
     {"precision", Kind::word, "NAME", "f32 or f16 (f32)"},
     {"initial_loss_scale", Kind::number, "X", "f16 (65536)"},
     {"loss_scale_growth_steps", Kind::integer, "N", "f16 (2000)"},
-    {"activation_checkpointing", Kind::integer, "0|1", "recompute activations to save memory (0)"},
+    {"activation_checkpointing", Kind::boolean, "0|1", "recompute activations to save memory (0)"},
     {"loss_chunk", Kind::integer, "N", "positions whose logits are in memory at once"},
     {"max_memory", Kind::bytes, "SIZE", "refuse to start above it, as 2G or 512M (no limit)"},
     {"seed", Kind::integer, "N", "of weights, data order and samples (0)"},
 };
+
+bool parse_boolean(const std::string& flag, const std::string& text) {
+  if (text == "1" || text == "true") return true;
+  if (text == "0" || text == "false") return false;
+  throw UsageError(flag + " expects 0 or 1, got '" + text + "'");
+}
 
 std::string json_literal(const SessionKey& key, const std::string& text) {
   const std::string flag = flag_of(key.key);
@@ -53,6 +59,8 @@ std::string json_literal(const SessionKey& key, const std::string& text) {
     return text;
   case Kind::bytes:
     return std::to_string(parse_bytes(flag, text));
+  case Kind::boolean:
+    return parse_boolean(flag, text) ? "true" : "false";
   case Kind::word:
     break;
   }
@@ -90,11 +98,15 @@ void apply_section(const CommandLine& line, const cJSON* section, const std::str
     const std::string shown = std::string("'") + item->string + "' in " + origin;
     const Option& option = require_option(line, item->string, shown, false);
     if (option.key == "config") throw UsageError("a configuration file cannot name another one");
-    if (cJSON_IsString(item)) {
+    const bool is_switch = option.value.empty();
+    if (is_switch && !cJSON_IsBool(item)) {
+      throw UsageError(shown + " must be true or false");
+    }
+    if (is_switch) {
+      if (cJSON_IsTrue(item)) option.apply("true");
+    } else if (cJSON_IsString(item)) {
       option.apply(item->valuestring);
-    } else if (cJSON_IsBool(item)) {
-      if (cJSON_IsTrue(item) || !option.value.empty()) option.apply(cJSON_IsTrue(item) ? "1" : "0");
-    } else if (cJSON_IsNumber(item)) {
+    } else if (cJSON_IsNumber(item) || cJSON_IsBool(item)) {
       option.apply(json_text(item));
     } else {
       throw UsageError(shown + " must be a number, a string or a boolean");
@@ -133,7 +145,7 @@ CommandLine train_command_line(TrainConfig& config) {
   CommandLine line;
   line.command = "train";
   line.summary = "Trains a model on text (one token a byte) or on a .bin file of token ids.\n"
-                 "Ctrl-C stops after the running step and saves; a second one ends at once.\n"
+                 "Ctrl-C stops, saves and says how to go on; a second one ends at once.\n"
                  "Exit codes: 0 done, 1 failure, 2 usage, 130 interrupted.";
   line.groups.push_back(
       {"Model and data",
@@ -204,7 +216,11 @@ void apply_session_options(const TrainConfig& config, anet_session_options& opti
     if (json.size() > 1) json += ',';
     json += '"' + key + "\":" + literal;
   }
-  call(anet_session_options_from_json, (json + "}").c_str(), &options);
+  try {
+    call(anet_session_options_from_json, (json + "}").c_str(), &options);
+  } catch (const Failure& failure) {
+    throw UsageError(failure.what());
+  }
 }
 
 anet_precision parse_precision(const std::string& text) {

@@ -47,7 +47,7 @@ CommandLine train_command_line(TrainConfig& config);
 // Throws UsageError. `help` as in parse_arguments.
 TrainConfig parse_train_config(const std::vector<std::string>& arguments, bool& help);
 
-// Reads the session's keys on top of `options`; throws Failure naming the key.
+// Reads the session's keys on top of `options`; throws UsageError naming the key.
 void apply_session_options(const TrainConfig& config, anet_session_options& options);
 
 // "fp32" and the like as anet_precision; throws UsageError.

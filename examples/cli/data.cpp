@@ -46,6 +46,25 @@ std::string resolve_checkpoint(const std::string& path, anet_checkpoint_choice c
   return found;
 }
 
+// A vocabulary that the JSON names stays. Throws UsageError for unknown names and keys.
+static anet_model_config read_model_config(const std::string& model, const Tokenizer& tokenizer,
+                                           bool text) {
+  auto config = initialised<anet_model_config>();
+  const int32_t text_vocabulary = anet_tokenizer_vocab_size(tokenizer.get());
+  try {
+    if (!model.empty() && model.front() == '{') {
+      if (text) config.vocab_size = text_vocabulary;
+      call(anet_model_config_from_json, model.c_str(), &config);
+    } else {
+      call(anet_model_config_get, model.c_str(), &config);
+      if (text) config.vocab_size = text_vocabulary;
+    }
+  } catch (const Failure& failure) {
+    throw UsageError(failure.what());
+  }
+  return config;
+}
+
 Model open_model(const std::string& model, const Tokenizer& tokenizer, bool text, uint64_t seed) {
   if (model.find('/') != std::string::npos || std::filesystem::exists(model)) {
     if (model.front() != '{') {
@@ -53,14 +72,7 @@ Model open_model(const std::string& model, const Tokenizer& tokenizer, bool text
       return create<Model>(anet_model_load, path.c_str());
     }
   }
-  auto config = initialised<anet_model_config>();
-  if (!model.empty() && model.front() == '{') {
-    if (text) config.vocab_size = anet_tokenizer_vocab_size(tokenizer.get());
-    call(anet_model_config_from_json, model.c_str(), &config);
-  } else {
-    call(anet_model_config_get, model.c_str(), &config);
-    if (text) config.vocab_size = anet_tokenizer_vocab_size(tokenizer.get());
-  }
+  anet_model_config config = read_model_config(model, tokenizer, text);
   return create<Model>(anet_model_create, &config, seed);
 }
 

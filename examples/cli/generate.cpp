@@ -72,9 +72,12 @@ CommandLine generate_command_line(GenerateConfig& config) {
 int32_t stream_text(int32_t id, const char* text, size_t length, void* user_data) {
   (void)id;
   (void)user_data;
-  const size_t written = std::fwrite(text, 1, length, stdout);
+  static const bool terminal = isatty(STDOUT_FILENO) != 0;
+  const std::string_view piece(text, length);
+  const std::string shown = terminal ? printable(piece) : std::string(piece);
+  const size_t written = std::fwrite(shown.data(), 1, shown.size(), stdout);
   std::fflush(stdout);
-  return written == length ? 0 : 1;
+  return written == shown.size() ? 0 : 1;
 }
 
 void on_interrupt(int signal) {

@@ -59,6 +59,8 @@ int dispatch(const Arguments& arguments) {
 } // namespace cli
 
 int main(int argc, char** argv) {
+  // Lines come out in order with those of the standard error, also into a file.
+  std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);
   try {
     return cli::dispatch({argv + 1, argv + argc});
   } catch (const cli::UsageError& error) {

@@ -21,6 +21,8 @@ void Monitor::on_event(const anet_fit_event& event) {
     progress_.step(event.step);
     break;
   case ANET_EVENT_EVAL:
+    // A skipped step leaves the number, and with it the model, where they were.
+    if (evaluated_step() == event.step.step) break;
     evaluation(event.step.step, event.eval);
     take_sample(event.step.step);
     break;
@@ -66,7 +68,7 @@ void Monitor::take_sample(int64_t step) {
        static_cast<anet_token_callback>(append), static_cast<void*>(&sample.text), nullptr,
        size_t{0}, nullptr);
   log_.sample(sample);
-  progress_.note("step " + std::to_string(step) + "  sample: " + sample.text);
+  progress_.note("step " + std::to_string(step) + "  sample: " + printable(sample.text));
   history_.samples.push_back(std::move(sample));
 }
 

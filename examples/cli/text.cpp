@@ -116,6 +116,20 @@ std::string nearest(std::string_view word, const std::vector<std::string>& names
   return best;
 }
 
+std::string printable(std::string_view text) {
+  std::string result;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    const bool control = (byte < 0x20 && c != '\n' && c != '\t') || byte == 0x7f;
+    if (control) {
+      result += "\u00b7";
+    } else {
+      result += c;
+    }
+  }
+  return result;
+}
+
 std::string read_text_file(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) throw Failure(ANET_E_FILE_NOT_FOUND, "cannot open '" + path + "'");

@@ -21,6 +21,10 @@ uint64_t parse_bytes(const std::string& option, const std::string& text); // "2G
 // The name closest to `word`, or "" when none is close.
 std::string nearest(std::string_view word, const std::vector<std::string>& names);
 
+// Text of a model for a terminal: control characters, which could command it, become U+00B7.
+// Line breaks and tabs stay.
+std::string printable(std::string_view text);
+
 std::string read_text_file(const std::string& path);
 void write_text_file(const std::string& path, const std::string& text);
 

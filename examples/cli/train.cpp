@@ -206,11 +206,11 @@ void evaluate(Run& run, Monitor& monitor, int64_t step) {
   monitor.evaluation(step, result);
 }
 
-void fit(Run& run, Monitor& monitor) {
+void fit(Run& run, Monitor& monitor, int64_t steps) {
   const TrainConfig& config = run.config;
   GuardedMonitor guarded{monitor, nullptr};
   auto options = initialised<anet_fit_options>();
-  options.steps = config.steps - run.first_step;
+  options.steps = steps;
   options.eval_every =
       config.eval_every > 0 ? config.eval_every : std::max<int64_t>(1, config.steps / 10);
   options.eval_windows = config.eval_windows;
@@ -295,8 +295,10 @@ Run prepare(TrainConfig config) {
   }
   auto info = initialised<anet_device_info>();
   call(anet_device_get_info, run.device.get(), &info);
-  std::printf("device  %s\nmodel   %s, %s parameters\n", info.description, run.config.model.c_str(),
-              format_count(anet_model_weight_count(run.model.get())).c_str());
+  const anet_model_config shape = model_config(run.model);
+  std::printf("device  %s\nmodel   %s parameters: %d layers, hidden size %d, vocabulary %d\n",
+              info.description, format_count(anet_model_weight_count(run.model.get())).c_str(),
+              shape.layer_count, shape.hidden_size, shape.vocab_size);
   open_data(run);
   open_generator(run);
   print_data(run);
@@ -341,11 +343,13 @@ int run_train(const Arguments& arguments) {
   }
   interruptible = run.session.get();
   std::signal(SIGINT, on_interrupt);
-  fit(run, monitor);
+  int64_t step = run.first_step;
+  // Steps that F16 skipped do not count, so there may be some left after a fit.
+  while (step < run.config.steps && !interrupted) {
+    fit(run, monitor, run.config.steps - step);
+    call(anet_session_get_step, run.session.get(), &step);
+  }
   interruptible = nullptr;
-
-  int64_t step = 0;
-  call(anet_session_get_step, run.session.get(), &step);
   if (!interrupted && monitor.evaluated_step() != step) {
     evaluate(run, monitor, step);
     monitor.take_sample(step);
