@@ -4,7 +4,7 @@
 set -eu
 
 debian_build='g++ make pkg-config libdnnl-dev libhwy-dev libcjson-dev python3'
-debian_test='doctest-dev libbenchmark-dev clang-format clang-tidy python3-numpy python3-torch'
+debian_test='doctest-dev libbenchmark-dev clang-format clang-tidy python3-numpy python3-torch libopenblas0-pthread'
 brew_build='highway cjson pkgconf'
 brew_test='doctest google-benchmark clang-format llvm numpy pytorch'
 
