@@ -8,8 +8,13 @@ forbidden='printf vprintf fprintf vfprintf dprintf vdprintf puts fputs putchar f
   stdout stderr __stdoutp __stderrp _ZSt4cout _ZSt4cerr _ZSt4clog _ZSt5wcout _ZSt5wcerr
   exit _exit _Exit quick_exit abort __assert_fail __assert_rtn psignal syslog system'
 
-imported=$(nm -u "$1" | sed -n 's/^ *[Uw] *\([^@ ]*\).*/\1/p')
+dynamic=$([ "$(uname -s)" = Darwin ] || echo -D)
+# shellcheck disable=SC2086
+imported=$(nm $dynamic -u "$1" | sed -n 's/^ *[Uw] *\([^@ ]*\).*/\1/p')
 case $(uname -s) in Darwin) imported=$(echo "$imported" | sed 's/^_//') ;; esac
+
+# An empty list would mean that nothing was looked at.
+echo "$imported" | grep -qx malloc || { echo "no malloc among the imports of $1" >&2; exit 1; }
 
 found=
 for symbol in $forbidden; do

@@ -65,14 +65,21 @@ static anet_model_config read_model_config(const std::string& model, const Token
   return config;
 }
 
-Model open_model(const std::string& model, const Tokenizer& tokenizer, bool text, uint64_t seed) {
-  if (model.find('/') != std::string::npos || std::filesystem::exists(model)) {
-    if (model.front() != '{') {
-      const std::string path = resolve_checkpoint(model, ANET_CHECKPOINT_LATEST);
-      return create<Model>(anet_model_load, path.c_str());
-    }
+// Built-in names win over files of the same name, which can be written ./name.
+static bool is_path(const std::string& model) {
+  if (!model.empty() && model.front() == '{') return false;
+  for (size_t i = 0; i < anet_model_config_count(); ++i) {
+    if (model == anet_model_config_name(i)) return false;
   }
-  anet_model_config config = read_model_config(model, tokenizer, text);
+  return model.find('/') != std::string::npos || std::filesystem::exists(model);
+}
+
+Model open_model(const std::string& model, const Tokenizer& tokenizer, bool text, uint64_t seed) {
+  if (is_path(model)) {
+    const std::string path = resolve_checkpoint(model, ANET_CHECKPOINT_LATEST);
+    return create<Model>(anet_model_load, path.c_str());
+  }
+  const anet_model_config config = read_model_config(model, tokenizer, text);
   return create<Model>(anet_model_create, &config, seed);
 }
 

@@ -164,7 +164,10 @@ std::vector<std::pair<std::string, std::string>> settings_of(const Run& run) {
       {"steps", std::to_string(config.steps)},
       {"device", info.description},
       {"build", anet_build_info()}};
-  for (const auto& [key, literal] : config.session) settings.emplace_back(key, literal);
+  for (const auto& [key, literal] : config.session) {
+    const bool quoted = literal.front() == '"';
+    settings.emplace_back(key, quoted ? literal.substr(1, literal.size() - 2) : literal);
+  }
   return settings;
 }
 

@@ -8,7 +8,7 @@ set -eu
 build=$1
 work=$2
 ane_train=$build/ane-train
-steps=480
+steps=400
 resumed_steps=10
 
 rm -rf "$work"
