@@ -14,7 +14,7 @@ imported=$(nm $dynamic -u "$1" | sed -n 's/^ *[Uw] *\([^@ ]*\).*/\1/p')
 case $(uname -s) in Darwin) imported=$(echo "$imported" | sed 's/^_//') ;; esac
 
 # An empty list would mean that nothing was looked at.
-echo "$imported" | grep -qx malloc || { echo "no malloc among the imports of $1" >&2; exit 1; }
+echo "$imported" | grep -qx free || { echo "no free among the imports of $1" >&2; exit 1; }
 
 found=
 for symbol in $forbidden; do
