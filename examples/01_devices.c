@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 /* Every call that can fail returns a status and fills an error object that the caller releases. */
-static void check(anet_status status, anet_error* error) {
+static void check(anet_status status, anet_error *error) {
   if (status == ANET_OK) return;
   fprintf(stderr, "%s: %s\n", anet_status_name(status), anet_error_message(error));
   anet_error_release(error);
@@ -16,7 +16,7 @@ static void check(anet_status status, anet_error* error) {
 }
 
 int main(void) {
-  anet_error* error = NULL;
+  anet_error *error = NULL;
 
   /* A binding compares these two before its first call: the number in the library's file name
    * changes whenever an old program could no longer use it. */
@@ -37,7 +37,7 @@ int main(void) {
   }
 
   /* "auto" is the fastest of those that are available. NULL options are the defaults. */
-  anet_device* device = NULL;
+  anet_device *device = NULL;
   check(anet_device_open("auto", NULL, &device, &error), error);
   anet_device_info info;
   anet_struct_init(&info, sizeof info);
@@ -45,7 +45,7 @@ int main(void) {
   printf("\nopened %s: %s, %u threads\n", info.name, info.description, (unsigned)info.threads);
 
   /* An error names what was expected and what was seen; it is a value, nothing is printed. */
-  anet_device* unknown = NULL;
+  anet_device *unknown = NULL;
   if (anet_device_open("abacus", NULL, &unknown, &error) != ANET_OK) {
     printf("opening an abacus: %s\n", anet_error_message(error));
     anet_error_release(error);

@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char* source =
+static const char *source =
     "program(1.3)\n"
     "{\n"
     "    func main<ios18>(tensor<fp32, [1, 4]> w, tensor<fp32, [1, 4]> x) {\n"
@@ -26,7 +26,7 @@ static const char* source =
     "    } -> (y);\n"
     "}\n";
 
-static void check(anet_status status, anet_error* error) {
+static void check(anet_status status, anet_error *error) {
   if (status == ANET_OK) return;
   fprintf(stderr, "%s: %s", anet_status_name(status), anet_error_message(error));
   if (anet_error_line(error) > 0) {
@@ -37,23 +37,23 @@ static void check(anet_status status, anet_error* error) {
   exit(1);
 }
 
-static void fill(anet_buffer* buffer, const char* name) {
+static void fill(anet_buffer *buffer, const char *name) {
   static const float w[4] = {0.5f, 1, 2, 4}, x[4] = {1, 2, 3, 4}, one[4] = {1, 1, 1, 1};
-  anet_error* error = NULL;
+  anet_error *error = NULL;
   anet_tensor_desc desc;
   anet_struct_init(&desc, sizeof desc);
   check(anet_buffer_get_desc(buffer, &desc, &error), error);
   size_t bytes = anet_dtype_size(desc.dtype);
   for (uint32_t axis = 0; axis < desc.rank; ++axis) bytes *= (size_t)desc.shape[axis];
-  const float* values = name[0] == 'w' ? w : name[0] == 'x' ? x : one;
+  const float *values = name[0] == 'w' ? w : name[0] == 'x' ? x : one;
   check(anet_buffer_write(buffer, values, bytes, &error), error);
 }
 
 /* Compiles a function and runs it on `inputs`; whoever calls owns the `outputs`. */
-static void run(anet_device* device, const anet_program* program, const char* function,
-                anet_buffer** inputs, anet_buffer** outputs) {
-  anet_error* error = NULL;
-  anet_kernel* kernel = NULL;
+static void run(anet_device *device, const anet_program *program, const char *function,
+                anet_buffer **inputs, anet_buffer **outputs) {
+  anet_error *error = NULL;
+  anet_kernel *kernel = NULL;
   check(anet_kernel_compile(device, program, function, &kernel, &error), error);
   size_t input_count = anet_kernel_port_count(kernel, ANET_INPUT);
   size_t output_count = anet_kernel_port_count(kernel, ANET_OUTPUT);
@@ -86,8 +86,8 @@ static void run(anet_device* device, const anet_program* program, const char* fu
 }
 
 int main(void) {
-  anet_error* error = NULL;
-  anet_device* device = NULL;
+  anet_error *error = NULL;
+  anet_device *device = NULL;
   anet_program *program = NULL, *derivative = NULL;
   check(anet_device_open("cpu", NULL, &device, &error), error);
   check(anet_program_parse(source, SIZE_MAX, NULL, 0, &program, &error), error);
@@ -98,7 +98,7 @@ int main(void) {
   anet_struct_init(&options, sizeof options);
   options.taps = ANET_TAPS_NONE;
   check(anet_program_differentiate(program, "main", &options, &derivative, &error), error);
-  const char* text = NULL;
+  const char *text = NULL;
   check(anet_program_get_text(derivative, &text, NULL, &error), error);
   printf("%s\n", text);
 

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static void check(anet_status status, anet_error* error) {
+static void check(anet_status status, anet_error *error) {
   if (status == ANET_OK) return;
   fprintf(stderr, "%s: %s\n", anet_status_name(status), anet_error_message(error));
   anet_error_release(error);
@@ -15,7 +15,7 @@ static void check(anet_status status, anet_error* error) {
 }
 
 /* Called between steps, on this thread. Returning a positive number would stop the training. */
-static int32_t report(const anet_fit_event* event, void* user_data) {
+static int32_t report(const anet_fit_event *event, void *user_data) {
   (void)user_data;
   if (event->kind == ANET_EVENT_STEP && event->step.step % 10 == 0) {
     printf("step %4lld  loss %.3f  gradient %.2f  %.0f tokens/s\n", (long long)event->step.step,
@@ -27,20 +27,20 @@ static int32_t report(const anet_fit_event* event, void* user_data) {
   return 0;
 }
 
-int main(int argc, char** argv) {
+int main(int argc, char **argv) {
   if (argc < 3) {
     fprintf(stderr, "usage: %s text.txt checkpoints [steps]\n", argv[0]);
     return 2;
   }
   int64_t steps = argc > 3 ? strtoll(argv[3], NULL, 10) : 100;
-  anet_error* error = NULL;
+  anet_error *error = NULL;
 
-  anet_device* device = NULL;
+  anet_device *device = NULL;
   check(anet_device_open("auto", NULL, &device, &error), error);
 
   /* Text becomes windows of 128 tokens; the last tenth is kept aside to measure progress on text
    * that the model has not seen. */
-  anet_tokenizer* tokenizer = NULL;
+  anet_tokenizer *tokenizer = NULL;
   anet_dataset *text = NULL, *train = NULL, *validation = NULL;
   anet_dataset_options data;
   anet_struct_init(&data, sizeof data);
@@ -51,7 +51,7 @@ int main(int argc, char** argv) {
   check(anet_dataset_split(text, 0.1, &train, &validation, &error), error);
 
   /* A Llama, small enough to learn something in a minute on a CPU. */
-  anet_model* model = NULL;
+  anet_model *model = NULL;
   anet_model_config config;
   anet_struct_init(&config, sizeof config);
   config.vocab_size = anet_tokenizer_vocab_size(tokenizer);
@@ -66,7 +66,7 @@ int main(int argc, char** argv) {
          (unsigned long long)anet_dataset_window_count(train));
 
   /* Zero means the default, so only what differs is named. */
-  anet_session* session = NULL;
+  anet_session *session = NULL;
   anet_session_options options;
   anet_struct_init(&options, sizeof options);
   options.batch_size = 8;

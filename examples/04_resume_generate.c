@@ -10,7 +10,7 @@
 
 enum { MAX_PROMPT = 256 };
 
-static void check(anet_status status, anet_error* error) {
+static void check(anet_status status, anet_error *error) {
   if (status == ANET_OK) return;
   fprintf(stderr, "%s: %s\n", anet_status_name(status), anet_error_message(error));
   anet_error_release(error);
@@ -18,7 +18,7 @@ static void check(anet_status status, anet_error* error) {
 }
 
 /* Receives text as it is written: whole UTF-8 characters, not null-terminated. */
-static int32_t print_text(int32_t id, const char* text, size_t length, void* user_data) {
+static int32_t print_text(int32_t id, const char *text, size_t length, void *user_data) {
   (void)id;
   (void)user_data;
   fwrite(text, 1, length, stdout);
@@ -26,19 +26,19 @@ static int32_t print_text(int32_t id, const char* text, size_t length, void* use
   return 0;
 }
 
-int main(int argc, char** argv) {
+int main(int argc, char **argv) {
   if (argc < 4) {
     fprintf(stderr, "usage: %s text.txt checkpoints prompt [steps]\n", argv[0]);
     return 2;
   }
   int64_t steps = argc > 4 ? strtoll(argv[4], NULL, 10) : 20;
-  anet_error* error = NULL;
-  anet_device* device = NULL;
+  anet_error *error = NULL;
+  anet_device *device = NULL;
   check(anet_device_open("auto", NULL, &device, &error), error);
 
   /* The newest loadable checkpoint below the folder, with the options it was trained with: the
    * weights, the optimizer and the position in the data are as they were. */
-  anet_session* session = NULL;
+  anet_session *session = NULL;
   check(anet_session_resume(device, argv[2], NULL, &session, &error), error);
   anet_session_options options;
   anet_struct_init(&options, sizeof options);
@@ -49,7 +49,7 @@ int main(int argc, char** argv) {
 
   /* The same text, the same seed, the same split: the order of the windows is theirs alone, and
    * the session knows which one is next. */
-  anet_tokenizer* tokenizer = NULL;
+  anet_tokenizer *tokenizer = NULL;
   anet_dataset *text = NULL, *train = NULL, *validation = NULL;
   anet_dataset_options data;
   anet_struct_init(&data, sizeof data);
@@ -72,8 +72,8 @@ int main(int argc, char** argv) {
          eval.loss);
 
   /* A generator sees the weights as they are at each call, also while training goes on. */
-  anet_model* model = NULL;
-  anet_generator* generator = NULL;
+  anet_model *model = NULL;
+  anet_generator *generator = NULL;
   check(anet_session_get_model(session, &model, &error), error);
   check(anet_generator_create(device, model, tokenizer, NULL, &generator, &error), error);
 

@@ -106,30 +106,30 @@ static const Weather weathers[] = {
     {"Thunder rolled behind the hills", "a thick cloak", "the first drops fell",
      "heart beat fast"}};
 
-static const char* const days[] = {"Monday", "Tuesday",  "Wednesday", "Thursday",
+static const char *const days[] = {"Monday", "Tuesday",  "Wednesday", "Thursday",
                                    "Friday", "Saturday", "Sunday"};
-static const char* const numbers[] = {
+static const char *const numbers[] = {
     "zero",     "one",     "two",     "three",     "four",     "five",     "six",
     "seven",    "eight",   "nine",    "ten",       "eleven",   "twelve",   "thirteen",
     "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"};
-static const char* const places[] = {
+static const char *const places[] = {
     "under the bed",   "behind the stove",  "on the roof",
     "in the barn",     "by the well",       "in the garden",
     "at the mill",     "near the old oak",  "on the kitchen table",
     "in the cellar",   "behind the church", "under the bridge",
     "beside the gate", "in the tall grass", "at the edge of the wood",
     "on the stairs",   "in the boat house", "at the crossroads"};
-static const char* const things[] = {
+static const char *const things[] = {
     "silver key",   "red scarf",         "blue book",     "little knife",
     "wooden horse", "brass lamp",        "green bottle",  "leather bag",
     "straw hat",    "copper ring",       "white feather", "painted cup",
     "grey coat",    "map of the valley", "box of chalk",  "tin whistle"};
-static const char* const feelings[] = {"happy",   "proud", "tired",  "surprised",  "calm",
+static const char *const feelings[] = {"happy",   "proud", "tired",  "surprised",  "calm",
                                        "pleased", "glad",  "hungry", "warm again", "full of hope"};
-static const char* const jobs[] = {"baker",    "miller", "teacher",  "smith",
+static const char *const jobs[] = {"baker",    "miller", "teacher",  "smith",
                                    "gardener", "doctor", "shepherd", "carpenter",
                                    "potter",   "tailor", "fisher",   "beekeeper"};
-static const char* const openings[] = {"One morning",
+static const char *const openings[] = {"One morning",
                                        "One day",
                                        "Early in spring",
                                        "Late one evening",
@@ -142,19 +142,19 @@ static const char* const openings[] = {"One morning",
                                        "A week later",
                                        "Soon after sunrise"};
 
-static const Person* other_than(const Person* person) {
-  const Person* other = &PICK(people);
+static const Person *other_than(const Person *person) {
+  const Person *other = &PICK(people);
   while (other == person) other = &PICK(people);
   return other;
 }
 
-static const char* plural(const Noun* noun, int count) {
+static const char *plural(const Noun *noun, int count) {
   return count == 1 ? noun->one : noun->many;
 }
 
-static char upper(const char* word) { return (char)(word[0] - 'a' + 'A'); }
+static char upper(const char *word) { return (char)(word[0] - 'a' + 'A'); }
 
-static const char* article(const char* word) {
+static const char *article(const char *word) {
   switch (word[0]) {
   case 'a':
   case 'e':
@@ -167,7 +167,7 @@ static const char* article(const char* word) {
   }
 }
 
-static void ending(const Person* a, const Person* b) {
+static void ending(const Person *a, const Person *b) {
   switch (below(8)) {
   case 0:
     SAY("%s was %s, and so was %s.", a->name, PICK(feelings), b->name);
@@ -198,7 +198,7 @@ static void ending(const Person* a, const Person* b) {
 
 static void sharing(void) {
   const Person *a = &PICK(people), *b = other_than(a);
-  const Noun* thing = below(2) ? &PICK(fruits) : &PICK(toys);
+  const Noun *thing = below(2) ? &PICK(fruits) : &PICK(toys);
   int have = between(3, 20), give = between(1, have - 1);
   SAY("%s, %s %s %s %s. ", PICK(openings), a->name,
       below(2)   ? "had"
@@ -219,9 +219,9 @@ static void sharing(void) {
 }
 
 static void market(void) {
-  const Person* a = &PICK(people);
-  const Town* town = &PICK(towns);
-  const Noun* thing = &PICK(goods);
+  const Person *a = &PICK(people);
+  const Town *town = &PICK(towns);
+  const Noun *thing = &PICK(goods);
   int count = between(2, 9), price = between(2, 9), cost = count * price;
   int paid = (cost / 10 + 1) * 10;
   SAY(below(2) ? "%s went to the market in %s, where the %s live. "
@@ -255,9 +255,9 @@ static void lost(void) {
 }
 
 static void journey(void) {
-  const Person* a = &PICK(people);
-  const Weather* weather = &PICK(weathers);
-  const Town* town = &PICK(towns);
+  const Person *a = &PICK(people);
+  const Weather *weather = &PICK(weathers);
+  const Town *town = &PICK(towns);
   SAY(below(2) ? "%s when %s set out for %s. " : "%s, but %s had to go to %s. ", weather->weather,
       a->name, town->name);
   SAY("%s took %s, because %s. ", a->He, weather->takes, weather->happens);
@@ -316,8 +316,8 @@ static void animal_entry(void) {
 }
 
 static void calendar(void) {
-  const Person* a = &PICK(people);
-  const Noun* fruit = &PICK(fruits);
+  const Person *a = &PICK(people);
+  const Noun *fruit = &PICK(fruits);
   int day = below(7), later = between(2, 6), each = between(2, 9);
   SAY(below(2) ? "On %s %s began to pick %s. " : "It was %s when %s went to gather %s. ", days[day],
       a->name, fruit->many);
@@ -335,8 +335,8 @@ static void calendar(void) {
 
 static void dialogue(void) {
   const Person *a = &PICK(people), *b = other_than(a);
-  const Animal* animal = &PICK(animals);
-  const Town* town = &PICK(towns);
+  const Animal *animal = &PICK(animals);
+  const Town *town = &PICK(towns);
   int x = between(1, 10), y = between(1, 10);
   switch (below(4)) {
   case 0:
@@ -367,7 +367,7 @@ static void work(void) {
   const Person *a = &PICK(people), *b = other_than(a);
   const char *job = PICK(jobs), *fruit = PICK(fruits).one;
   int first = between(2, 10), second = between(2, 10);
-  const Noun* thing = &PICK(goods);
+  const Noun *thing = &PICK(goods);
   SAY("%s was %s %s in %s. ", a->name, article(job), job, PICK(towns).name);
   SAY(below(2) ? "In the morning %s sold %s %s, and in the afternoon %s more. "
                : "Before noon %s had %s %s, and by evening there were %s more. ",
@@ -378,7 +378,7 @@ static void work(void) {
 
 static void comparison(void) {
   const Person *a = &PICK(people), *b = other_than(a);
-  const Noun* toy = &PICK(toys);
+  const Noun *toy = &PICK(toys);
   int x = between(1, 12), y = between(1, 12);
   SAY("%s has %s %s and %s has %s. ", a->name, numbers[x], plural(toy, x), b->name, numbers[y]);
   if (x == y) {
@@ -392,8 +392,8 @@ static void comparison(void) {
 }
 
 static void visitor(void) {
-  const Person* a = &PICK(people);
-  const Animal* animal = &PICK(animals);
+  const Person *a = &PICK(people);
+  const Animal *animal = &PICK(animals);
   SAY(below(2) ? "%s, %s heard a noise %s. " : "%s, %s saw that something moved %s. ",
       PICK(openings), a->name, PICK(places));
   SAY("It was %s %s with %s. ", article(animal->name), animal->name, animal->trait);
@@ -406,7 +406,7 @@ static void visitor(void) {
       animal->name);
 }
 
-int main(int argc, char** argv) {
+int main(int argc, char **argv) {
   static void (*const texts[])(void) = {sharing,    market,       lost,     journey,
                                         town_entry, animal_entry, calendar, dialogue,
                                         work,       comparison,   visitor};

@@ -2,11 +2,11 @@
 #include "ane_train.h"
 #include "ane_train.h" /* twice is as good as once */
 
-anet_status header_c_compiles(anet_error **error);
+anet_status header_c_compiles(anet_error** error);
 
-anet_status header_c_compiles(anet_error **error) {
+anet_status header_c_compiles(anet_error** error) {
   anet_device_options options;
-  anet_device *device = NULL;
+  anet_device* device = NULL;
   anet_status status;
   anet_struct_init(&options, sizeof options);
   options.log_level = ANET_LOG_OFF;
