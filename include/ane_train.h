@@ -693,7 +693,8 @@ typedef struct anet_session_options {
   int64_t decay_steps;  /**< WSD; 0: a fifth of total_steps */
   double min_learning_rate;
 
-  double initial_loss_scale;       /**< F16; 0: 65536 */
+  /** F16; of the summed loss; 0: 65536 / (batch_size * sequence_length), down to a power of 2. */
+  double initial_loss_scale;
   int64_t loss_scale_growth_steps; /**< F16: doubles after so many good steps; 0: 2000 */
 
   uint64_t seed; /**< of everything random in training; kept in checkpoints */

@@ -140,7 +140,10 @@ void resolve_loss_scale(SessionOptions& o) {
                  "precision f16");
     return;
   }
-  if (o.initial_loss_scale == 0) o.initial_loss_scale = 65536;
+  // Gradients are sums over tokens, so this is 65536 for their mean.
+  const double positions = static_cast<double>(o.batch_size) * o.sequence_length;
+  if (o.initial_loss_scale == 0)
+    o.initial_loss_scale = std::exp2(std::floor(16 - std::log2(positions)));
   if (o.loss_scale_growth_steps == 0) o.loss_scale_growth_steps = 2000;
   check_at_least("initial_loss_scale", o.initial_loss_scale, 0.0);
   check_at_least("loss_scale_growth_steps", o.loss_scale_growth_steps, int64_t{1});

@@ -146,6 +146,7 @@ void Session::accumulate(const Batch& batch, StepResult& result) {
   accumulated_.micro_batches += 1;
   accumulated_.tokens += pass.tokens;
   accumulated_.loss_sum += pass.loss_sum;
+  accumulated_.overflowed |= pass.overflowed;
 }
 
 StepResult Session::forward_backward(const Batch& batch) {
@@ -199,7 +200,7 @@ StepResult Session::update() {
   const double to_mean = 1 / (tokens * loss_scale_.scale);
   ThreadPool& pool = device_->thread_pool();
   result.grad_norm = optimizer_.gradient_norm(pool, gradients_.values()) * to_mean;
-  result.skipped = !std::isfinite(result.grad_norm);
+  result.skipped = accumulated_.overflowed || !std::isfinite(result.grad_norm);
   if (result.skipped && options_.precision == PrecisionMode::f32)
     fail(Status::numeric, "expected a finite gradient, seen a norm of ", result.grad_norm);
 

@@ -162,6 +162,7 @@ private:
     int64_t micro_batches = 0;
     uint64_t tokens = 0;
     double loss_sum = 0;
+    bool overflowed = false; // in fp16
     StepResult timing;
   };
   Accumulated accumulated_;

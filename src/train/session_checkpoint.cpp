@@ -2,7 +2,6 @@
 #include "base/file.h"
 #include "base/status.h"
 #include "base/version.h"
-#include "base/version.h"
 #include "io/safetensors.h"
 #include "train/session.h"
 

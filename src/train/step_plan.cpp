@@ -399,6 +399,7 @@ void StepPlan::run(std::span<Call> calls, const std::atomic<bool>& cancel, PassR
     if (cancel.load(std::memory_order_relaxed)) fail(Status::cancelled, "cancelled by the caller");
     const auto start = std::chrono::steady_clock::now();
     next.kernel->run(next.inputs, next.outputs);
+    result.overflowed |= next.kernel->overflowed();
     result.seconds[static_cast<size_t>(next.phase)] += seconds_since(start);
   }
 }

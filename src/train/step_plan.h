@@ -46,6 +46,7 @@ struct PassResult {
   uint64_t tokens = 0; // counted
   std::array<double, phase_count> seconds{};
   double staging_seconds = 0;
+  bool overflowed = false; // somewhere in fp16
 };
 
 class StepPlan {

@@ -35,7 +35,7 @@ CpuKernel::CpuKernel(Plan plan, std::shared_ptr<CpuWorkspace> workspace,
 }
 
 void CpuKernel::prepare() {
-  const RunContext context{addresses_.data(), pool_.get()};
+  const RunContext context{addresses_.data(), pool_.get(), &overflowed_};
   for (const PlannedStep& planned : plan_.prepare) planned.step->run(context);
   plan_.prepare.clear();
 }
@@ -74,7 +74,8 @@ void CpuKernel::run(std::span<const View> inputs, std::span<const View> outputs)
       break;
     }
   }
-  const RunContext context{addresses_.data(), pool_.get()};
+  overflowed_ = false;
+  const RunContext context{addresses_.data(), pool_.get(), &overflowed_};
   for (const PlannedStep& planned : plan_.steps) planned.step->run(context);
 }
 

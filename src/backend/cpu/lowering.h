@@ -88,6 +88,7 @@ private:
   void count_uses();
   void assign_destinations();
   void lower_op(const mil::Operation& op);
+  void watch_overflow(const mil::Operation& op);
   void deliver();
   void finish_memory();
   void assign_destination(mil::ValueId output, Destination destination);

@@ -2,6 +2,7 @@
 
 #include "backend/cpu/lowering.h"
 #include "backend/cpu/memory_plan.h"
+#include "backend/cpu/overflow.h"
 #include "base/status.h"
 
 #include <algorithm>
@@ -41,6 +42,10 @@ void check_layout(const mil::Value& value, const Layout& layout) {
          mil::shape_to_string(layout.shape), " with ", layout.strides.size(), " strides");
   }
   const int64_t size = element_size(layout.dtype);
+  if (!layout.shape.empty() && layout.shape.back() != 1 && layout.strides.back() != size) {
+    fail(Status::invalid_argument, "port ", value.name, " expects an innermost stride of ", size,
+         " bytes, got ", layout.strides.back());
+  }
   int64_t inner = size;
   for (size_t d = layout.shape.size(); d-- > 0;) {
     if (layout.shape[d] == 1) continue;
@@ -227,8 +232,18 @@ void Lowering::lower_op(const mil::Operation& op) {
     fail(Status::unsupported, reason);
   }
   find_rule(op.name())(*this);
+  if (plan_.steps.size() > steps) {
+    ++plan_.op_count;
+    watch_overflow(op);
+  }
   preparing_ = false;
-  if (plan_.steps.size() > steps) ++plan_.op_count;
+}
+
+void Lowering::watch_overflow(const mil::Operation& op) {
+  for (const mil::ValueId id : op.outputs) {
+    const Operand x = value(id);
+    if (x.dtype == DataType::fp16) emit(make_overflow_step(x), {&x});
+  }
 }
 
 void Lowering::deliver() {

@@ -14,6 +14,7 @@ namespace anet::backend::cpu {
 struct RunContext {
   std::byte* const* addresses; // of each storage
   ThreadPool* pool;
+  bool* overflowed; // set by steps that watch for it
 };
 
 template <typename T>

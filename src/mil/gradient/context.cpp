@@ -19,6 +19,11 @@ void Gradients::add(ValueId id, ValueId gradient) {
   sum = sum == no_value ? gradient : builder_.add(sum, gradient);
 }
 
+const Operation* Context::producer(ValueId id) const {
+  const int32_t index = function_.value(id).producer;
+  return index < 0 ? nullptr : &function_.ops[static_cast<size_t>(index)];
+}
+
 std::span<const ValueId> Context::inputs(std::string_view argument) const {
   const Argument* found = op_.argument(argument);
   return found == nullptr ? std::span<const ValueId>{} : std::span<const ValueId>(found->values);

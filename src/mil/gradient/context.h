@@ -42,6 +42,8 @@ public:
   Builder& b;
 
   const Operation& op() const { return op_; }
+  // The op behind a value of the original function; nullptr for an input.
+  const Operation* producer(ValueId id) const;
   ValueId input(std::string_view argument) const { return op_.input(argument); }
   std::span<const ValueId> inputs(std::string_view argument) const;
   // Types come from the original function, so that references outlive the ops a rule adds.
