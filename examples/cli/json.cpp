@@ -18,7 +18,7 @@ Json json_parse(const std::string& text, const std::string& origin) {
 }
 
 static std::string printed(char* text) {
-  const std::string copy = text == nullptr ? "" : text;
+  std::string copy = text == nullptr ? "" : text;
   cJSON_free(text);
   return copy;
 }
