@@ -103,4 +103,7 @@ struct Tolerance {
 void check_close(const TensorMap& actual, const TensorMap& expected, Tolerance tolerance,
                  const std::string& what);
 
+// How often operator new was called so far, on any thread.
+int64_t allocation_count();
+
 } // namespace anet::backend::testing

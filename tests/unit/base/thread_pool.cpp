@@ -1,0 +1,103 @@
+#include "base/thread_pool.h"
+
+#include <atomic>
+#include <doctest/doctest.h>
+#include <numeric>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+using anet::ThreadPool;
+
+TEST_CASE("thread pool: every index is visited once, whatever the count and the grain") {
+  for (const int threads : {1, 2, 3, 5}) {
+    ThreadPool pool(threads);
+    CHECK(pool.threads() == threads);
+    for (const int64_t count : {0, 1, 2, 3, 16, 17, 1000}) {
+      for (const int64_t grain : {1, 7, 16, 5000}) {
+        std::vector<int> visits(static_cast<size_t>(count), 0);
+        pool.parallel_for(count, grain, [&](int64_t begin, int64_t end) {
+          CHECK(begin % grain == 0);
+          for (int64_t i = begin; i < end; ++i) ++visits[static_cast<size_t>(i)];
+        });
+        CHECK(std::accumulate(visits.begin(), visits.end(), int64_t{0}) == count);
+        for (const int visit : visits) CHECK(visit == 1);
+      }
+    }
+  }
+}
+
+TEST_CASE("thread pool: run calls the function once a task") {
+  for (const int threads : {1, 3}) {
+    ThreadPool pool(threads);
+    std::vector<int> visits(17, 0);
+    pool.run(17, [&](int64_t begin, int64_t end) {
+      CHECK(end == begin + 1);
+      ++visits[static_cast<size_t>(begin)];
+    });
+    CHECK(visits == std::vector<int>(17, 1));
+  }
+}
+
+TEST_CASE("thread pool: the partition is the same every time") {
+  ThreadPool pool(3);
+  for (int round = 0; round < 50; ++round) {
+    std::vector<int64_t> ends(100, 0);
+    pool.parallel_for(100, 8,
+                      [&](int64_t begin, int64_t end) { ends[static_cast<size_t>(begin)] = end; });
+    // 13 grains over 3 threads: 5, 5 and 3 of them.
+    CHECK(ends[0] == 40);
+    CHECK(ends[40] == 80);
+    CHECK(ends[80] == 100);
+  }
+}
+
+TEST_CASE("thread pool: work is shared between threads") {
+  ThreadPool pool(2);
+  std::vector<std::thread::id> ids(2);
+  pool.run(2,
+           [&](int64_t i, int64_t) { ids[static_cast<size_t>(i)] = std::this_thread::get_id(); });
+  CHECK(ids[0] == std::this_thread::get_id());
+  CHECK(ids[1] != ids[0]);
+}
+
+TEST_CASE("thread pool: the first exception reaches the caller, and the pool goes on") {
+  ThreadPool pool(3);
+  for (int round = 0; round < 20; ++round) {
+    const auto failing = [&](int64_t begin, int64_t) {
+      if (begin > 0) throw std::runtime_error("range " + std::to_string(begin));
+    };
+    CHECK_THROWS_WITH_AS(pool.parallel_for(30, 1, failing), "range 10", std::runtime_error);
+    std::atomic<int> visited{0};
+    pool.parallel_for(
+        30, 1, [&](int64_t begin, int64_t end) { visited += static_cast<int>(end - begin); });
+    CHECK(visited == 30);
+  }
+}
+
+TEST_CASE("thread pool: a call from inside a task does not wait for itself") {
+  ThreadPool pool(2);
+  std::atomic<int64_t> sum{0};
+  pool.run(4, [&](int64_t, int64_t) {
+    pool.parallel_for(10, 1, [&](int64_t begin, int64_t end) { sum += end - begin; });
+  });
+  CHECK(sum == 40);
+}
+
+TEST_CASE("thread pool: several threads may call at once") {
+  ThreadPool pool(2);
+  std::vector<int64_t> sums(4, 0);
+  std::vector<std::thread> callers;
+  for (size_t caller = 0; caller < sums.size(); ++caller) {
+    callers.emplace_back([&, caller] {
+      for (int round = 0; round < 100; ++round) {
+        std::vector<int64_t> parts(2, 0);
+        pool.run(2, [&](int64_t i, int64_t) { parts[static_cast<size_t>(i)] = 1; });
+        sums[caller] += parts[0] + parts[1];
+      }
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+  CHECK(sums == std::vector<int64_t>(4, 200));
+}
