@@ -23,7 +23,8 @@ BUILD ?= build
 OBJ   := $(BUILD)/$(MODE)
 OS    := $(shell uname -s)
 JOBS  ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
-ifeq ($(filter -j%,$(MAKEFLAGS)),)
+# Inner calls share the outer one's jobs; a -j on the command line wins.
+ifeq ($(MAKELEVEL),0)
   MAKEFLAGS += -j$(JOBS)
 endif
 MAKEFLAGS += --no-print-directory
