@@ -297,6 +297,7 @@ TEST_CASE("bad checkpoints are told apart") {
           status);
     anet_model* model = nullptr;
     CHECK(attempt(anet_model_load, path.c_str(), &model).status == status);
+    anet_model_release(model);
     return status;
   };
   CHECK(damage([] {}) == ANET_OK);
