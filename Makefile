@@ -217,8 +217,9 @@ $(OBJ)/capi_test: $(CAPI_OBJECTS) $(LIBRARY)
 capi-test: $(CAPI_TEST)
 	$(Q)$(SANITIZER_ENV) $< $(ARGS)
 
+# The fake stack of use-after-return is not aligned for AVX-512 (GCC bug 110027).
 SANITIZER_ENV := \
-  ASAN_OPTIONS=detect_stack_use_after_return=1:strict_init_order=1:check_initialization_order=1 \
+  ASAN_OPTIONS=detect_stack_use_after_return=0:strict_init_order=1:check_initialization_order=1 \
   UBSAN_OPTIONS=print_stacktrace=1 \
   LSAN_OPTIONS=suppressions=tests/sanitizers/lsan.supp:print_suppressions=0 \
   TSAN_OPTIONS=suppressions=tests/sanitizers/tsan.supp:halt_on_error=1
