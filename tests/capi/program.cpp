@@ -474,6 +474,44 @@ TEST_CASE("what cannot be differentiated is named") {
   CHECK(derivative == nullptr);
 }
 
+TEST_CASE("an op without a gradient is named") {
+  const Program program = parse(R"(program(1.3)
+{
+  func main<ios18>(tensor<fp32, [3]> x) {
+    tensor<int8, [3]> q = quantize(input = x, scale = fp32(0.1), output_dtype = string("int8"))[name = string("q")];
+    tensor<fp32, [3]> y = dequantize(input = q, scale = fp32(0.1))[name = string("y")];
+  } -> (y);
+}
+)");
+  anet_program* derivative = nullptr;
+  const Outcome outcome =
+      attempt(anet_program_differentiate, program.get(), nullptr, nullptr, &derivative);
+  CHECK(outcome.status == ANET_E_UNSUPPORTED);
+  CHECK(outcome.says("quantize"));
+  CHECK(derivative == nullptr);
+}
+
+TEST_CASE("what a device cannot run is named") {
+  const Device device = open_device();
+  const Program program = parse(R"(program(1.3)
+{
+  func main<ios18>(tensor<int4, [4]> packed) {
+    tensor<int4, [4]> y = identity(x = packed)[name = string("y")];
+  } -> (y);
+}
+)");
+  auto port = initialised<anet_port>();
+  must(anet_program_get_port, program.get(), nullptr, anet_direction{ANET_INPUT}, size_t{0}, &port);
+  CHECK(port.desc.dtype == ANET_DTYPE_UNDEFINED);
+  CHECK(port.desc.shape[0] == 4);
+  anet_kernel* kernel = nullptr;
+  const Outcome outcome =
+      attempt(anet_kernel_compile, device.get(), program.get(), nullptr, &kernel);
+  CHECK(outcome.status == ANET_E_UNSUPPORTED);
+  CHECK(outcome.says("int4"));
+  CHECK(kernel == nullptr);
+}
+
 TEST_CASE("a gather index outside its tensor fails the run") {
   const Device device = open_device();
   const Program program = parse(R"(program(1.3)
