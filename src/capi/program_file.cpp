@@ -33,7 +33,7 @@ std::set<std::string> blob_paths(std::string_view text) {
 }
 
 std::filesystem::path below_folder(const std::string& path) {
-  const std::filesystem::path relative =
+  std::filesystem::path relative =
       path.starts_with(model_path) ? path.substr(model_path.size()) : std::string();
   bool inside = relative.is_relative() && relative.has_filename();
   for (const std::filesystem::path& part : relative) inside = inside && part != "..";
