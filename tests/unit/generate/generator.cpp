@@ -31,7 +31,10 @@ model::Config config() {
 std::shared_ptr<model::Model> make_model() {
   auto model = std::make_shared<model::Model>(config());
   model::initialize(model->parameters(), model->config(), 3, model->weights());
-  for (float& weight : model->weights()) weight *= 4; // sharper choices
+  // Sharper choices. Norms stay: large ones make attention so sharp that fp16 shows in it.
+  for (const model::Parameter& parameter : model->parameters().all())
+    if (parameter.decay)
+      for (float& weight : model->values(parameter)) weight *= 4;
   return model;
 }
 
