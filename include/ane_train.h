@@ -161,7 +161,13 @@ ANET_API void anet_error_release(anet_error *error);
 typedef struct anet_device anet_device;
 
 typedef int32_t anet_log_level;
-enum { ANET_LOG_OFF = 0, ANET_LOG_ERROR = 1, ANET_LOG_WARNING = 2, ANET_LOG_INFO = 3, ANET_LOG_DEBUG = 4 };
+enum {
+  ANET_LOG_OFF = 0,
+  ANET_LOG_ERROR = 1,
+  ANET_LOG_WARNING = 2,
+  ANET_LOG_INFO = 3,
+  ANET_LOG_DEBUG = 4
+};
 
 /** Called on whichever thread has something to say; must not call the library. */
 typedef void (*anet_log_callback)(anet_log_level level, const char *message, void *user_data);
@@ -187,10 +193,10 @@ typedef struct anet_device_info {
 
 typedef struct anet_device_listing {
   uint32_t struct_size;
-  int32_t available;       /**< 1 when anet_device_open(name) can succeed here */
-  const char *name;        /**< borrowed for ever, as the others */
+  int32_t available; /**< 1 when anet_device_open(name) can succeed here */
+  const char *name;  /**< borrowed for ever, as the others */
   const char *description;
-  const char *reason;      /**< why it is not available, else "" */
+  const char *reason; /**< why it is not available, else "" */
 } anet_device_listing;
 
 /** The number of devices that this build knows. Any thread. */
@@ -818,9 +824,9 @@ typedef struct anet_fit_event {
   uint32_t struct_size;
   /** ANET_EVENT_*. */
   int32_t kind;
-  anet_step_result step;   /**< of the latest step, on every event */
-  anet_eval_result eval;   /**< ANET_EVENT_EVAL */
-  const char *checkpoint;  /**< ANET_EVENT_SAVE: its path; borrowed for the call */
+  anet_step_result step;  /**< of the latest step, on every event */
+  anet_eval_result eval;  /**< ANET_EVENT_EVAL */
+  const char *checkpoint; /**< ANET_EVENT_SAVE: its path; borrowed for the call */
 } anet_fit_event;
 enum { ANET_EVENT_STEP = 1, ANET_EVENT_EVAL = 2, ANET_EVENT_SAVE = 3 };
 
@@ -832,10 +838,10 @@ typedef int32_t (*anet_fit_callback)(const anet_fit_event *event, void *user_dat
 typedef struct anet_fit_options {
   uint32_t struct_size;
   uint32_t reserved;
-  int64_t steps;      /**< required: optimizer steps to do in this call */
-  int64_t eval_every; /**< steps between evaluations; 0: none */
-  uint64_t eval_windows; /**< 0: the whole validation set */
-  int64_t save_every;         /**< steps between checkpoints; 0: none */
+  int64_t steps;               /**< required: optimizer steps to do in this call */
+  int64_t eval_every;          /**< steps between evaluations; 0: none */
+  uint64_t eval_windows;       /**< 0: the whole validation set */
+  int64_t save_every;          /**< steps between checkpoints; 0: none */
   const char *checkpoint_root; /**< required when save_every is set */
   int32_t keep_last;           /**< checkpoints kept besides the best; 0: all */
   uint32_t reserved2;
@@ -1028,13 +1034,10 @@ ANET_API anet_status anet_generator_create(anet_device *device, anet_model *mode
  *         it may be; ANET_E_OUT_OF_RANGE for a bad id or option, ANET_E_NUMERIC when the logits are
  *         not finite, ANET_E_CANCELLED.
  */
-ANET_API anet_status anet_generator_generate(anet_generator *generator, const int32_t *prompt,
-                                             size_t prompt_count,
-                                             const anet_sampling_options *options,
-                                             anet_token_callback callback, void *user_data,
-                                             int32_t *ids, size_t capacity,
-                                             anet_generation_result *result,
-                                             anet_error **error) ANET_CHECK;
+ANET_API anet_status anet_generator_generate(
+    anet_generator *generator, const int32_t *prompt, size_t prompt_count,
+    const anet_sampling_options *options, anet_token_callback callback, void *user_data,
+    int32_t *ids, size_t capacity, anet_generation_result *result, anet_error **error) ANET_CHECK;
 /** The logits that follow a prompt: vocab_size values for the next token.
  * @return as anet_generator_generate; ANET_E_SHAPE_MISMATCH unless `count` is vocab_size. */
 ANET_API anet_status anet_generator_logits(anet_generator *generator, const int32_t *prompt,

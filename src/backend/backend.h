@@ -77,8 +77,8 @@ struct Port {
 };
 
 struct Capabilities {
-  std::string name;        // "cpu", "ane"
-  std::string description; // "AMD EPYC, 2 threads, AVX-512"
+  std::string name;              // "cpu", "ane"
+  std::string description;       // "AMD EPYC, 2 threads, AVX-512"
   bool host_memory = false;      // buffers are ordinary memory, always addressable
   bool accumulate = false;       // outputs can be added to instead of overwritten
   std::vector<DataType> compute; // precisions with native speed

@@ -20,9 +20,9 @@ namespace anet::mil {
 // What a rule computes for itself, such as the probabilities of attention, is not a forward value.
 enum class Taps : uint8_t {
   automatic,
-  all,       // tap every forward value that a gradient reads
-  none,      // recompute everything from the inputs (activation checkpointing)
-  listed,    // tap exactly `DifferentiateOptions::tap_names` where needed, recompute the rest
+  all,    // tap every forward value that a gradient reads
+  none,   // recompute everything from the inputs (activation checkpointing)
+  listed, // tap exactly `DifferentiateOptions::tap_names` where needed, recompute the rest
 };
 
 struct DifferentiateOptions {
@@ -41,7 +41,8 @@ struct DifferentiateOptions {
 // the same names. A tap that the function returns already is in `taps`, and is not returned twice.
 // A gradient has the type of its input; the gradient of a conversion converts.
 // At a kink the gradient is PyTorch's: equal operands of maximum and minimum get half each, equal
-// extremes of reduce_max and reduce_min the same share, relu has slope 0 at 0, clip 1 at its bounds.
+// extremes of reduce_max and reduce_min the same share, relu has slope 0 at 0, clip 1 at its
+// bounds.
 struct Derivative {
   Function forward;
   Function backward;
