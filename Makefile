@@ -185,7 +185,7 @@ DEMO_CORPUS := $(OBJ)/examples/demo/corpus
 $(DEMO_CORPUS): $(DEMO_CORPUS).o
 	$(Q)$(CC) $(FLAGS_$(MODE)) $(LDFLAGS) $< -o $@
 
-demo: deps  ## Train a small model from nothing, sample from it, resume it (about 2 minutes)
+demo: deps  ## Train a small model from nothing, sample from it, resume it (2 minutes and the build)
 	$(Q)$(MAKE) $(CLI) $(DEMO_CORPUS)
 	$(Q)sh examples/demo/demo.sh $(OBJ) $(BUILD)/demo
 
@@ -253,7 +253,7 @@ example-check: all  ## Every example runs
 install-check: all  ## A C program builds and runs against an installed copy
 	$(Q)MAKE='$(MAKE)' CC='$(CC)' sh scripts/check-install.sh $(OBJ)/install-check
 
-parity: $(LIBRARY)  ## Loss traces against PyTorch (needs deps-test)
+parity: $(LIBRARY)  ## Losses, gradients and updates against PyTorch (needs deps-test)
 	$(Q)$(PYTHON) tests/parity/live.py $(LIBRARY)
 
 asan:  ## Unit and C ABI tests with AddressSanitizer, UBSan and leak checks
@@ -279,6 +279,9 @@ $(OBJ)/bench/%: $(OBJ)/bench/%.o $(foreach layer,capi $(BELOW_capi),$(call archi
 
 bench: $(BENCHES)  ## Measures speed; ARGS=--benchmark_filter=... selects
 	$(Q)for program in $(BENCHES); do $$program $(ARGS) || exit 1; done
+
+bench-step: $(LIBRARY)  ## Whole training steps against PyTorch (needs deps-test)
+	$(Q)$(PYTHON) bench/train_step.py $(LIBRARY) $(ARGS)
 
 # --- Lint ----------------------------------------------------------------------------------------
 
@@ -350,7 +353,7 @@ help:  ## This list
 
 FORCE:
 .PHONY: all demo test run-tests capi-test header-check abi-check symbol-check layering-check \
-  example-check install-check parity asan tsan run-sanitized bench lint format-check format tidy \
+  example-check install-check parity asan tsan run-sanitized bench bench-step lint format-check format tidy \
   install uninstall deps deps-test clean help
 
 -include $(LIB_OBJECTS:.o=.d) $(UNIT_OBJECTS:.o=.d) $(CAPI_OBJECTS:.o=.d) $(CLI_OBJECTS:.o=.d) \
