@@ -19,9 +19,9 @@ namespace anet {
 // std::function it never allocates.
 class RangeFunction {
 public:
-  template <typename Callable>
-  requires(!std::is_same_v<std::remove_cvref_t<Callable>, RangeFunction>)
-      RangeFunction(Callable&& callable)
+  template <typename Callable, typename = std::enable_if_t<
+                                   !std::is_same_v<std::remove_cvref_t<Callable>, RangeFunction>>>
+  RangeFunction(Callable&& callable)
       : object_(const_cast<void*>(static_cast<const void*>(std::addressof(callable)))),
         call_([](void* object, int64_t begin, int64_t end) {
           (*static_cast<std::remove_reference_t<Callable>*>(object))(begin, end);
