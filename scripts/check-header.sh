@@ -26,4 +26,9 @@ for cxx in $(printf '%s\n' "${CXX:-c++}" g++ clang++ | sort -u); do
   command -v "$cxx" > /dev/null || continue
   for standard in c++17 c++20; do compile "$cxx" $standard tests/capi/header_cpp.cpp; done
 done
+
+# What the README shows compiles too.
+sed -n '/^```c$/,/^```$/p' README.md | grep -v '^```' > "$work/readme.c"
+grep -q anet_session_fit "$work/readme.c" || { echo "README.md has no C example" >&2; exit 1; }
+compile "${CC:-cc}" c11 "$work/readme.c"
 echo "$count compilations"
