@@ -299,10 +299,14 @@ format:  ## Formats every tracked source
 
 tidy: $(TIDY_STAMPS)
 
+# GCC's omp.h, after everything of Clang's own.
+TIDY_INCLUDES = -idirafter $(shell $(CXX) -print-file-name=include)
+
 $(OBJ)/tidy/%.ok: %.cpp .clang-tidy
 	@mkdir -p $(@D)
 	$(call say,TIDY,$<)
-	$(Q)$(CLANG_TIDY) --quiet $< -- $(filter-out -MMD -MP,$(INCLUDES)) $(PRIVATE) $(CXXSTD) \
+	$(Q)$(CLANG_TIDY) --quiet $< -- $(filter-out -MMD -MP,$(INCLUDES)) $(PRIVATE) \
+	  $(TIDY_INCLUDES) $(CXXSTD) \
 	  2> $@.log || { cat $@.log; exit 1; }
 	@touch $@
 
