@@ -20,6 +20,11 @@ report() { # name, seconds, cases passed, cases failed
 
 run_program() {
   start=$(date +%s)
+  if [ ! -x "$1" ]; then
+    echo "was not built" > "$output"
+    report "$(basename "$1")" 0 0 1
+    return
+  fi
   "$1" --no-colors=true > "$output" 2>&1
   status=$?
   # "[doctest] test cases:  12 |  11 passed | 1 failed | 0 skipped"
