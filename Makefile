@@ -314,9 +314,9 @@ $(OBJ)/tidy/%.ok: %.cpp .clang-tidy
 # --- Installation --------------------------------------------------------------------------------
 
 # The installed command finds the library by a path relative to itself, so the tree can be moved.
-INSTALL_RPATH := $(ORIGIN)/$(if $(filter $(PREFIX)/%,$(LIBDIR)),../$(patsubst $(PREFIX)/%,%,$(LIBDIR)),../lib)
+INSTALL_RPATH := $(if $(filter $(PREFIX)/%,$(LIBDIR)),$(ORIGIN)/../$(LIBDIR:$(PREFIX)/%=%),$(LIBDIR))
 
-$(OBJ)/install/ane-train: $(CLI_OBJECTS) $(LIBRARY)
+$(OBJ)/install/ane-train: $(CLI_OBJECTS) $(LIBRARY) FORCE
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CXX) $(FLAGS_$(MODE)) $(LDFLAGS) $(CLI_OBJECTS) -L$(OBJ) -lane_train $(CLI_LIBS) \
