@@ -31,6 +31,17 @@ const OpFunctions& op_functions() {
   return table;
 }
 
+// What comes from outside, as ops read it: the ANE takes a NaN for +Inf (ane-facts.md 6, R).
+Tensor stored(Tensor tensor, Precision precision) {
+  if (precision == Precision::f16 && is_floating(tensor.type.dtype)) {
+    for (double& value : tensor.values) {
+      if (std::isnan(value)) value = INFINITY;
+    }
+  }
+  interpreter::round_in_place(tensor, precision);
+  return tensor;
+}
+
 // A copy of the port's tensor as the function reads it.
 Tensor read_input(const Value& port, const TensorMap& inputs, Precision precision) {
   const auto found = inputs.find(port.name);
@@ -45,14 +56,7 @@ Tensor read_input(const Value& port, const TensorMap& inputs, Precision precisio
     fail(Status::shape_mismatch, "input ", port.name, " expects ", type_to_string(port.type),
          ", got ", type_to_string(given.type), " with ", given.values.size(), " values");
   }
-  Tensor tensor{port.type, given.values};
-  if (precision == Precision::f16 && is_floating(port.type.dtype)) {
-    for (double& value : tensor.values) {
-      if (std::isnan(value)) value = INFINITY;
-    }
-  }
-  interpreter::round_in_place(tensor, precision);
-  return tensor;
+  return stored({port.type, given.values}, precision);
 }
 
 // How often each value is still to be read; a tensor is freed after its last read.
@@ -115,9 +119,7 @@ TensorMap interpret(const Function& function, const TensorMap& inputs, Precision
   for (ValueId id : function.outputs) {
     const Value& port = function.value(id);
     if (const Literal* literal = function.constant(id)) {
-      Tensor tensor{port.type, literal->numbers()};
-      interpreter::round_in_place(tensor, precision);
-      result[port.name] = std::move(tensor);
+      result[port.name] = stored({port.type, literal->numbers()}, precision);
     } else {
       result[port.name] = storage[static_cast<size_t>(id)];
     }

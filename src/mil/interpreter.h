@@ -19,8 +19,9 @@ enum class Precision : uint8_t {
   f64, // floating results stay double, whatever their declared type
   f32, // fp32 results round to float, fp16 and bf16 results to their type
   f16, // every floating result rounds to fp16 as on the ANE (ane-facts.md 6, R): matmul and conv
-       // results of magnitude >= 32768 become infinite, a NaN input reads as +Inf, and what would
-       // be NaN (Inf - Inf, 0 * Inf, sqrt, rsqrt and log of a negative number) is +0
+       // results that round to a magnitude of 32768 or more become infinite, a NaN input reads as
+       // +Inf, and what would be NaN (Inf - Inf, 0 * Inf, sqrt, rsqrt and log of a negative number)
+       // is +0
 };
 
 // A dense row-major tensor; integers and booleans are held exactly as doubles.

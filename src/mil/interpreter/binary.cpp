@@ -88,12 +88,8 @@ void pow(Context& c) {
   arithmetic(
       c, [](double x, double y) { return std::pow(x, y); }, power);
 }
-void maximum(Context& c) {
-  zip(c, [](double x, double y) { return std::isnan(x) || x > y ? x : y; });
-}
-void minimum(Context& c) {
-  zip(c, [](double x, double y) { return std::isnan(x) || x < y ? x : y; });
-}
+void maximum(Context& c) { zip(c, greater_of); }
+void minimum(Context& c) { zip(c, lesser_of); }
 void equal(Context& c) {
   zip(c, [](double x, double y) { return x == y ? 1.0 : 0.0; });
 }

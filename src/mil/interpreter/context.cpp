@@ -45,9 +45,9 @@ bool Context::has(std::string_view argument) const {
 
 const Tensor& Context::own(const Literal& literal) {
   Tensor tensor{literal.type, literal.numbers()};
-  if (f16()) {
-    round_in_place(tensor, precision_);
+  if (f16() && is_floating(tensor.type.dtype)) {
     tensor = without_nan(std::move(tensor));
+    round_in_place(tensor, precision_);
   }
   return owned_.emplace_back(std::move(tensor));
 }
@@ -208,6 +208,17 @@ int64_t checked_index(const char* op, double index, int64_t extent) {
          given);
   }
   return positive;
+}
+
+double greater_of(double x, double y) { return std::isnan(x) || x > y ? x : y; }
+
+double lesser_of(double x, double y) { return std::isnan(x) || x < y ? x : y; }
+
+// 32752 is the greatest finite result; what rounds to 32768 is infinite, ties among it.
+void overflow_products(Tensor& tensor) {
+  for (double& value : tensor.values) {
+    if (std::fabs(value) >= 32760) value = std::copysign(INFINITY, value);
+  }
 }
 
 int64_t offset_of(const Shape& index, const std::vector<int64_t>& strides) {

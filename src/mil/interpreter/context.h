@@ -90,6 +90,13 @@ int64_t checked_index(const char* op, double index, int64_t extent);
 
 int64_t offset_of(const Shape& index, const std::vector<int64_t>& strides);
 
+// The greater and the lesser of two numbers; NaN when one is NaN, as in NumPy and PyTorch.
+double greater_of(double x, double y);
+double lesser_of(double x, double y);
+
+// Results of multiply-accumulate ops as the ANE gives them (ane-facts.md 6, R).
+void overflow_products(Tensor& tensor);
+
 // Calls f(index) for every multi-index of `shape`, in row-major order.
 template <typename F>
 void for_each_index(const Shape& shape, F&& f) {

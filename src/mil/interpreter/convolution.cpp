@@ -88,13 +88,6 @@ void add_bias(Context& c, Tensor& output) {
   }
 }
 
-// Multiply-accumulate results of magnitude 32768 and above overflow (ane-facts.md 6, R).
-void overflow_as_ane(Tensor& tensor) {
-  for (double& value : tensor.values) {
-    if (std::fabs(value) >= 32768) value = std::copysign(INFINITY, value);
-  }
-}
-
 // x [N, C_in, ...], weight [C_out, C_in / groups, ...].
 void conv(Context& c) {
   const Tensor& x = c.tensor("x");
@@ -119,7 +112,7 @@ void conv(Context& c) {
     }
   }
   add_bias(c, output);
-  if (c.f16()) overflow_as_ane(output);
+  if (c.f16()) overflow_products(output);
 }
 
 // x [N, C_in, ...], weight [C_in, C_out / groups, ...].
@@ -146,7 +139,7 @@ void conv_transpose(Context& c) {
     }
   }
   add_bias(c, output);
-  if (c.f16()) overflow_as_ane(output);
+  if (c.f16()) overflow_products(output);
 }
 
 } // namespace

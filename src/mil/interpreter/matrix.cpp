@@ -37,14 +37,6 @@ Matrices make_matrices(const Tensor& tensor, Shape shape, bool transpose, size_t
   return matrices;
 }
 
-// Results of magnitude 32768 and above overflow in the multiply-accumulate path (ane-facts.md 6,
-// R); elsewhere fp16 reaches 65504.
-void overflow_as_ane(Tensor& tensor) {
-  for (double& value : tensor.values) {
-    if (std::fabs(value) >= 32768) value = std::copysign(INFINITY, value);
-  }
-}
-
 double dot(const Matrices& x, int64_t x_base, int64_t row, const Matrices& y, int64_t y_base,
            int64_t column, int64_t inner, bool exact) {
   if (exact) {
@@ -92,7 +84,7 @@ void matmul(Context& c) {
       }
     }
   });
-  if (c.f16()) overflow_as_ane(output);
+  if (c.f16()) overflow_products(output);
 }
 
 // x [..., in], weight [out, in], bias [out].
@@ -114,7 +106,7 @@ void linear(Context& c) {
       output.values[static_cast<size_t>(row * out + column)] = sum;
     }
   }
-  if (c.f16()) overflow_as_ane(output);
+  if (c.f16()) overflow_products(output);
 }
 
 // Turns scores into probabilities.

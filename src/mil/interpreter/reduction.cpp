@@ -1,8 +1,8 @@
 // Reductions over a list of axes, and argmax and argmin over one.
 #include "mil/interpreter/context.h"
 
-#include <algorithm>
 #include <cmath>
+#include <numeric>
 
 namespace anet::mil::interpreter {
 
@@ -54,9 +54,17 @@ double product(const Values& values) {
   return result;
 }
 
+double greatest(const Values& values) {
+  return std::accumulate(values.begin(), values.end(), values.front(), greater_of);
+}
+
+double least(const Values& values) {
+  return std::accumulate(values.begin(), values.end(), values.front(), lesser_of);
+}
+
 // Shifted by the largest value, so that no exponential overflows.
 double log_sum_exp(const Values& values) {
-  const double largest = *std::max_element(values.begin(), values.end());
+  const double largest = greatest(values);
   if (std::isinf(largest)) return largest;
   return largest + std::log(sum_of(values, [&](double x) { return std::exp(x - largest); }));
 }
@@ -65,12 +73,8 @@ void reduce_sum(Context& c) { reduce(c, sum); }
 void reduce_mean(Context& c) {
   reduce(c, [](const Values& v) { return sum(v) / static_cast<double>(v.size()); });
 }
-void reduce_max(Context& c) {
-  reduce(c, [](const Values& v) { return *std::max_element(v.begin(), v.end()); });
-}
-void reduce_min(Context& c) {
-  reduce(c, [](const Values& v) { return *std::min_element(v.begin(), v.end()); });
-}
+void reduce_max(Context& c) { reduce(c, greatest); }
+void reduce_min(Context& c) { reduce(c, least); }
 void reduce_prod(Context& c) { reduce(c, product); }
 void reduce_sum_square(Context& c) {
   reduce(c, [](const Values& v) { return sum_of(v, [](double x) { return x * x; }); });

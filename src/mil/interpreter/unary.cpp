@@ -1,7 +1,6 @@
 // Element-wise ops of one tensor.
 #include "mil/interpreter/context.h"
 
-#include <algorithm>
 #include <cmath>
 #include <numbers>
 
@@ -60,10 +59,10 @@ void logical_not(Context& c) {
   map(c, [](double x) { return x == 0 ? 1.0 : 0.0; });
 }
 void relu(Context& c) {
-  map(c, [](double x) { return x > 0 ? x : 0.0; });
+  map(c, [](double x) { return greater_of(x, 0); });
 }
 void relu6(Context& c) {
-  map(c, [](double x) { return std::clamp(x, 0.0, 6.0); });
+  map(c, [](double x) { return lesser_of(greater_of(x, 0), 6); });
 }
 void round(Context& c) {
   map(c, [](double x) { return std::nearbyint(x); }); // halves go to the even neighbour
@@ -136,12 +135,12 @@ void inverse(Context& c) {
 void clip(Context& c) {
   const double alpha = c.number("alpha");
   const double beta = c.number("beta");
-  map(c, [=](double x) { return std::min(std::max(x, alpha), beta); });
+  map(c, [=](double x) { return lesser_of(greater_of(x, alpha), beta); });
 }
 
 void threshold(Context& c) {
   const double alpha = c.number("alpha");
-  map(c, [=](double x) { return std::max(x, alpha); });
+  map(c, [=](double x) { return greater_of(x, alpha); });
 }
 
 void elu(Context& c) {
@@ -157,7 +156,7 @@ void leaky_relu(Context& c) {
 void sigmoid_hard(Context& c) {
   const double alpha = c.number("alpha");
   const double beta = c.number("beta");
-  map(c, [=](double x) { return std::min(std::max(alpha * x + beta, 0.0), 1.0); });
+  map(c, [=](double x) { return lesser_of(greater_of(alpha * x + beta, 0), 1); });
 }
 
 void gelu(Context& c) {

@@ -756,3 +756,60 @@ TEST_CASE("inputs must fit their ports") {
   CHECK(status({{"x", make_tensor(int32({2}))}}) == anet::Status::type_mismatch);
   CHECK(status({{"x", make_tensor(fp32({2}))}}) == anet::Status::ok);
 }
+
+// NumPy 1.24 and PyTorch 1.13 give NaN for each of these.
+TEST_CASE("NaN goes through comparisons, and fp16 reads it as +Inf") {
+  const auto with = [](std::map<std::string, double> numbers) -> Arguments {
+    return [numbers](Builder& b, const std::vector<ValueId>& in) {
+      std::vector<Builder::Input> inputs = {{"x", in[0]}};
+      for (const auto& [name, value] : numbers) inputs.push_back({name, number(b, value)});
+      return inputs;
+    };
+  };
+  const std::vector<std::pair<const char*, Arguments>> unary = {
+      {"relu", unary_arguments()},
+      {"relu6", unary_arguments()},
+      {"clip", with({{"alpha", -1}, {"beta", 1}})},
+      {"threshold", with({{"alpha", 0.5}})},
+      {"leaky_relu", with({{"alpha", 0.5}})},
+      {"elu", with({{"alpha", 0.5}})},
+      {"sigmoid_hard", with({{"alpha", 0.5}, {"beta", 0.5}})}};
+  for (const Precision precision : {Precision::f32, Precision::f64}) {
+    for (const auto& [op, arguments] : unary) {
+      const Values y = run({op, {{fp32({2}), {NAN, 1}}}, arguments, {}}, precision);
+      CHECK_MESSAGE(std::isnan(y[0]), op);
+      CHECK_MESSAGE(y[1] == 1, op);
+    }
+    for (const char* op : {"maximum", "minimum"}) {
+      const Values z =
+          run({op, {{fp32({3}), {NAN, 1, 2}}, {fp32({3}), {1, NAN, 2}}}, binary_arguments(), {}},
+              precision);
+      CHECK_MESSAGE((std::isnan(z[0]) && std::isnan(z[1]) && z[2] == 2), op);
+    }
+    for (const char* op : {"reduce_max", "reduce_min", "reduce_log_sum_exp"}) {
+      for (const Values& values : {Values{NAN, 1, 2}, {1, NAN, 2}, {INFINITY, 2, NAN}}) {
+        CHECK_MESSAGE(
+            std::isnan(run({op, {{fp32({3}), values}}, unary_arguments(), {}}, precision).front()),
+            op);
+      }
+    }
+  }
+  CHECK(unary_f16("relu", NAN) == INFINITY);
+  CHECK(unary_f16("relu6", NAN) == 6);
+  Builder b;
+  b.output(literal(b, type_of(DataType::fp16, {2}), {NAN, 1}), "constant");
+  const Function constant = std::move(b).finish();
+  CHECK(interpret(constant, {}, Precision::f16)["constant"].values == Values{INFINITY, 1});
+}
+
+TEST_CASE("fp16 products are infinite when they round to 32768") {
+  const auto sum = [](double y) {
+    const Type row = type_of(DataType::fp16, {1, 2}), column = type_of(DataType::fp16, {2, 1});
+    return run({"matmul", {{row, {32752, 1}}, {column, {1, y}}}, binary_arguments(), {}},
+               Precision::f16)
+        .front();
+  };
+  CHECK(sum(7) == 32752);
+  CHECK(sum(8) == INFINITY);
+  CHECK(sum(15) == INFINITY);
+}
