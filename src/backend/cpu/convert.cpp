@@ -122,9 +122,7 @@ void store_fp32(const float* source, std::byte* destination, int64_t stride, int
 
 template <HalfRule rule>
 void store_fp16(const float* source, std::byte* destination, int64_t stride, int64_t n) {
-
-  constexpr float limit =
-      rule == HalfRule::multiply_accumulate ? 32768.0f : std::numeric_limits<float>::infinity();
+  constexpr float limit = overflow_limit(rule);
   auto* values = reinterpret_cast<uint16_t*>(destination);
   if (stride == 1) return HWY_DYNAMIC_DISPATCH(floats_to_halves)(source, values, n, limit);
   uint16_t rounded[block];

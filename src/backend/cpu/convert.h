@@ -17,6 +17,11 @@ enum class HalfRule : uint8_t {
   multiply_accumulate, // matmul and conv: infinite from 32768 on (ane-facts.md 6, R)
 };
 
+// The least magnitude that becomes infinite: halfway to the number that is not there.
+constexpr float overflow_limit(HalfRule rule) {
+  return rule == HalfRule::elementwise ? 65520.0f : 32760.0f;
+}
+
 // `stride` is in elements; dst is contiguous.
 using LoadFloat = void (*)(const std::byte* source, int64_t stride, float* destination, int64_t n);
 using StoreFloat = void (*)(const float* source, std::byte* destination, int64_t stride, int64_t n);

@@ -60,19 +60,38 @@ public:
   CumsumStep(const Operand& x, const Operand& output, size_t axis, bool exclusive, bool reverse)
       : AxisStep(x, output, axis), exclusive_(exclusive), reverse_(reverse) {}
 
+  // Neighbouring lines advance together: a row of them is converted at a time.
   void run(const RunContext& context) const override {
-    for_each_line(context, [&](const std::byte* x, std::byte* output) {
-      double sum = 0;
-      for (int64_t step = 0; step < extent_; ++step) {
-        const int64_t i = reverse_ ? extent_ - 1 - step : step;
-        const double before = sum;
-        sum += read(x, i);
-        write(output, i, exclusive_ ? before : sum);
-      }
+    const auto* x = address<std::byte>(context, x_);
+    auto* output = address<std::byte>(context, output_);
+    const int64_t grain = std::max<int64_t>(1, parallel_grain / extent_);
+    context.pool->parallel_for(nest_.elements(), grain, [&](int64_t begin, int64_t end) {
+      for_each_row(nest_, begin, end, [&](const auto& offsets, int64_t length) {
+        const auto [to, from] = nest_.inner_strides();
+        for (int64_t done = 0; done < length; done += block) {
+          run_lines(x + (offsets[1] + done * from) * element_size(x_.dtype),
+                    output + (offsets[0] + done * to) * element_size(output_.dtype),
+                    std::min(block, length - done));
+        }
+      });
     });
   }
 
 private:
+  void run_lines(const std::byte* x, std::byte* output, int64_t n) const {
+    const auto [to, from] = nest_.inner_strides();
+    double sums[block] = {};
+    double values[block];
+    for (int64_t step = 0; step < extent_; ++step) {
+      const int64_t i = reverse_ ? extent_ - 1 - step : step;
+      std::byte* target = output + i * output_step_ * element_size(output_.dtype);
+      load_(x + i * x_step_ * element_size(x_.dtype), from, values, n);
+      if (exclusive_) store_(sums, target, to, n);
+      for (int64_t line = 0; line < n; ++line) sums[line] += values[line];
+      if (!exclusive_) store_(sums, target, to, n);
+    }
+  }
+
   bool exclusive_, reverse_;
 };
 

@@ -74,7 +74,7 @@ void CpuKernel::run(std::span<const View> inputs, std::span<const View> outputs)
       break;
     }
   }
-  overflowed_ = false;
+  overflowed_.store(false, std::memory_order_relaxed);
   const RunContext context{addresses_.data(), pool_.get(), &overflowed_};
   for (const PlannedStep& planned : plan_.steps) planned.step->run(context);
 }

@@ -5,6 +5,7 @@
 #include "base/thread_pool.h"
 
 #include <algorithm>
+#include <atomic>
 
 namespace anet::backend::cpu {
 
@@ -30,7 +31,7 @@ public:
   // Runs the plan's preparation, and drops what only that needed.
   CpuKernel(Plan plan, std::shared_ptr<CpuWorkspace> workspace, std::shared_ptr<ThreadPool> pool);
   void run(std::span<const View> inputs, std::span<const View> outputs) override;
-  bool overflowed() const override { return overflowed_; }
+  bool overflowed() const override { return overflowed_.load(std::memory_order_relaxed); }
 
 private:
   void prepare();
@@ -40,7 +41,7 @@ private:
   std::shared_ptr<CpuWorkspace> workspace_;
   std::shared_ptr<ThreadPool> pool_;
   std::vector<std::byte*> addresses_; // by storage; ports are filled in by run
-  bool overflowed_ = false;
+  std::atomic<bool> overflowed_ = false;
 };
 
 } // namespace anet::backend::cpu

@@ -54,10 +54,26 @@ void cast(Lowering& l) {
   if (mil::is_floating(x.dtype) && mil::is_integer(to)) {
     return l.pointwise("truncate", {x}, l.result(0, &x), integer_range(to));
   }
-  l.pointwise("identity", {x}, l.result(0, &x));
+  // A NaN that enters fp16 is read as +Inf; "identity" would take it for a result, and store 0.
+  const bool enters_half = to == DataType::fp16 && mil::is_floating(x.dtype);
+  l.pointwise(enters_half ? "nan_to_infinity" : "identity", {x}, l.result(0, &x));
 }
 
 void binary(Lowering& l) { lower(l, l.op().name(), {l.operand("x"), l.operand("y")}); }
+
+// The exponents that programs use have kernels of their own: a general power takes long.
+void pow(Lowering& l) {
+  const mil::Literal* exponent = l.function().constant(l.op(), "y");
+  if (exponent != nullptr && mil::is_floating(exponent->type.dtype) &&
+      exponent->type.elements() == 1) {
+    static constexpr std::pair<double, const char*> kernels[] = {
+        {2, "square"}, {0.5, "pow_0.5"}, {-0.5, "pow_-0.5"}};
+    for (const auto& [value, kernel] : kernels) {
+      if (exponent->number() == value) return lower(l, kernel, {l.operand("x")});
+    }
+  }
+  binary(l);
+}
 
 void select(Lowering& l) {
   lower(l, "select", {l.operand("cond"), l.operand("a"), l.operand("b")});
@@ -98,7 +114,7 @@ LoweringRule elementwise_rule(std::string_view op) {
       {"mod", binary},
       {"mul", binary},
       {"not_equal", binary},
-      {"pow", binary},
+      {"pow", pow},
       {"real_div", binary},
       {"relu", plain_unary},
       {"relu6", plain_unary},

@@ -40,9 +40,20 @@ void gather_along_axis(Lowering& l) {
   l.emit(make_gather_along_axis_step(x, indices, output, axis), {&x, &indices, &output});
 }
 
+// What a scatter changes, and where the result goes.
+struct ScatterTarget {
+  Operand output;
+  Operand sums; // the output itself, or fp32: rounded types are rounded once, after the last update
+  Operand updates;
+
+  void finish(Lowering& l) const {
+    if (sums.storage != output.storage) l.cast(sums, output);
+  }
+};
+
 // The tensor that a scatter changes: a copy of `data`, or the port itself when the scatter adds to
 // zeros and the port accumulates.
-Operand scatter_target(Lowering& l) {
+Operand scatter_output(Lowering& l) {
   float beta = 0;
   const bool zero = l.is_zero("data");
   if (l.accumulates()) {
@@ -63,12 +74,29 @@ Operand scatter_target(Lowering& l) {
   return output;
 }
 
+ScatterTarget scatter_target(Lowering& l) {
+  const Operand updates = l.operand("updates");
+  const DataType dtype = l.result_type().dtype;
+  if (!mil::is_floating(dtype) || dtype == DataType::fp32) {
+    const Operand output = scatter_output(l);
+    return {output, output, updates};
+  }
+  const Operand output = l.result();
+  const Operand sums = l.temporary(DataType::fp32, output.shape);
+  if (l.is_zero("data")) {
+    l.fill(sums, 0);
+  } else {
+    l.cast(l.operand("data"), sums);
+  }
+  return {output, sums, l.as_float(updates)};
+}
+
 // data [p, axis, q], indices [i], updates [p, i, q]
 void scatter(Lowering& l) {
   const Operand indices = l.operand("indices");
-  const Operand updates = l.operand("updates");
   const ScatterMode mode = *scatter_mode_from_name(l.string("mode"));
-  const Operand output = scatter_target(l);
+  const ScatterTarget result = scatter_target(l);
+  const Operand& output = result.sums;
   const size_t axis = normalize_axis(l.integer("axis"), output.rank());
   const int64_t before = product(output.shape, 0, axis);
   const int64_t inner = product(output.shape, axis + 1, output.shape.size());
@@ -77,19 +105,20 @@ void scatter(Lowering& l) {
   const auto view = reshape_view(output, lines);
   const Operand target = view ? *view : *reshape_view(l.copied(output), lines);
   const Operand positions = l.reshaped(indices, {count});
-  const Operand values = l.reshaped(updates, {before, count, inner});
+  const Operand values = l.reshaped(result.updates, {before, count, inner});
   l.emit(make_scatter_step(target, positions, values, mode), {&target, &positions, &values});
   if (!view) l.copy(*reshape_view(target, output.shape), output);
+  result.finish(l);
 }
 
 void scatter_along_axis(Lowering& l) {
   const Operand indices = l.operand("indices");
-  const Operand updates = l.operand("updates");
   const ScatterMode mode = *scatter_mode_from_name(l.string("mode"));
-  const Operand output = scatter_target(l);
-  const size_t axis = normalize_axis(l.integer("axis"), output.rank());
-  l.emit(make_scatter_along_axis_step(output, indices, updates, axis, mode),
-         {&output, &indices, &updates});
+  const ScatterTarget result = scatter_target(l);
+  const size_t axis = normalize_axis(l.integer("axis"), result.sums.rank());
+  l.emit(make_scatter_along_axis_step(result.sums, indices, result.updates, axis, mode),
+         {&result.sums, &indices, &result.updates});
+  result.finish(l);
 }
 
 void one_hot(Lowering& l) {

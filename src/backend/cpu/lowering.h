@@ -90,6 +90,7 @@ private:
   void lower_op(const mil::Operation& op);
   void watch_overflow(const mil::Operation& op);
   void deliver();
+  void replace_nan();
   void finish_memory();
   void assign_destination(mil::ValueId output, Destination destination);
   bool can_accumulate(const mil::Operation& op) const;
@@ -109,6 +110,7 @@ private:
   std::vector<std::optional<Operand>> values_;
   std::vector<std::optional<Destination>> destinations_;
   std::vector<Delivery> deliveries_;
+  std::vector<int32_t> output_storages_;  // by output port
   std::vector<int32_t> uses_;             // by value: readers and outputs
   std::vector<int32_t> last_use_;         // by value: index of the last op that reads it
   std::vector<int32_t> storage_last_use_; // by storage

@@ -6,7 +6,7 @@ namespace {
 
 constexpr uint16_t exponent_mask = 0x7c00;
 
-// NaNs are not stored, so an exponent of ones is an infinity.
+// A NaN, which reads as +Inf, counts too.
 bool has_infinity(const uint16_t* values, int64_t stride, int64_t count) {
   uint32_t found = 0;
   for (int64_t i = 0; i < count; ++i) {
@@ -16,28 +16,52 @@ bool has_infinity(const uint16_t* values, int64_t stride, int64_t count) {
   return found != 0;
 }
 
+struct Watched {
+  Operand operand;
+  LoopNest<1> nest;
+
+  explicit Watched(const Operand& x) : operand(x), nest(make_loop_nest<1>(x.shape, {&x.strides})) {}
+
+  bool has_infinity(const RunContext& context) const {
+    const uint16_t* values = address<const uint16_t>(context, operand);
+    const int64_t stride = nest.inner_strides()[0];
+    std::atomic<bool> found = false;
+    context.pool->parallel_for(nest.elements(), parallel_grain, [&](int64_t begin, int64_t end) {
+      for_each_row(nest, begin, end, [&](const auto& offsets, int64_t length) {
+        if (cpu::has_infinity(values + offsets[0], stride, length)) {
+          found.store(true, std::memory_order_relaxed);
+        }
+      });
+    });
+    return found.load(std::memory_order_relaxed);
+  }
+};
+
 class OverflowStep final : public Step {
 public:
-  explicit OverflowStep(const Operand& x)
-      : x_(x), nest_(make_loop_nest<1>(x.shape, {&x.strides})) {}
+  OverflowStep(const Operand& output, std::span<const Operand> inputs) : output_(output) {
+    for (const Operand& x : inputs) {
+      if (x.dtype == DataType::fp16) inputs_.emplace_back(x);
+    }
+  }
 
   void run(const RunContext& context) const override {
-    const uint16_t* values = address<const uint16_t>(context, x_);
-    const int64_t stride = nest_.inner_strides()[0];
-    for_each_row(nest_, 0, nest_.elements(), [&](const auto& offsets, int64_t length) {
-      *context.overflowed |= has_infinity(values + offsets[0], stride, length);
-    });
+    if (!output_.has_infinity(context)) return;
+    for (const Watched& input : inputs_) {
+      if (input.has_infinity(context)) return;
+    }
+    context.overflowed->store(true, std::memory_order_relaxed);
   }
 
 private:
-  Operand x_;
-  LoopNest<1> nest_;
+  Watched output_;
+  std::vector<Watched> inputs_;
 };
 
 } // namespace
 
-std::unique_ptr<Step> make_overflow_step(const Operand& x) {
-  return std::make_unique<OverflowStep>(x);
+std::unique_ptr<Step> make_overflow_step(const Operand& output, std::span<const Operand> inputs) {
+  return std::make_unique<OverflowStep>(output, inputs);
 }
 
 } // namespace anet::backend::cpu

@@ -82,6 +82,7 @@ Plan Lowering::lower() && {
     ++op_index_;
   }
   deliver();
+  replace_nan();
   finish_memory();
   return std::move(plan_);
 }
@@ -140,6 +141,7 @@ void Lowering::make_ports() {
   }
   for (const mil::ValueId id : function_.outputs) {
     const Operand place = add(plan_.outputs, id, Storage::Kind::output);
+    output_storages_.push_back(place.storage);
     const bool accumulate = std::find(options_.accumulate.begin(), options_.accumulate.end(),
                                       function_.value(id).name) != options_.accumulate.end();
     deliveries_.push_back({id, {place, accumulate}});
@@ -239,10 +241,51 @@ void Lowering::lower_op(const mil::Operation& op) {
   preparing_ = false;
 }
 
+// Element-wise steps watch what they store, and most ops end in one; these can make an infinity
+// before or without it. The others only move what is there.
 void Lowering::watch_overflow(const mil::Operation& op) {
-  for (const mil::ValueId id : op.outputs) {
-    const Operand x = value(id);
-    if (x.dtype == DataType::fp16) emit(make_overflow_step(x), {&x});
+  const std::string_view name = op.name();
+  const bool watched = reduction_from_op(name) || name == "cumsum" || name == "scatter" ||
+                       name == "scatter_along_axis";
+  const Operand output = value(op.outputs.front());
+  if (!watched || output.dtype != DataType::fp16) return;
+  PlannedStep planned;
+  planned.storages.push_back(output.storage);
+  std::vector<Operand> inputs;
+  for (const mil::Argument& argument : op.arguments) {
+    for (const mil::ValueId id : argument.values) {
+      if (function_.type(id).dtype != DataType::fp16) continue;
+      inputs.push_back(value(id));
+      planned.storages.push_back(inputs.back().storage);
+    }
+  }
+  planned.step = make_overflow_step(output, inputs);
+  plan_.steps.push_back(std::move(planned));
+}
+
+// Ops that only move fp16 elements move a NaN too, which every other op reads as +Inf. It leaves
+// the kernel as that, so that a port never holds one.
+void Lowering::replace_nan() {
+  std::vector<bool> moved(function_.values.size(), false);
+  const auto is_source = [&](mil::ValueId id) {
+    return function_.value(id).producer < 0 || function_.constant(id) != nullptr;
+  };
+  for (const mil::Operation& op : function_.ops) {
+    if (shape_rule(op.name()) == nullptr && indexing_rule(op.name()) == nullptr) continue;
+    bool any = false;
+    for (const mil::Argument& argument : op.arguments) {
+      for (const mil::ValueId id : argument.values) {
+        const bool half = function_.type(id).dtype == DataType::fp16;
+        any = any || (half && (is_source(id) || moved[static_cast<size_t>(id)]));
+      }
+    }
+    for (const mil::ValueId id : op.outputs) moved[static_cast<size_t>(id)] = any;
+  }
+  for (size_t i = 0; i < function_.outputs.size(); ++i) {
+    const mil::ValueId id = function_.outputs[i];
+    if (!is_source(id) && !moved[static_cast<size_t>(id)]) continue;
+    const Operand port = port_operand(plan_.outputs[i].layout, output_storages_[i]);
+    if (port.dtype == DataType::fp16) pointwise("nan_to_infinity", {port}, port);
   }
 }
 

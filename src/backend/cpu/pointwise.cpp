@@ -1,5 +1,6 @@
 #include "backend/cpu/pointwise.h"
 
+#include "backend/cpu/overflow.h"
 #include "base/status.h"
 
 #include <string>
@@ -58,7 +59,8 @@ public:
   FloatPointwiseStep(PointwiseFloat kernel, std::span<const Operand> inputs, const Operand& output,
                      const PointwiseParameters& parameters, HalfRule rule)
       : PointwiseStep(inputs, output, parameters), kernel_(kernel),
-        store_(store_float(output.dtype, rule)) {
+        store_(store_float(output.dtype, rule)), limit_(overflow_limit(rule)),
+        watched_(output.dtype == DataType::fp16) {
     for (size_t i = 0; i < count_; ++i) {
       loads_[i] = load_float(inputs[i].dtype);
       const int64_t stride = nest_.inner_strides()[i + 1];
@@ -75,7 +77,7 @@ public:
     auto* output = address<std::byte>(context, output_);
     context.pool->parallel_for(nest_.elements(), parallel_grain, [&](int64_t begin, int64_t end) {
       for_each_row(nest_, begin, end, [&](const auto& offsets, int64_t length) {
-        run_row(bases, output, offsets, length);
+        run_row(context, bases, output, offsets, length);
       });
     });
   }
@@ -83,7 +85,7 @@ public:
 private:
   using Bases = std::array<const std::byte*, max_pointwise_inputs>;
 
-  void run_row(const Bases& bases, std::byte* output,
+  void run_row(const RunContext& context, const Bases& bases, std::byte* output,
                const std::array<int64_t, max_operands>& offsets, int64_t length) const {
     const int64_t step = all_direct_ ? length : block;
     float buffers[max_pointwise_inputs][block];
@@ -108,12 +110,17 @@ private:
       } else {
         kernel_(values, scalars_, result, n, parameters_);
         store_(result, target, stride, n);
+        if (watched_ && makes_infinity(values, count_, scalars_, result, n, limit_)) {
+          context.overflowed->store(true, std::memory_order_relaxed);
+        }
       }
     }
   }
 
   PointwiseFloat kernel_;
   StoreFloat store_;
+  float limit_;
+  bool watched_;
   std::array<LoadFloat, max_pointwise_inputs> loads_{};
   std::array<bool, max_pointwise_inputs> direct_{};
   unsigned scalars_ = 0;
@@ -126,7 +133,7 @@ public:
   DoublePointwiseStep(PointwiseDouble kernel, std::span<const Operand> inputs,
                       const Operand& output, const PointwiseParameters& parameters)
       : PointwiseStep(inputs, output, parameters), kernel_(kernel),
-        store_(store_double(output.dtype)) {
+        store_(store_double(output.dtype)), watched_(output.dtype == DataType::fp16) {
     for (size_t i = 0; i < count_; ++i) loads_[i] = load_double(inputs[i].dtype);
   }
 
@@ -135,14 +142,16 @@ public:
     auto* output = address<std::byte>(context, output_);
     context.pool->parallel_for(nest_.elements(), parallel_grain, [&](int64_t begin, int64_t end) {
       for_each_row(nest_, begin, end, [&](const auto& offsets, int64_t length) {
-        run_row(bases, output, offsets, length);
+        run_row(context, bases, output, offsets, length);
       });
     });
   }
 
 private:
-  void run_row(const std::array<const std::byte*, max_pointwise_inputs>& bases, std::byte* output,
+  void run_row(const RunContext& context,
+               const std::array<const std::byte*, max_pointwise_inputs>& bases, std::byte* output,
                const std::array<int64_t, max_operands>& offsets, int64_t length) const {
+    constexpr double limit = overflow_limit(HalfRule::elementwise);
     double buffers[max_pointwise_inputs][block];
     double result[block];
     const double* values[max_pointwise_inputs] = {buffers[0], buffers[1], buffers[2]};
@@ -156,11 +165,15 @@ private:
       kernel_(values, result, n, parameters_);
       const int64_t stride = nest_.inner_strides()[0];
       store_(result, output + (offsets[0] + done * stride) * output_size_, stride, n);
+      if (watched_ && makes_infinity(values, count_, 0, result, n, limit)) {
+        context.overflowed->store(true, std::memory_order_relaxed);
+      }
     }
   }
 
   PointwiseDouble kernel_;
   StoreDouble store_;
+  bool watched_;
   std::array<LoadDouble, max_pointwise_inputs> loads_{};
 };
 

@@ -102,6 +102,9 @@ HWY_INLINE V infinity() { return constant(std::numeric_limits<float>::infinity()
 PointwiseFloat find_unary(std::string_view op) {
   static const std::unordered_map<std::string_view, PointwiseFloat> table = {
       {"identity", unary<[](V x, Parameters) HWY_ATTR { return x; }>},
+      // How the ANE reads a NaN (ane-facts.md 6, R).
+      {"nan_to_infinity",
+       unary<[](V x, Parameters) HWY_ATTR { return hn::IfThenElse(hn::IsNaN(x), infinity(), x); }>},
       {"abs", unary<[](V x, Parameters) HWY_ATTR { return hn::Abs(x); }>},
       {"ceil", unary<[](V x, Parameters) HWY_ATTR { return hn::Ceil(x); }>},
       {"floor", unary<[](V x, Parameters) HWY_ATTR { return hn::Floor(x); }>},
@@ -112,7 +115,12 @@ PointwiseFloat find_unary(std::string_view op) {
          const V one = hn::CopySign(constant(1.0f), x);
          return hn::IfThenElse(hn::Or(hn::Lt(x, zero()), hn::Gt(x, zero())), one, x);
        }>},
+      // x^0.5 and x^-0.5 as pow defines them: -0 counts as +0, and -Inf as +Inf.
+      {"pow_0.5", unary<[](V x, Parameters) HWY_ATTR { return square_root_power(x); }>},
+      {"pow_-0.5",
+       unary<[](V x, Parameters) HWY_ATTR { return reciprocal(square_root_power(x)); }>},
       {"exp", unary<[](V x, Parameters) HWY_ATTR { return exp(x); }>},
+      {"exp2", unary<[](V x, Parameters) HWY_ATTR { return exp2(x); }>},
       {"tanh", unary<[](V x, Parameters) HWY_ATTR { return tanh(x); }>},
       {"erf", unary<[](V x, Parameters) HWY_ATTR { return erf(x); }>},
       {"sigmoid", unary<[](V x, Parameters) HWY_ATTR { return sigmoid(x); }>},

@@ -59,7 +59,10 @@ double merge(Accumulation accumulation, double a, double b) {
 constexpr int64_t row_chunk = 1024;   // values that are summed in float before double takes over
 constexpr int64_t column_chunk = 128; // rows that are summed in float before the same
 constexpr int64_t max_block = 256;    // columns of a task
+constexpr int64_t max_parts = 64;     // of one long reduction that threads share
+constexpr int64_t min_part = 8192;    // values of a part
 constexpr int64_t min_block = 32;
+constexpr int64_t max_shared = 8; // outputs: more give every thread enough of its own
 
 class ReduceStep final : public Step {
 public:
@@ -86,34 +89,60 @@ public:
     const float* x = address<float>(context, x_);
     float* output = address<float>(context, output_);
     if (by_columns_) return run_columns(context, x, output);
-    const int64_t grain = std::max<int64_t>(1, parallel_grain / reduced_.elements());
-    context.pool->parallel_for(kept_.elements(), grain, [&](int64_t begin, int64_t end) {
+    // Few long reductions: the threads share each. Its parts do not depend on their number.
+    const bool shared = kept_.elements() < max_shared && reduced_.elements() >= 2 * min_part;
+    const auto reduce_outputs = [&](int64_t begin, int64_t end) {
       for_each_row(kept_, begin, end, [&](const auto& offsets, int64_t n) {
         const auto [from, to] = kept_.inner_strides();
         for (int64_t i = 0; i < n; ++i) {
-          output[offsets[1] + i * to] = reduce_one(x + offsets[0] + i * from);
+          output[offsets[1] + i * to] =
+              reduce_one(x + offsets[0] + i * from, shared ? context.pool : nullptr);
         }
       });
-    });
+    };
+    if (shared) return reduce_outputs(0, kept_.elements());
+    const int64_t grain = std::max<int64_t>(1, parallel_grain / reduced_.elements());
+    context.pool->parallel_for(kept_.elements(), grain, reduce_outputs);
   }
 
 private:
-  float reduce_one(const float* x) const {
+  float reduce_one(const float* x, ThreadPool* pool) const {
+    const auto total = [&](ReduceKernels::Row kernel, Accumulation accumulation, float shift) {
+      if (pool != nullptr) return accumulate_parts(*pool, x, kernel, accumulation, shift);
+      return accumulate(x, kernel, accumulation, shift, 0, reduced_.elements());
+    };
     if (reduction_ != Reduction::log_sum_exp) {
-      return static_cast<float>(finish(accumulate(x, kernels_.row, accumulation_, 0), 0));
+      return static_cast<float>(finish(total(kernels_.row, accumulation_, 0), 0));
     }
-    const double largest = accumulate(x, max_.row, Accumulation::max, 0);
+    const double largest = total(max_.row, Accumulation::max, 0);
     if (std::isinf(largest)) return static_cast<float>(largest);
     const auto shift = static_cast<float>(largest);
-    return static_cast<float>(finish(accumulate(x, kernels_.row, accumulation_, shift), shift));
+    return static_cast<float>(finish(total(kernels_.row, accumulation_, shift), shift));
   }
 
+  double accumulate_parts(ThreadPool& pool, const float* x, ReduceKernels::Row kernel,
+                          Accumulation accumulation, float shift) const {
+    const int64_t count = reduced_.elements();
+    const int64_t parts = std::min(max_parts, count / min_part);
+    double totals[max_parts];
+    pool.parallel_for(parts, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t part = begin; part < end; ++part) {
+        totals[part] = accumulate(x, kernel, accumulation, shift, count * part / parts,
+                                  count * (part + 1) / parts);
+      }
+    });
+    double total = identity_of(accumulation);
+    for (int64_t part = 0; part < parts; ++part) total = merge(accumulation, total, totals[part]);
+    return total;
+  }
+
+  // Over the elements [begin, end) of one reduction.
   double accumulate(const float* x, ReduceKernels::Row kernel, Accumulation accumulation,
-                    float shift) const {
+                    float shift, int64_t begin, int64_t end) const {
     double total = identity_of(accumulation);
     const int64_t stride = reduced_.inner_strides()[0];
     float gathered[row_chunk];
-    for_each_row(reduced_, 0, reduced_.elements(), [&](const auto& offsets, int64_t length) {
+    for_each_row(reduced_, begin, end, [&](const auto& offsets, int64_t length) {
       for (int64_t done = 0; done < length; done += row_chunk) {
         const int64_t n = std::min(row_chunk, length - done);
         const float* values = x + offsets[0] + done * stride;

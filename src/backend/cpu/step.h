@@ -5,6 +5,7 @@
 #include "backend/cpu/operand.h"
 #include "base/thread_pool.h"
 
+#include <atomic>
 #include <cstddef>
 #include <memory>
 #include <vector>
@@ -14,7 +15,7 @@ namespace anet::backend::cpu {
 struct RunContext {
   std::byte* const* addresses; // of each storage
   ThreadPool* pool;
-  bool* overflowed; // set by steps that watch for it
+  std::atomic<bool>* overflowed; // set by steps that watch for it
 };
 
 template <typename T>

@@ -36,6 +36,24 @@ HWY_INLINE V exp(V x) {
   return keep_nan(x, hn::Exp(Tag(), bounded));
 }
 
+// 2^n for whole n in [-126, 127].
+HWY_INLINE V whole_power_of_two(V n) {
+  const hn::RebindToSigned<Tag> integers;
+  const auto exponent = hn::Add(hn::ConvertTo(integers, n), hn::Set(integers, 127));
+  return hn::BitCast(Tag(), hn::ShiftLeft<23>(exponent));
+}
+
+// 2^x = 2^n e^(f ln 2) with n = round(x): f is exact, so the error does not grow with x. The power
+// is applied in two halves, for a subnormal result needs more than the least exponent.
+HWY_INLINE V exp2(V x) {
+  const V bounded = hn::Max(hn::Min(x, constant(160.0f)), constant(-160.0f));
+  const V n = hn::Round(bounded);
+  const V half = hn::Floor(hn::Mul(n, constant(0.5f)));
+  const V fraction = hn::Exp(Tag(), hn::Mul(hn::Sub(bounded, n), constant(0.69314718055994531f)));
+  const V scaled = hn::Mul(fraction, whole_power_of_two(half));
+  return keep_nan(x, hn::Mul(scaled, whole_power_of_two(hn::Sub(n, half))));
+}
+
 HWY_INLINE V expm1(V x) { return keep_nan(x, hn::Expm1(Tag(), hn::Min(x, constant(100.0f)))); }
 
 HWY_INLINE V log(V x) {
@@ -47,6 +65,12 @@ HWY_INLINE V log(V x) {
   result =
       hn::IfThenElse(hn::Lt(x, zero), constant(std::numeric_limits<float>::quiet_NaN()), result);
   return keep_nan(x, result);
+}
+
+HWY_INLINE V square_root_power(V x) {
+  const V infinity = constant(std::numeric_limits<float>::infinity());
+  const V positive = hn::Add(x, hn::Zero(Tag()));
+  return hn::Sqrt(hn::IfThenElse(hn::Eq(x, hn::Neg(infinity)), infinity, positive));
 }
 
 HWY_INLINE V reciprocal(V x) { return hn::Div(constant(1.0f), x); }

@@ -6,6 +6,10 @@
 
 #include <doctest/doctest.h>
 
+// More memory than there is makes the sanitizers' allocators fail as malloc does, not abort.
+extern "C" const char* __asan_default_options() { return "allocator_may_return_null=1"; }
+extern "C" const char* __tsan_default_options() { return "allocator_may_return_null=1"; }
+
 using namespace anet;
 using namespace anet::backend;
 using namespace anet::backend::testing;
@@ -249,4 +253,68 @@ TEST_CASE("a shared workspace must be reserved before a run") {
   check_refusal([&] { runner.run(inputs); }, Status::invalid_state, "reserved");
   options.workspace->reserve();
   check_close(runner.run(inputs), mil::interpret(function, inputs), {1e-5, 1e-5}, "reserved");
+}
+
+TEST_CASE("memory that is not there is refused") {
+  const auto device = open_device("cpu", {.threads = 1});
+  // 2^48 bytes: a process on x86-64 or arm64 cannot address more than half of that.
+  const int64_t side = int64_t{1} << 23;
+  check_refusal(
+      [&] {
+        device->allocate(Layout::contiguous(DataType::fp32, {side, side}));
+      },
+      Status::out_of_memory, "281474976710656 bytes");
+  Builder b;
+  const auto x = b.input("x", {DataType::fp32, {side, 1}, {}});
+  const auto y = b.input("y", {DataType::fp32, {1, side}, {}});
+  b.output(b.reduce("reduce_sum", b.add(x, y), {0, 1}, false), "sum");
+  const Function function = std::move(b).finish();
+  check_refusal([&] { device->compile(function, {}); }, Status::out_of_memory, "cannot allocate");
+  // A shared workspace refuses when it is reserved, and stays usable for what fits.
+  CompileOptions options;
+  options.workspace = device->make_workspace();
+  const auto kernel = device->compile(function, options);
+  CHECK(options.workspace->size_bytes() >= size_t{1} << 48);
+  check_refusal([&] { options.workspace->reserve(); }, Status::out_of_memory, "cannot allocate");
+}
+
+TEST_CASE("interleaved buffers are refused, strided ones are not") {
+  const auto device = open_device("cpu", {.threads = 1});
+  const auto function = [](std::vector<int64_t> factors) {
+    Builder b("main", "ios18");
+    Type type{DataType::fp16, {1, 4, 1, 8}, {}};
+    type.buffer = mil::BufferLayout{{64, 16, 16, 1}, std::move(factors)};
+    const auto x = b.input("x", type);
+    b.output(b.add("tensor_buffer_to_tensor", {{"input", x}}), "y");
+    return std::move(b).finish();
+  };
+  CHECK_NOTHROW(device->compile(function({1, 1, 1, 1}), {}));
+  check_refusal(
+      [&] {
+        device->compile(function({1, 4, 1, 1}), {});
+      },
+      Status::unsupported, "port x: the cpu device has no interleaved buffers, got factor 4");
+}
+
+TEST_CASE("tensors of more than eight dimensions are refused") {
+  const auto device = open_device("cpu", {.threads = 1});
+  const auto function = [](size_t rank) {
+    Builder b;
+    const auto x = b.input("x", {DataType::fp32, {6}, {}});
+    Shape shape(rank, 1);
+    shape.back() = 6;
+    b.output(b.unary("exp", b.reshape(x, shape)), "y");
+    return std::move(b).finish();
+  };
+  CHECK(device->capabilities().max_rank == 8);
+  CHECK_NOTHROW(device->compile(function(8), {}));
+  // The IR stops there too, so only a function made by hand gets as far as the device.
+  Function nine = function(8);
+  const mil::Operation& op = nine.ops.back();
+  Shape& shape = nine.values[static_cast<size_t>(op.outputs.front())].type.shape;
+  shape.insert(shape.begin(), 1);
+  const Support support = device->supports(nine, op);
+  CHECK_FALSE(support.supported);
+  CHECK(support.reason.find("tensors of up to 8 dimensions, got 9") != std::string::npos);
+  check_refusal([&] { device->compile(nine, {}); }, Status::invalid_program, "rank");
 }

@@ -158,6 +158,7 @@ void add_unary(std::vector<OpCase>& cases) {
   for (const char* op : {"abs", "sign"}) cases.push_back(unary(op, numbers, wide, true));
   cases.push_back(unary("square", numbers, wide, true));
   cases.push_back(unary("exp2", numbers, {-6, 6}));
+  cases.push_back(unary("exp2", {DataType::fp32}, {-126, 127}));
   for (const char* op : {"ceil", "floor", "round", "relu", "relu6"}) {
     cases.push_back(unary(op, floats, wide, true));
   }
@@ -207,6 +208,17 @@ void add_binary(std::vector<OpCase>& cases) {
   cases.push_back(binary("real_div", {DataType::int32}, {-99, 99}, wide));
   cases.push_back(binary("pow", f32_f16, away, {-2, 2}, false));
   cases.push_back(binary("pow", {DataType::int32}, wide, {-2, 9}));
+  for (const double exponent : {2.0, 0.5, -0.5, 3.0}) {
+    cases.push_back(special("pow",
+                            [exponent](Random& random, DataType dtype) {
+                              Builder b;
+                              const ValueId x =
+                                  viewed_input(b, random, "x", dtype, random_shape(random));
+                              return finish(b, b.binary("pow", x, b.scalar(dtype, exponent)));
+                            },
+                            floats, false, {{"x", {0.01, 20}}}));
+    cases.back().name += " " + std::to_string(exponent);
+  }
   for (const char* op : {"floor_div", "mod"}) {
     cases.push_back(binary(op, f32_f16, wide, away, false));
     cases.push_back(binary(op, {DataType::int32}, {-99, 99}, wide));
