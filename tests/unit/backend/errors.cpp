@@ -6,9 +6,16 @@
 
 #include <doctest/doctest.h>
 
-// More memory than there is makes the sanitizers' allocators fail as malloc does, not abort.
-extern "C" const char* __asan_default_options() { return "allocator_may_return_null=1"; }
-extern "C" const char* __tsan_default_options() { return "allocator_may_return_null=1"; }
+// More memory than there is makes the sanitizers' allocators fail as malloc does, not abort. Their
+// run-time libraries look these up.
+extern "C" {
+[[gnu::visibility("default")]] const char* __asan_default_options() {
+  return "allocator_may_return_null=1";
+}
+[[gnu::visibility("default")]] const char* __tsan_default_options() {
+  return "allocator_may_return_null=1";
+}
+}
 
 using namespace anet;
 using namespace anet::backend;

@@ -2,6 +2,7 @@
 #include "support.h"
 
 #include "backend/cpu/memory_plan.h"
+#include "base/float16.h"
 #include "mil/differentiate.h"
 
 #include <cmath>
@@ -48,11 +49,11 @@ Function block_function(DataType dtype) {
   return std::move(b).finish();
 }
 
-TensorMap block_inputs(uint64_t seed, const Function& function) {
+// At a range of 2 the logits pass 65504, so that no fp16 gradient means anything.
+TensorMap block_inputs(uint64_t seed, const Function& function, double range = 1) {
   Random random(seed);
   std::map<std::string, Range> ranges;
-  // Small enough that neither the softmax nor the fp16 gradients are ill-conditioned.
-  for (const mil::ValueId id : function.inputs) ranges[function.value(id).name] = {-0.4, 0.4};
+  for (const mil::ValueId id : function.inputs) ranges[function.value(id).name] = {-range, range};
   ranges["ids"] = ranges["labels"] = {0, 32};
   return random_inputs(random, function, ranges);
 }
@@ -135,35 +136,99 @@ TEST_CASE("random programs: results survive the sharing of memory") {
   }
 }
 
+namespace {
+
+// Root of the mean squared difference.
+double rms(const Tensor& a, const Tensor& b) {
+  double sum = 0;
+  for (size_t i = 0; i < a.values.size(); ++i) sum += std::pow(a.values[i] - b.values[i], 2);
+  return std::sqrt(sum / static_cast<double>(a.values.size()));
+}
+
+double greatest(const Tensor& tensor) {
+  double result = 0;
+  for (const double value : tensor.values) result = std::max(result, std::fabs(value));
+  return result;
+}
+
+// In fp16 a bound on each element says little: where terms cancel, the rounding of large ones is
+// all that is left. So the device must be no further from the exact result than the interpreter,
+// and differ from that by a few units in the last place of the largest element.
+void check_fp16(const TensorMap& actual, const TensorMap& expected, const TensorMap& exact) {
+  for (const auto& [name, tensor] : expected) {
+    const double unit = greatest(tensor) * 0x1p-10;
+    CHECK_MESSAGE(rms(actual.at(name), exact.at(name)) <=
+                      1.05 * rms(tensor, exact.at(name)) + 0.01 * unit,
+                  name);
+    check_close({{name, actual.at(name)}}, {{name, tensor}}, {0, 4 * unit}, "fp16");
+  }
+}
+
+} // namespace
+
 TEST_CASE("a training step agrees with the interpreter, and accumulates") {
-  for (const DataType dtype : {DataType::fp32, DataType::fp16}) {
-    const bool half = dtype == DataType::fp16;
-    const mil::Precision precision = half ? mil::Precision::f16 : mil::Precision::f32;
-    const mil::Derivative derivative = mil::differentiate(block_function(dtype), {});
-    TensorMap values = block_inputs(5, derivative.forward);
-    for (const int threads : {1, 2}) {
-      const auto device = open_device("cpu", {.threads = threads});
+  for (const int threads : {1, 2}) {
+    const auto device = open_device("cpu", {.threads = threads});
+    const mil::Derivative derivative = mil::differentiate(block_function(DataType::fp32), {});
+    const TensorMap values = block_inputs(5, derivative.forward);
+    const TensorMap expected = mil::interpret(derivative.forward, values);
+    check_close(Runner(*device, derivative.forward).run(values), expected, {1e-4, 1e-4}, "forward");
+
+    TensorMap seeds = values;
+    for (const auto& [name, tensor] : expected) seeds[name] = tensor;
+    seeds["d_loss"] = mil::make_tensor({DataType::fp32, {}, {}}, 1);
+    CompileOptions options;
+    for (const mil::ValueId id : derivative.backward.outputs) {
+      options.accumulate.push_back(derivative.backward.value(id).name);
+    }
+    Runner backward(*device, derivative.backward, options);
+    TensorMap gradients = mil::interpret(derivative.backward, seeds);
+    for (auto& [name, tensor] : gradients) {
+      backward.write_output(name, mil::make_tensor(tensor.type, 0.5));
+      for (double& value : tensor.values) value += 0.5;
+    }
+    check_close(backward.run(seeds), gradients, {1e-4, 1e-4}, "backward");
+  }
+}
+
+TEST_CASE("an fp16 training step is as close to the exact one as the interpreter's") {
+  using mil::Precision;
+  const mil::Derivative derivative = mil::differentiate(block_function(DataType::fp16), {});
+  const auto device = open_device("cpu", {.threads = 2});
+  for (const double range : {0.4, 1.0}) {
+    for (const uint64_t seed : {5, 6, 7}) {
+      INFO("range " << range << " seed " << seed);
+      const TensorMap values = block_inputs(seed, derivative.forward, range);
+      const TensorMap expected = mil::interpret(derivative.forward, values, Precision::f16);
       Runner forward(*device, derivative.forward);
-      const TensorMap expected = mil::interpret(derivative.forward, values, precision);
-      const Tolerance tolerance = half ? Tolerance{2e-2, 2e-2} : Tolerance{1e-4, 1e-4};
-      check_close(forward.run(values), expected, tolerance, "forward");
+      check_fp16(forward.run(values), expected,
+                 mil::interpret(derivative.forward, values, Precision::f64));
+      CHECK_FALSE(forward.kernel().overflowed());
 
       TensorMap seeds = values;
       for (const auto& [name, tensor] : expected) seeds[name] = tensor;
-      seeds["d_loss"] = mil::make_tensor({dtype, {}, {}}, 1);
+      seeds["d_loss"] = mil::make_tensor({DataType::fp16, {}, {}}, 1);
+      Runner backward(*device, derivative.backward);
+      check_fp16(backward.run(seeds), mil::interpret(derivative.backward, seeds, Precision::f16),
+                 mil::interpret(derivative.backward, seeds, Precision::f64));
+      CHECK_FALSE(backward.kernel().overflowed());
+
       CompileOptions options;
       for (const mil::ValueId id : derivative.backward.outputs) {
         options.accumulate.push_back(derivative.backward.value(id).name);
       }
-      Runner backward(*device, derivative.backward, options);
-      TensorMap gradients = mil::interpret(derivative.backward, seeds, precision);
-      for (auto& [name, tensor] : gradients) {
-        backward.write_output(name, mil::make_tensor(tensor.type, 0.5));
-        for (double& value : tensor.values) value += 0.5;
+      Runner accumulating(*device, derivative.backward, options);
+      TensorMap sums = backward.run(seeds);
+      for (auto& [name, tensor] : sums) {
+        accumulating.write_output(name, mil::make_tensor(tensor.type, 0.5));
+        for (double& value : tensor.values) value = half_to_float(double_to_half(value + 0.5));
       }
-      check_close(backward.run(seeds), gradients, tolerance, "backward");
+      check_close(accumulating.run(seeds), sums, {0, 0}, "sums");
     }
   }
+  Runner beyond(*device, derivative.forward);
+  beyond.run(block_inputs(5, derivative.forward, 2));
+  CHECK(beyond.kernel().overflowed());
 }
 
 TEST_CASE("accumulation adds into the port itself") {
