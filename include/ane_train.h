@@ -485,8 +485,9 @@ ANET_API const char *anet_model_config_name(size_t index);
 ANET_API anet_status anet_model_config_get(const char *name, anet_model_config *config,
                                            anet_error **error) ANET_CHECK;
 /**
- * Reads a JSON object whose keys are the fields of anet_model_config; fields without a key keep
- * the value they have in `config`, which the caller has initialised.
+ * Reads a JSON object whose keys are the fields of anet_model_config, tie_embeddings, qkv_bias
+ * and qk_norm as true or false. Fields without a key keep the value they have in `config`, which
+ * the caller has initialised.
  * @return ANET_E_INVALID_CONFIG, with line and column when the text is not JSON; an unknown key
  *         names the nearest known one.
  */
@@ -709,8 +710,9 @@ typedef struct anet_session_options {
 } anet_session_options;
 
 /**
- * Reads a JSON object whose keys are the fields of anet_session_options; enumerations by name
- * ("f16", "sgd", "cosine"). Fields without a key keep their value in `options`.
+ * Reads a JSON object whose keys are the fields of anet_session_options, enumerations by name
+ * ("f16", "sgd", "cosine"), activation_checkpointing as true or false. Fields without a key keep
+ * their value in `options`.
  * @return as anet_model_config_from_json.
  */
 ANET_API anet_status anet_session_options_from_json(const char *json, anet_session_options *options,
@@ -838,10 +840,13 @@ typedef int32_t (*anet_fit_callback)(const anet_fit_event *event, void *user_dat
 typedef struct anet_fit_options {
   uint32_t struct_size;
   uint32_t reserved;
-  int64_t steps;               /**< required: optimizer steps to do in this call */
-  int64_t eval_every;          /**< steps between evaluations; 0: none */
-  uint64_t eval_windows;       /**< 0: the whole validation set */
-  int64_t save_every;          /**< steps between checkpoints; 0: none */
+  /** Required: updates to make in this call. Steps that F16 skips are reported, and made up for. */
+  int64_t steps;
+  /** Evaluates after each step whose number is a multiple of this; 0: never. */
+  int64_t eval_every;
+  uint64_t eval_windows; /**< 0: the whole validation set */
+  /** Saves after each step whose number is a multiple of this; 0: never. */
+  int64_t save_every;
   const char *checkpoint_root; /**< required when save_every is set */
   int32_t keep_last;           /**< checkpoints kept besides the best; 0: all */
   uint32_t reserved2;

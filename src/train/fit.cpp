@@ -49,7 +49,9 @@ StepResult Session::fit(const io::Dataset& train, const io::Dataset* validation,
   std::optional<double> latest_loss;
 
   FitEvent event;
-  for (int64_t done = 1; done <= options.steps; ++done) {
+  // A step that fp16 skipped is reported and made up for; the loss scale bounds their number.
+  const int64_t last_step = steps_done_ + options.steps;
+  for (bool stop = false; !stop && steps_done_ < last_step;) {
     for (size_t i = 0; i < micro_batches; ++i) {
       const auto first = static_cast<int64_t>(cursor_) + static_cast<int64_t>(i) * rows;
       train.read(first, rows, data[i]);
@@ -58,9 +60,11 @@ StepResult Session::fit(const io::Dataset& train, const io::Dataset* validation,
     event.step = step(batches);
     cursor_ += micro_batches * static_cast<uint64_t>(rows);
     event.kind = FitEvent::Kind::step;
-    bool stop = report(options, event);
+    stop = report(options, event);
+    if (event.step.skipped) continue;
 
-    if (options.eval_every > 0 && done % options.eval_every == 0) {
+    // Counted from the session's first step, so that a resumed run keeps the rhythm.
+    if (options.eval_every > 0 && steps_done_ % options.eval_every == 0) {
       event.eval = evaluate(*validation, options.eval_windows);
       latest_loss = event.eval.loss;
       event.kind = FitEvent::Kind::eval;
@@ -68,12 +72,11 @@ StepResult Session::fit(const io::Dataset& train, const io::Dataset* validation,
     } else {
       latest_loss.reset();
     }
-    if (options.save_every > 0 && done % options.save_every == 0) {
+    if (options.save_every > 0 && steps_done_ % options.save_every == 0) {
       event.checkpoint = save(options.checkpoint_root, options.keep_last, latest_loss).path;
       event.kind = FitEvent::Kind::save;
       stop |= report(options, event);
     }
-    if (stop) break;
   }
   return event.step;
 }
