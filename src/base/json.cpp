@@ -64,7 +64,7 @@ private:
   void new_line() {
     if (indent_ == 0) return;
     out_ += '\n';
-    out_.append(static_cast<size_t>(indent_ * depth_), ' ');
+    out_.append(static_cast<size_t>(indent_) * static_cast<size_t>(depth_), ' ');
   }
   // write_item(i) for each of `count`, between the brackets.
   template <typename WriteItem>

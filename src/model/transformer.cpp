@@ -14,7 +14,6 @@ namespace {
 using mil::Builder;
 using mil::DataType;
 using mil::Shape;
-using mil::Type;
 using mil::ValueId;
 
 constexpr int64_t channel_axis = 1;

@@ -109,6 +109,7 @@ private:
 
   static bool joins(const Operand& x) {
     const size_t rank = x.shape.size();
+    if (rank < 3) return true;
     return x.shape[rank - 3] == 1 || x.shape[rank - 2] == 1 ||
            x.strides[rank - 3] == x.strides[rank - 2] * x.shape[rank - 2];
   }
