@@ -60,7 +60,7 @@ public:
   CumsumStep(const Operand& x, const Operand& output, size_t axis, bool exclusive, bool reverse)
       : AxisStep(x, output, axis), exclusive_(exclusive), reverse_(reverse) {}
 
-  // Neighbouring lines advance together: a row of them is converted at a time.
+  // Lines that are neighbours in memory advance together, a row of them at a time.
   void run(const RunContext& context) const override {
     const auto* x = address<std::byte>(context, x_);
     auto* output = address<std::byte>(context, output_);
@@ -68,16 +68,38 @@ public:
     context.pool->parallel_for(nest_.elements(), grain, [&](int64_t begin, int64_t end) {
       for_each_row(nest_, begin, end, [&](const auto& offsets, int64_t length) {
         const auto [to, from] = nest_.inner_strides();
-        for (int64_t done = 0; done < length; done += block) {
-          run_lines(x + (offsets[1] + done * from) * element_size(x_.dtype),
-                    output + (offsets[0] + done * to) * element_size(output_.dtype),
-                    std::min(block, length - done));
+        const int64_t lines = from == 1 ? block : 1;
+        for (int64_t done = 0; done < length; done += lines) {
+          const std::byte* source = x + (offsets[1] + done * from) * element_size(x_.dtype);
+          std::byte* target = output + (offsets[0] + done * to) * element_size(output_.dtype);
+          if (lines == 1) {
+            run_line(source, target);
+          } else {
+            run_lines(source, target, std::min(lines, length - done));
+          }
         }
       });
     });
   }
 
 private:
+  void run_line(const std::byte* x, std::byte* output) const {
+    double sum = 0;
+    double values[block], sums[block];
+    for (int64_t done = 0; done < extent_; done += block) {
+      const int64_t n = std::min(block, extent_ - done);
+      const int64_t first = reverse_ ? extent_ - done - n : done;
+      load_(x + first * x_step_ * element_size(x_.dtype), x_step_, values, n);
+      for (int64_t step = 0; step < n; ++step) {
+        const int64_t i = reverse_ ? n - 1 - step : step;
+        const double before = sum;
+        sum += values[i];
+        sums[i] = exclusive_ ? before : sum;
+      }
+      store_(sums, output + first * output_step_ * element_size(output_.dtype), output_step_, n);
+    }
+  }
+
   void run_lines(const std::byte* x, std::byte* output, int64_t n) const {
     const auto [to, from] = nest_.inner_strides();
     double sums[block] = {};
