@@ -133,9 +133,9 @@ public:
   // tensor; then the outputs' contents are undefined. An output may not overlap an input or
   // another output (invalid_argument).
   virtual void run(std::span<const View> inputs, std::span<const View> outputs) = 0;
-  // True when the last run made an infinity in fp16. The outputs need not show it: the ANE's
-  // arithmetic turns 0 * Inf and Inf - Inf into 0 (ane-facts.md 6, R). A device that cannot look
-  // inside reports what its outputs show.
+  // True when the last run made an infinity in fp16, out of finite numbers. The outputs need not
+  // show it: the ANE's arithmetic turns 0 * Inf and Inf - Inf into 0 (ane-facts.md 6, R). A device
+  // that cannot look inside reports what its outputs show.
   virtual bool overflowed() const = 0;
 
 protected:
