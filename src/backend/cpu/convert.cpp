@@ -16,14 +16,13 @@ HWY_BEFORE_NAMESPACE();
 namespace anet::backend::cpu::HWY_NAMESPACE {
 namespace {
 
-namespace hn = hwy::HWY_NAMESPACE;
-
 // Without F16C the conversion is emulated and flushes subnormals, so it goes element by element.
 #undef ANET_SCALAR_HALF
 #if HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_EMU128 || (HWY_ARCH_X86 && HWY_TARGET > HWY_AVX2)
 #define ANET_SCALAR_HALF 1
 #else
 #define ANET_SCALAR_HALF 0
+namespace hn = hwy::HWY_NAMESPACE;
 #endif
 
 void halves_to_floats(const uint16_t* source, float* destination, int64_t n) {

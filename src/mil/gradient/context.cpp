@@ -60,9 +60,9 @@ bool Context::boolean(std::string_view argument) const {
   return literal != nullptr && literal->boolean();
 }
 
-std::string Context::string(std::string_view argument, std::string otherwise) const {
+std::string Context::string(std::string_view argument, std::string_view otherwise) const {
   const Literal* literal = function_.constant(op_, argument);
-  return literal == nullptr ? std::move(otherwise) : literal->string();
+  return literal == nullptr ? std::string(otherwise) : literal->string();
 }
 
 std::vector<int64_t> Context::integers(std::string_view argument,

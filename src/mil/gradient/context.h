@@ -68,7 +68,7 @@ public:
   double number(std::string_view argument) const;
   int64_t integer(std::string_view argument, int64_t otherwise) const;
   bool boolean(std::string_view argument) const;
-  std::string string(std::string_view argument, std::string otherwise) const;
+  std::string string(std::string_view argument, std::string_view otherwise) const;
   std::vector<int64_t> integers(std::string_view argument, std::vector<int64_t> otherwise) const;
   int64_t axis(std::string_view argument, int64_t rank, int64_t otherwise) const;
   // The reduced axes, counted from the front; every axis when the argument is absent.
