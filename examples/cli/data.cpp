@@ -74,13 +74,15 @@ static bool is_path(const std::string& model) {
   return model.find('/') != std::string::npos || std::filesystem::exists(model);
 }
 
-Model open_model(const std::string& model, const Tokenizer& tokenizer, bool text, uint64_t seed) {
-  if (is_path(model)) {
-    const std::string path = resolve_checkpoint(model, ANET_CHECKPOINT_LATEST);
-    return create<Model>(anet_model_load, path.c_str());
-  }
-  const anet_model_config config = read_model_config(model, tokenizer, text);
-  return create<Model>(anet_model_create, &config, seed);
+std::optional<anet_model_config> new_model_config(const std::string& model,
+                                                  const Tokenizer& tokenizer, bool text) {
+  if (is_path(model)) return std::nullopt;
+  return read_model_config(model, tokenizer, text);
+}
+
+Model load_model(const std::string& path) {
+  const std::string found = resolve_checkpoint(path, ANET_CHECKPOINT_LATEST);
+  return create<Model>(anet_model_load, found.c_str());
 }
 
 anet_model_config model_config(const Model& model) {

@@ -3,6 +3,7 @@
 
 #include "handles.h"
 
+#include <optional>
 #include <string>
 
 namespace cli {
@@ -20,9 +21,12 @@ Dataset open_dataset(const std::string& path, const Tokenizer& tokenizer, int32_
 // anet_model_load reads.
 std::string resolve_checkpoint(const std::string& path, anet_checkpoint_choice choice);
 
-// A built-in name, a JSON object of anet_model_config's fields, or a path as above. With text, a
-// built-in configuration gets the tokenizer's vocabulary.
-Model open_model(const std::string& model, const Tokenizer& tokenizer, bool text, uint64_t seed);
+// The configuration of a built-in name or of a JSON object of anet_model_config's fields; nullopt
+// for the path of a model. With text, a built-in configuration gets the tokenizer's vocabulary.
+std::optional<anet_model_config> new_model_config(const std::string& model,
+                                                  const Tokenizer& tokenizer, bool text);
+// From a path as above.
+Model load_model(const std::string& path);
 
 anet_model_config model_config(const Model& model);
 

@@ -63,6 +63,17 @@ void print_memory_plan(const anet_memory_plan& plan) {
               format_bytes(plan.activations).c_str(), format_bytes(plan.workspace).c_str());
 }
 
+void check_memory(const Run& run, const anet_model_config& shape) {
+  auto plan = initialised<anet_memory_plan>();
+  call(anet_session_plan_memory, run.device.get(), &shape, &run.options, &plan);
+  print_memory_plan(plan);
+  const uint64_t limit = run.options.max_memory;
+  if (limit == 0 || plan.total <= limit) return;
+  throw Failure(ANET_E_MEMORY_LIMIT,
+                "that is more than --max-memory " + format_bytes(limit) +
+                    "; a smaller batch or sequence, or --activation-checkpointing 1, needs less");
+}
+
 void begin(Run& run) {
   TrainConfig& config = run.config;
   if (config.steps == 0) config.steps = 1000;
@@ -71,11 +82,11 @@ void begin(Run& run) {
   if (run.options.schedule != ANET_SCHEDULE_CONSTANT && run.options.total_steps == 0) {
     run.options.total_steps = config.steps;
   }
-  run.model = open_model(config.model, run.tokenizer, is_text(run), run.options.seed);
-  const anet_model_config shape = model_config(run.model);
-  auto plan = initialised<anet_memory_plan>();
-  call(anet_session_plan_memory, run.device.get(), &shape, &run.options, &plan);
-  print_memory_plan(plan);
+  // A new model gets its weights after the plan has been seen to fit.
+  const auto fresh = new_model_config(config.model, run.tokenizer, is_text(run));
+  if (!fresh) run.model = load_model(config.model);
+  check_memory(run, fresh ? *fresh : model_config(run.model));
+  if (fresh) run.model = create<Model>(anet_model_create, &*fresh, run.options.seed);
   run.session =
       create<Session>(anet_session_create, run.device.get(), run.model.get(), &run.options);
 }
