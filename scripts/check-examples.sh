@@ -67,5 +67,5 @@ done
 refuse 2 'did you mean --learning-rate' train --lerning-rate 1
 refuse 2 "did you mean 'tiny'" train --data "$work/text.txt" --model tinny
 refuse 2 'expected one of constant' train --data "$work/text.txt" --schedule cosin
-refuse 1 'max_memory' train --data "$work/text.txt" --max-memory 1M
+refuse 1 'max-memory' train --data "$work/text.txt" --max-memory 1M
 refuse 1 'No such file' train --data "$work/absent.txt"
