@@ -42,7 +42,7 @@ ThreadPool::ThreadPool(int threads) {
   errors_.resize(static_cast<size_t>(threads));
   workers_.reserve(static_cast<size_t>(threads - 1));
   for (int index = 1; index < threads; ++index) {
-    workers_.emplace_back([this, index] { work(index); });
+    workers_.emplace_back([this] { work(); });
   }
 }
 
@@ -77,14 +77,17 @@ void ThreadPool::run(int64_t tasks, RangeFunction function) {
 
 void ThreadPool::dispatch(const Job& job) {
   const std::lock_guard caller(callers_);
+  uint32_t generation = 0;
   {
     const std::lock_guard lock(mutex_);
     job_ = job;
-    unfinished_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
-    generation_.fetch_add(1, std::memory_order_release);
+    generation = generation_.load(std::memory_order_relaxed) + 1;
+    unfinished_.store(job.ranges(), std::memory_order_relaxed);
+    ticket_.store(uint64_t{generation} << 32, std::memory_order_release);
+    generation_.store(generation, std::memory_order_release);
   }
   wake_.notify_all();
-  execute(job, 0);
+  take_ranges(job, generation);
   for (int i = 0; i < spin_count && unfinished_.load(std::memory_order_acquire) > 0; ++i) relax();
   if (unfinished_.load(std::memory_order_acquire) > 0) {
     std::unique_lock lock(mutex_);
@@ -98,10 +101,26 @@ void ThreadPool::dispatch(const Job& job) {
   if (first) std::rethrow_exception(first);
 }
 
-void ThreadPool::execute(const Job& job, int index) {
-  const int64_t begin = std::min(job.count, index * job.chunk);
+// A range belongs to no thread: one that was not given its core in time leaves it to the others.
+// The generation in the ticket keeps a late worker from claiming ranges of a job it has not read.
+void ThreadPool::take_ranges(const Job& job, uint32_t generation) {
+  const auto ranges = static_cast<uint32_t>(job.ranges());
+  uint64_t ticket = ticket_.load(std::memory_order_acquire);
+  while (ticket >> 32 == generation && static_cast<uint32_t>(ticket) < ranges) {
+    if (!ticket_.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel)) continue;
+    execute(job, static_cast<uint32_t>(ticket));
+    if (unfinished_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+      // The empty critical section keeps the caller from missing the notification.
+      { const std::lock_guard lock(mutex_); }
+      done_.notify_one();
+    }
+    ticket = ticket_.load(std::memory_order_acquire);
+  }
+}
+
+void ThreadPool::execute(const Job& job, uint32_t range) {
+  const int64_t begin = range * job.chunk;
   const int64_t end = std::min(job.count, begin + job.chunk);
-  if (begin >= end) return;
   const TaskScope scope;
   try {
     if (job.single) {
@@ -110,12 +129,12 @@ void ThreadPool::execute(const Job& job, int index) {
       (*job.function)(begin, end);
     }
   } catch (...) {
-    errors_[static_cast<size_t>(index)] = std::current_exception();
+    errors_[range] = std::current_exception();
   }
 }
 
-void ThreadPool::work(int index) {
-  uint64_t seen = 0;
+void ThreadPool::work() {
+  uint32_t seen = 0;
   const auto has_news = [&] {
     return generation_.load(std::memory_order_acquire) != seen ||
            stop_.load(std::memory_order_acquire);
@@ -130,12 +149,7 @@ void ThreadPool::work(int index) {
       seen = generation_.load(std::memory_order_acquire);
       job = job_;
     }
-    execute(job, index);
-    if (unfinished_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
-      // The empty critical section keeps the caller from missing the notification.
-      { const std::lock_guard lock(mutex_); }
-      done_.notify_one();
-    }
+    take_ranges(job, seen);
   }
 }
 

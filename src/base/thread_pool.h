@@ -49,7 +49,7 @@ public:
   // Splits [0, count) into at most `threads()` ranges, each a multiple of `grain` long except the
   // last, and waits for all. The first exception of the lowest range is rethrown.
   void parallel_for(int64_t count, int64_t grain, RangeFunction function);
-  // Runs function(i, i + 1) for each of n tasks, contiguous tasks on one thread.
+  // Runs function(i, i + 1) for each of n tasks, contiguous ones after another.
   void run(int64_t tasks, RangeFunction function);
 
 private:
@@ -58,11 +58,14 @@ private:
     int64_t count = 0;
     int64_t chunk = 0;   // length of every range but the last
     bool single = false; // call the function once for each index
+
+    int ranges() const { return static_cast<int>((count + chunk - 1) / chunk); }
   };
 
-  void work(int index);
-  void execute(const Job& job, int index);
+  void work();
   void dispatch(const Job& job);
+  void take_ranges(const Job& job, uint32_t generation);
+  void execute(const Job& job, uint32_t range);
 
   std::vector<std::thread> workers_;
   std::vector<std::exception_ptr> errors_;
@@ -71,7 +74,8 @@ private:
   std::condition_variable wake_;
   std::condition_variable done_;
   Job job_;
-  std::atomic<uint64_t> generation_{0};
+  std::atomic<uint32_t> generation_{0};
+  std::atomic<uint64_t> ticket_{0}; // generation and, in the low half, the next range to take
   std::atomic<int> unfinished_{0};
   std::atomic<bool> stop_{false};
 };

@@ -1,6 +1,7 @@
 #include "base/thread_pool.h"
 
 #include <atomic>
+#include <chrono>
 #include <doctest/doctest.h>
 #include <numeric>
 #include <stdexcept>
@@ -56,10 +57,27 @@ TEST_CASE("thread pool: the partition is the same every time") {
 TEST_CASE("thread pool: work is shared between threads") {
   ThreadPool pool(2);
   std::vector<std::thread::id> ids(2);
-  pool.run(2,
-           [&](int64_t i, int64_t) { ids[static_cast<size_t>(i)] = std::this_thread::get_id(); });
-  CHECK(ids[0] == std::this_thread::get_id());
-  CHECK(ids[1] != ids[0]);
+  std::atomic<int> arrived{0};
+  pool.run(2, [&](int64_t i, int64_t) {
+    ids[static_cast<size_t>(i)] = std::this_thread::get_id();
+    // Neither task ends before the other has begun, so one thread cannot do both.
+    const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    for (++arrived; arrived < 2 && std::chrono::steady_clock::now() < limit;)
+      std::this_thread::yield();
+  });
+  CHECK(arrived == 2);
+  CHECK(ids[0] != ids[1]);
+}
+
+TEST_CASE("thread pool: short jobs in a row are each done once") {
+  ThreadPool pool(3);
+  std::vector<std::atomic<int>> visits(7);
+  constexpr int rounds = 20000;
+  for (int round = 0; round < rounds; ++round)
+    pool.run(7, [&](int64_t i, int64_t) {
+      visits[static_cast<size_t>(i)].fetch_add(1, std::memory_order_relaxed);
+    });
+  for (const std::atomic<int>& count : visits) CHECK(count == rounds);
 }
 
 TEST_CASE("thread pool: the first exception reaches the caller, and the pool goes on") {
