@@ -30,62 +30,50 @@ Enum read_enum(int32_t value, int32_t count, const char* field) {
   return static_cast<Enum>(check_enumerator(value, 0, count, Status::unsupported_option, field));
 }
 
+// The fields that are the same on both sides of the ABI.
+template <typename From, typename To>
+void copy_numbers(const From& from, To& to) {
+  to.batch_size = from.batch_size;
+  to.sequence_length = from.sequence_length;
+  to.accumulation_steps = from.accumulation_steps;
+  to.loss_chunk = from.loss_chunk;
+  to.learning_rate = from.learning_rate;
+  to.beta1 = from.beta1;
+  to.beta2 = from.beta2;
+  to.epsilon = from.epsilon;
+  to.momentum = from.momentum;
+  to.weight_decay = from.weight_decay;
+  to.clip_norm = from.clip_norm;
+  to.warmup_steps = from.warmup_steps;
+  to.total_steps = from.total_steps;
+  to.decay_steps = from.decay_steps;
+  to.min_learning_rate = from.min_learning_rate;
+  to.initial_loss_scale = from.initial_loss_scale;
+  to.loss_scale_growth_steps = from.loss_scale_growth_steps;
+  to.seed = from.seed;
+  to.max_memory = from.max_memory;
+}
+
 } // namespace
 
 train::SessionOptions options_of(const anet_session_options& options) {
   train::SessionOptions result;
+  copy_numbers(options, result);
   result.precision = read_enum<PrecisionMode>(options.precision, 2, "precision");
-  result.batch_size = options.batch_size;
-  result.sequence_length = options.sequence_length;
-  result.accumulation_steps = options.accumulation_steps;
   result.activation_checkpointing = check_flag(
       options.activation_checkpointing, Status::unsupported_option, "activation_checkpointing");
-  result.loss_chunk = options.loss_chunk;
   result.optimizer = read_enum<OptimizerKind>(options.optimizer, 2, "optimizer");
-  result.learning_rate = options.learning_rate;
-  result.beta1 = options.beta1;
-  result.beta2 = options.beta2;
-  result.epsilon = options.epsilon;
-  result.momentum = options.momentum;
-  result.weight_decay = options.weight_decay;
-  result.clip_norm = options.clip_norm;
   result.schedule = read_enum<ScheduleKind>(options.schedule, 4, "schedule");
-  result.warmup_steps = options.warmup_steps;
-  result.total_steps = options.total_steps;
-  result.decay_steps = options.decay_steps;
-  result.min_learning_rate = options.min_learning_rate;
-  result.initial_loss_scale = options.initial_loss_scale;
-  result.loss_scale_growth_steps = options.loss_scale_growth_steps;
-  result.seed = options.seed;
-  result.max_memory = options.max_memory;
   return result;
 }
 
 anet_session_options struct_of(const train::SessionOptions& options) {
   anet_session_options result{};
+  copy_numbers(options, result);
   result.precision = static_cast<anet_precision>(options.precision);
-  result.batch_size = options.batch_size;
-  result.sequence_length = options.sequence_length;
-  result.accumulation_steps = options.accumulation_steps;
   result.activation_checkpointing = options.activation_checkpointing;
-  result.loss_chunk = options.loss_chunk;
   result.optimizer = static_cast<anet_optimizer>(options.optimizer);
-  result.learning_rate = options.learning_rate;
-  result.beta1 = options.beta1;
-  result.beta2 = options.beta2;
-  result.epsilon = options.epsilon;
-  result.momentum = options.momentum;
-  result.weight_decay = options.weight_decay;
-  result.clip_norm = options.clip_norm;
   result.schedule = static_cast<anet_schedule>(options.schedule);
-  result.warmup_steps = options.warmup_steps;
-  result.total_steps = options.total_steps;
-  result.decay_steps = options.decay_steps;
-  result.min_learning_rate = options.min_learning_rate;
-  result.initial_loss_scale = options.initial_loss_scale;
-  result.loss_scale_growth_steps = options.loss_scale_growth_steps;
-  result.seed = options.seed;
-  result.max_memory = options.max_memory;
   return result;
 }
 
