@@ -80,8 +80,8 @@ std::optional<anet_model_config> new_model_config(const std::string& model,
   return read_model_config(model, tokenizer, text);
 }
 
-Model load_model(const std::string& path) {
-  const std::string found = resolve_checkpoint(path, ANET_CHECKPOINT_LATEST);
+Model load_model(const std::string& path, anet_checkpoint_choice choice) {
+  const std::string found = resolve_checkpoint(path, choice);
   return create<Model>(anet_model_load, found.c_str());
 }
 

@@ -26,7 +26,7 @@ std::string resolve_checkpoint(const std::string& path, anet_checkpoint_choice c
 std::optional<anet_model_config> new_model_config(const std::string& model,
                                                   const Tokenizer& tokenizer, bool text);
 // From a path as above.
-Model load_model(const std::string& path);
+Model load_model(const std::string& path, anet_checkpoint_choice choice);
 
 anet_model_config model_config(const Model& model);
 

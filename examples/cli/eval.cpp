@@ -92,9 +92,8 @@ int run_eval(const Arguments& arguments) {
 
   const Device device = open_device(config.device, static_cast<uint32_t>(config.threads));
   const Tokenizer tokenizer = open_tokenizer();
-  const std::string path =
-      resolve_checkpoint(config.model, config.best ? ANET_CHECKPOINT_BEST : ANET_CHECKPOINT_LATEST);
-  const Model model = create<Model>(anet_model_load, path.c_str());
+  const Model model =
+      load_model(config.model, config.best ? ANET_CHECKPOINT_BEST : ANET_CHECKPOINT_LATEST);
   const anet_model_config shape = model_config(model);
 
   auto options = initialised<anet_session_options>();

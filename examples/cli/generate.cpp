@@ -109,9 +109,8 @@ int run_generate(const Arguments& arguments) {
 
   const Device device = open_device(config.device, static_cast<uint32_t>(config.threads));
   const Tokenizer tokenizer = open_tokenizer();
-  const std::string path =
-      resolve_checkpoint(config.model, config.best ? ANET_CHECKPOINT_BEST : ANET_CHECKPOINT_LATEST);
-  const Model model = create<Model>(anet_model_load, path.c_str());
+  const Model model =
+      load_model(config.model, config.best ? ANET_CHECKPOINT_BEST : ANET_CHECKPOINT_LATEST);
   if (model_config(model).vocab_size < anet_tokenizer_vocab_size(tokenizer.get())) {
     throw Failure("the model's vocabulary is smaller than the byte tokenizer's");
   }

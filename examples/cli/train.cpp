@@ -84,7 +84,7 @@ void begin(Run& run) {
   }
   // A new model gets its weights after the plan has been seen to fit.
   const auto fresh = new_model_config(config.model, run.tokenizer, is_text(run));
-  if (!fresh) run.model = load_model(config.model);
+  if (!fresh) run.model = load_model(config.model, ANET_CHECKPOINT_LATEST);
   check_memory(run, fresh ? *fresh : model_config(run.model));
   if (fresh) run.model = create<Model>(anet_model_create, &*fresh, run.options.seed);
   run.session =
