@@ -1,12 +1,12 @@
 // A model in memory: its configuration and its fp32 weights, one flat array.
 #pragma once
 
+#include "base/flat_array.h"
 #include "model/config.h"
 #include "model/parameters.h"
 
 #include <atomic>
 #include <cstdint>
-#include <memory>
 #include <span>
 
 namespace anet::model {
@@ -18,8 +18,8 @@ public:
 
   const Config& config() const { return config_; }
   const ParameterTable& parameters() const { return parameters_; }
-  std::span<float> weights() { return {weights_.get(), size()}; }
-  std::span<const float> weights() const { return {weights_.get(), size()}; }
+  std::span<float> weights() { return weights_.values(); }
+  std::span<const float> weights() const { return weights_.values(); }
   std::span<float> values(const Parameter& parameter);
   std::span<const float> values(const Parameter& parameter) const;
 
@@ -32,14 +32,9 @@ public:
   void end_training() { training_.store(false, std::memory_order_release); }
 
 private:
-  struct Free {
-    void operator()(float* data) const;
-  };
-  size_t size() const { return static_cast<size_t>(parameters_.flat_size()); }
-
   Config config_;
   ParameterTable parameters_;
-  std::unique_ptr<float[], Free> weights_; // 64-byte aligned
+  FlatArray weights_;
   std::atomic<uint64_t> revision_{0};
   std::atomic<bool> training_{false};
 };

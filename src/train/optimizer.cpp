@@ -1,18 +1,13 @@
 #include "train/optimizer.h"
 
-#include "base/status.h"
-
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
-#include <cstring>
 
 namespace anet::train {
 
 namespace {
 
 constexpr int64_t segment_elements = 1 << 16; // 256 KB of each array: fits the second-level cache
-constexpr size_t array_alignment = 64;
 
 // Eight running sums, so that the compiler may vectorise without reassociating.
 double sum_of_squares(std::span<const float> values) {
@@ -33,17 +28,6 @@ double sum_of_squares(std::span<const float> values) {
 }
 
 } // namespace
-
-void FlatArray::Free::operator()(float* data) const { std::free(data); }
-
-FlatArray::FlatArray(int64_t elements) : elements_(elements) {
-  const size_t bytes = (static_cast<size_t>(elements) * sizeof(float) + array_alignment - 1) /
-                       array_alignment * array_alignment;
-  auto* data = static_cast<float*>(std::aligned_alloc(array_alignment, bytes));
-  if (data == nullptr) fail(Status::out_of_memory, "cannot allocate ", bytes, " bytes");
-  std::memset(data, 0, bytes);
-  data_.reset(data);
-}
 
 std::vector<std::string> Optimizer::state_names(const SessionOptions& options) {
   if (options.optimizer == OptimizerKind::adamw) return {"exp_avg", "exp_avg_sq"};

@@ -1,33 +1,17 @@
 // AdamW (Loshchilov & Hutter 2019) and SGD with momentum over one flat array of parameters.
 #pragma once
 
+#include "base/flat_array.h"
 #include "base/thread_pool.h"
 #include "model/parameters.h"
 #include "train/options.h"
 
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
 namespace anet::train {
-
-// One flat fp32 array, zeroed, 64-byte aligned.
-class FlatArray {
-public:
-  FlatArray() = default;
-  explicit FlatArray(int64_t elements); // throws out_of_memory
-  std::span<float> values() { return {data_.get(), static_cast<size_t>(elements_)}; }
-  std::span<const float> values() const { return {data_.get(), static_cast<size_t>(elements_)}; }
-
-private:
-  struct Free {
-    void operator()(float* data) const;
-  };
-  std::unique_ptr<float[], Free> data_;
-  int64_t elements_ = 0;
-};
 
 // What one update needs to know beyond the options.
 struct Update {
