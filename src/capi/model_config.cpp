@@ -7,40 +7,41 @@
 
 namespace anet::capi {
 
+namespace {
+
+// The fields that are the same on both sides of the ABI.
+template <typename From, typename To>
+void copy_numbers(const From& from, To& to) {
+  to.vocab_size = from.vocab_size;
+  to.hidden_size = from.hidden_size;
+  to.intermediate_size = from.intermediate_size;
+  to.layer_count = from.layer_count;
+  to.head_count = from.head_count;
+  to.kv_head_count = from.kv_head_count;
+  to.head_dim = from.head_dim;
+  to.context_length = from.context_length;
+  to.rope_theta = from.rope_theta;
+  to.norm_epsilon = from.norm_epsilon;
+}
+
+} // namespace
+
 model::Config config_of(const anet_model_config& config) {
   model::Config result;
-  result.vocab_size = config.vocab_size;
-  result.hidden_size = config.hidden_size;
-  result.intermediate_size = config.intermediate_size;
-  result.layer_count = config.layer_count;
-  result.head_count = config.head_count;
-  result.kv_head_count = config.kv_head_count;
-  result.head_dim = config.head_dim;
-  result.context_length = config.context_length;
+  copy_numbers(config, result);
   result.tie_embeddings =
       check_flag(config.tie_embeddings, Status::invalid_config, "tie_embeddings");
   result.qkv_bias = check_flag(config.qkv_bias, Status::invalid_config, "qkv_bias");
   result.qk_norm = check_flag(config.qk_norm, Status::invalid_config, "qk_norm");
-  result.rope_theta = config.rope_theta;
-  result.norm_epsilon = config.norm_epsilon;
   return result;
 }
 
 anet_model_config struct_of(const model::Config& config) {
   anet_model_config result{};
-  result.vocab_size = config.vocab_size;
-  result.hidden_size = config.hidden_size;
-  result.intermediate_size = config.intermediate_size;
-  result.layer_count = config.layer_count;
-  result.head_count = config.head_count;
-  result.kv_head_count = config.kv_head_count;
-  result.head_dim = config.head_dim;
-  result.context_length = config.context_length;
+  copy_numbers(config, result);
   result.tie_embeddings = config.tie_embeddings;
   result.qkv_bias = config.qkv_bias;
   result.qk_norm = config.qk_norm;
-  result.rope_theta = config.rope_theta;
-  result.norm_epsilon = config.norm_epsilon;
   return result;
 }
 
