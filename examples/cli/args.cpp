@@ -8,6 +8,20 @@
 
 namespace cli {
 
+Apply store(std::string& target) {
+  return [&target](const std::string& text) { target = text; };
+}
+
+int32_t parse_count(const char* key, const std::string& text) {
+  const int64_t value = parse_integer(flag_of(key), text);
+  if (value >= 0 && value <= 0x7fffffff) return static_cast<int32_t>(value);
+  throw UsageError(flag_of(key) + " expects a number from 0 to 2147483647, got '" + text + "'");
+}
+
+Apply store_number(const char* key, double& target) {
+  return [key, &target](const std::string& text) { target = parse_number(flag_of(key), text); };
+}
+
 std::string flag_of(const std::string& key) {
   std::string flag = "--" + key;
   std::replace(flag.begin(), flag.end(), '_', '-');

@@ -2,6 +2,7 @@
 // gives the keys of the configuration file.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <vector>
@@ -26,6 +27,18 @@ struct CommandLine {
   std::string operands; // "CHECKPOINT", or empty when the command takes none
   std::vector<OptionGroup> groups;
 };
+
+// What an option does with its value. Integers are from 0 to 2147483647; UsageError otherwise.
+using Apply = std::function<void(const std::string&)>;
+Apply store(std::string& target);
+int32_t parse_count(const char* key, const std::string& text);
+template <typename Integer>
+Apply store_integer(const char* key, Integer& target) {
+  return [key, &target](const std::string& text) {
+    target = static_cast<Integer>(parse_count(key, text));
+  };
+}
+Apply store_number(const char* key, double& target);
 
 std::string flag_of(const std::string& key); // "learning_rate" -> "--learning-rate"
 

@@ -78,21 +78,6 @@ OptionGroup session_group(TrainConfig& config) {
   return group;
 }
 
-auto store(std::string& target) {
-  return [&target](const std::string& text) { target = text; };
-}
-
-template <typename Integer>
-auto store_integer(const char* key, Integer& target) {
-  return [key, &target](const std::string& text) {
-    const int64_t value = parse_integer(flag_of(key), text);
-    if (value < 0 || value > 0x7fffffff) {
-      throw UsageError(flag_of(key) + " expects a number from 0 to 2147483647, got '" + text + "'");
-    }
-    target = static_cast<Integer>(value);
-  };
-}
-
 void apply_section(const CommandLine& line, const cJSON* section, const std::string& origin) {
   for (const cJSON* item = section->child; item != nullptr; item = item->next) {
     const std::string shown = std::string("'") + item->string + "' in " + origin;

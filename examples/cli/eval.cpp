@@ -26,36 +26,25 @@ struct EvalConfig {
 };
 
 CommandLine eval_command_line(EvalConfig& config) {
-  const auto text = [](std::string& target) {
-    return [&target](const std::string& value) { target = value; };
-  };
-  const auto integer = [](const char* key, int64_t& target) {
-    return [key, &target](const std::string& value) {
-      target = parse_integer(flag_of(key), value);
-      if (target < 0 || target > 0x7fffffff) {
-        throw UsageError(flag_of(key) + " expects a number from 0 to 2147483647");
-      }
-    };
-  };
   return {"eval",
           "Measures loss (nats a token) and perplexity on text or on a .bin file of token ids.",
           "",
           {{"Options",
             {{"model", "PATH", "checkpoint, folder of checkpoints or weights file (required)",
-              text(config.model)},
+              store(config.model)},
              {"best", "", "of a folder, the checkpoint with the lowest validation loss",
               [&config](const std::string&) { config.best = true; }},
-             {"data", "FILE", "(required)", text(config.data)},
-             {"windows", "N", "(0: the whole file)", integer("windows", config.windows)},
+             {"data", "FILE", "(required)", store(config.data)},
+             {"windows", "N", "(0: the whole file)", store_integer("windows", config.windows)},
              {"sequence_length", "N", "tokens in a window (the model's context, at most 512)",
-              integer("sequence_length", config.sequence_length)},
-             {"batch_size", "N", "(8)", integer("batch_size", config.batch_size)},
+              store_integer("sequence_length", config.sequence_length)},
+             {"batch_size", "N", "(8)", store_integer("batch_size", config.batch_size)},
              {"precision", "NAME", "f32 or f16 (f32)",
               [&config](const std::string& value) { config.precision = parse_precision(value); }},
              {"json", "", "print one JSON object",
               [&config](const std::string&) { config.json = true; }},
-             {"device", "NAME", "(auto)", text(config.device)},
-             {"threads", "N", "(one a core)", integer("threads", config.threads)}}}}};
+             {"device", "NAME", "(auto)", store(config.device)},
+             {"threads", "N", "(one a core)", store_integer("threads", config.threads)}}}}};
 }
 
 void print_result(const EvalConfig& config, const anet_eval_result& result) {

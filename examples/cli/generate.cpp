@@ -31,42 +31,29 @@ struct GenerateConfig {
 };
 
 CommandLine generate_command_line(GenerateConfig& config) {
-  const auto text = [](std::string& target) {
-    return [&target](const std::string& value) { target = value; };
-  };
-  const auto integer = [](const char* key, int64_t& target) {
-    return [key, &target](const std::string& value) {
-      target = parse_integer(flag_of(key), value);
-      if (target < 0 || target > 0x7fffffff) {
-        throw UsageError(flag_of(key) + " expects a number from 0 to 2147483647");
-      }
-    };
-  };
-  const auto real = [](const char* key, double& target) {
-    return [key, &target](const std::string& value) { target = parse_number(flag_of(key), value); };
-  };
   return {"generate",
           "Continues a prompt, streaming the text. The model must have been trained on text.",
           "",
           {{"Options",
             {{"model", "PATH", "checkpoint, folder of checkpoints or weights file (required)",
-              text(config.model)},
+              store(config.model)},
              {"best", "", "of a folder, the checkpoint with the lowest validation loss",
               [&config](const std::string&) { config.best = true; }},
-             {"prompt", "TEXT", "(a line break)", text(config.prompt)},
+             {"prompt", "TEXT", "(a line break)", store(config.prompt)},
              {"max_tokens", "N", "0: until the context is full (200)",
-              integer("max_tokens", config.max_tokens)},
+              store_integer("max_tokens", config.max_tokens)},
              {"temperature", "X", "0: the likeliest token (0.8)",
-              real("temperature", config.temperature)},
-             {"top_p", "X", "0: off (0.95)", real("top_p", config.top_p)},
-             {"top_k", "N", "0: off (0)", integer("top_k", config.top_k)},
-             {"seed", "N", "the same seed writes the same text (0)", integer("seed", config.seed)},
+              store_number("temperature", config.temperature)},
+             {"top_p", "X", "0: off (0.95)", store_number("top_p", config.top_p)},
+             {"top_k", "N", "0: off (0)", store_integer("top_k", config.top_k)},
+             {"seed", "N", "the same seed writes the same text (0)",
+              store_integer("seed", config.seed)},
              {"precision", "NAME", "f32 or f16 (f32)",
               [&config](const std::string& value) { config.precision = parse_precision(value); }},
              {"statistics", "", "tokens and speed at the end, to the standard error",
               [&config](const std::string&) { config.statistics = true; }},
-             {"device", "NAME", "(auto)", text(config.device)},
-             {"threads", "N", "(one a core)", integer("threads", config.threads)}}}}};
+             {"device", "NAME", "(auto)", store(config.device)},
+             {"threads", "N", "(one a core)", store_integer("threads", config.threads)}}}}};
 }
 
 int32_t stream_text(int32_t id, const char* text, size_t length, void* user_data) {
