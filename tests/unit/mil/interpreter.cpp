@@ -1,85 +1,17 @@
 // The interpreter against values worked out by hand or with NumPy.
-#include "mil/interpreter.h"
-
-#include "base/float16.h"
 #include "base/status.h"
-#include "mil/builder.h"
+#include "interpreter_case.h"
 #include "mil/op_table.h"
 
 #include <doctest/doctest.h>
 
 #include <cmath>
-#include <functional>
 #include <set>
 
-namespace {
-
 using namespace anet::mil;
-using Values = std::vector<double>;
+using namespace anet::mil::test;
 
-Type type_of(DataType dtype, Shape shape) { return {dtype, std::move(shape), {}}; }
-Type fp32(Shape shape) { return type_of(DataType::fp32, std::move(shape)); }
-Type int32(Shape shape) { return type_of(DataType::int32, std::move(shape)); }
-Type boolean(Shape shape) { return type_of(DataType::boolean, std::move(shape)); }
-
-ValueId list(Builder& b, std::vector<int64_t> values) {
-  return b.constant(Literal::int32s(values));
-}
-ValueId number(Builder& b, double value) { return b.scalar(DataType::fp32, value); }
-ValueId integer(Builder& b, double value) { return b.scalar(DataType::int32, value); }
-ValueId flag(Builder& b, bool value) { return b.constant(Literal::boolean(value)); }
-ValueId text(Builder& b, const char* value) { return b.constant(Literal::string(value)); }
-ValueId literal(Builder& b, Type type, Values values) {
-  return b.constant(Literal::numbers(std::move(type), values));
-}
-ValueId flags(Builder& b, Values values) {
-  return literal(b, boolean({static_cast<int64_t>(values.size())}), values);
-}
-
-using Arguments = std::function<std::vector<Builder::Input>(Builder&, const std::vector<ValueId>&)>;
-
-// One op on `inputs`, and its outputs one after the other.
-struct Case {
-  std::string op;
-  std::vector<Tensor> inputs;
-  Arguments arguments;
-  Values expected;
-};
-
-Values run(const Case& entry, Precision precision = Precision::f64) {
-  Builder b;
-  std::vector<ValueId> ids;
-  TensorMap inputs;
-  for (const Tensor& tensor : entry.inputs) {
-    const std::string name = "in" + std::to_string(ids.size());
-    ids.push_back(b.input(name, tensor.type));
-    inputs[name] = tensor;
-  }
-  const std::vector<ValueId> outputs = b.add_multiple(entry.op, entry.arguments(b, ids));
-  std::vector<std::string> names;
-  for (ValueId id : outputs) {
-    names.push_back("out" + std::to_string(names.size()));
-    b.output(id, names.back());
-  }
-  TensorMap results = interpret(std::move(b).finish(), inputs, precision);
-  Values values;
-  for (const std::string& name : names) {
-    values.insert(values.end(), results[name].values.begin(), results[name].values.end());
-  }
-  return values;
-}
-
-Arguments unary_arguments() {
-  return [](Builder&, const std::vector<ValueId>& in) {
-    return std::vector<Builder::Input>{{"x", in[0]}};
-  };
-}
-
-Arguments binary_arguments() {
-  return [](Builder&, const std::vector<ValueId>& in) {
-    return std::vector<Builder::Input>{{"x", in[0]}, {"y", in[1]}};
-  };
-}
+namespace {
 
 void add_unary_cases(std::vector<Case>& cases) {
   const Values x{-2, -0.5, 0, 0.25, 3};
@@ -624,27 +556,6 @@ std::vector<Case> all_cases() {
   return cases;
 }
 
-double unary_f16(const char* op, double x, double epsilon = -1) {
-  Case entry{op, {{type_of(DataType::fp16, {1}), {x}}}, {}, {}};
-  entry.arguments = [=](Builder& b, const std::vector<ValueId>& in) {
-    std::vector<Builder::Input> arguments{{"x", in[0]}};
-    if (epsilon >= 0) arguments.emplace_back("epsilon", b.scalar(DataType::fp16, epsilon));
-    return arguments;
-  };
-  return run(entry, Precision::f16).front();
-}
-
-double binary_f16(const char* op, double x, double y) {
-  const Type type = type_of(DataType::fp16, {1});
-  return run({op, {{type, {x}}, {type, {y}}}, binary_arguments(), {}}, Precision::f16).front();
-}
-
-double product_f16(double x, double y) {
-  const Type type = type_of(DataType::fp16, {1, 1});
-  return run({"matmul", {{type, {x}}, {type, {y}}}, binary_arguments(), {}}, Precision::f16)
-      .front();
-}
-
 anet::Status status_of(const std::function<void()>& action) {
   try {
     action();
@@ -678,55 +589,6 @@ TEST_CASE("every op of the table has a case") {
   }
 }
 
-TEST_CASE("results round to their precision") {
-  const Case third{"real_div", {{fp32({1}), {1}}, {fp32({1}), {3}}}, binary_arguments(), {}};
-  CHECK(run(third, Precision::f64).front() == 1.0 / 3);
-  CHECK(run(third, Precision::f32).front() == static_cast<double>(1.0f / 3));
-  CHECK(run(third, Precision::f16).front() == 0x1.554p-2);
-  Case half = third;
-  for (Tensor& input : half.inputs) input.type.dtype = DataType::fp16;
-  CHECK(run(half, Precision::f32).front() == 0x1.554p-2);
-  for (Tensor& input : half.inputs) input.type.dtype = DataType::bf16;
-  CHECK(run(half, Precision::f32).front() == 0x1.56p-2);
-}
-
-TEST_CASE("bf16 rounds once, to nearest even") {
-  const auto round = [](double x) {
-    return run({"identity", {{type_of(DataType::bf16, {1}), {x}}}, unary_arguments(), {}},
-               Precision::f32)
-        .front();
-  };
-  CHECK(round(1 + 0x1p-8) == 1);                    // a tie goes to the even neighbour
-  CHECK(round(1 + 0x1p-8 + 0x1p-40) == 1 + 0x1p-7); // which float would have rounded to a tie
-  CHECK(round(-3.3e38) == -0x1.fp127);
-  CHECK(round(0x1.ffp127) == INFINITY);
-}
-
-// ane-facts.md 6, R.
-TEST_CASE("fp16 overflows and special values are those of the engine") {
-  const double infinity = INFINITY;
-  CHECK(product_f16(32752, 1) == 32752);
-  CHECK(product_f16(16384, 2) == infinity);
-  CHECK(product_f16(-16384, 2) == -infinity);
-  CHECK(binary_f16("mul", 16384, 2) == 32768);
-  CHECK(binary_f16("mul", 256, 256) == infinity);
-  CHECK(unary_f16("identity", NAN) == infinity);
-  CHECK(binary_f16("sub", infinity, infinity) == 0);
-  CHECK(binary_f16("mul", infinity, 0) == 0);
-  CHECK(binary_f16("real_div", 1, -0.0) == infinity);
-  CHECK(unary_f16("sqrt", -1) == 0);
-  CHECK_FALSE(std::signbit(unary_f16("sqrt", -1)));
-  CHECK(unary_f16("rsqrt", -1, 0) == 0);
-  CHECK(unary_f16("log", -1, 0) == 0);
-  CHECK(unary_f16("log", 0, 0) == anet::half_to_float(anet::double_to_half(-45440)));
-  CHECK(unary_f16("inverse", -0.0, 0) == infinity);
-  CHECK(unary_f16("softplus", infinity) == 0);
-  CHECK(unary_f16("softsign", infinity) == 0);
-  CHECK(std::isfinite(unary_f16("exp", 11.086)));
-  CHECK(unary_f16("exp", 11.1) == infinity);
-  CHECK(unary_f16("square", 0x1p-12) == 0x1p-24); // subnormals stay
-}
-
 TEST_CASE("indices outside their axis are refused") {
   const auto gather = [](double index) {
     return status_of([=] {
@@ -755,61 +617,4 @@ TEST_CASE("inputs must fit their ports") {
   CHECK(status({{"x", {fp32({2}), {1}}}}) == anet::Status::shape_mismatch);
   CHECK(status({{"x", make_tensor(int32({2}))}}) == anet::Status::type_mismatch);
   CHECK(status({{"x", make_tensor(fp32({2}))}}) == anet::Status::ok);
-}
-
-// NumPy 1.24 and PyTorch 1.13 give NaN for each of these.
-TEST_CASE("NaN goes through comparisons, and fp16 reads it as +Inf") {
-  const auto with = [](std::map<std::string, double> numbers) -> Arguments {
-    return [numbers](Builder& b, const std::vector<ValueId>& in) {
-      std::vector<Builder::Input> inputs = {{"x", in[0]}};
-      for (const auto& [name, value] : numbers) inputs.push_back({name, number(b, value)});
-      return inputs;
-    };
-  };
-  const std::vector<std::pair<const char*, Arguments>> unary = {
-      {"relu", unary_arguments()},
-      {"relu6", unary_arguments()},
-      {"clip", with({{"alpha", -1}, {"beta", 1}})},
-      {"threshold", with({{"alpha", 0.5}})},
-      {"leaky_relu", with({{"alpha", 0.5}})},
-      {"elu", with({{"alpha", 0.5}})},
-      {"sigmoid_hard", with({{"alpha", 0.5}, {"beta", 0.5}})}};
-  for (const Precision precision : {Precision::f32, Precision::f64}) {
-    for (const auto& [op, arguments] : unary) {
-      const Values y = run({op, {{fp32({2}), {NAN, 1}}}, arguments, {}}, precision);
-      CHECK_MESSAGE(std::isnan(y[0]), op);
-      CHECK_MESSAGE(y[1] == 1, op);
-    }
-    for (const char* op : {"maximum", "minimum"}) {
-      const Values z =
-          run({op, {{fp32({3}), {NAN, 1, 2}}, {fp32({3}), {1, NAN, 2}}}, binary_arguments(), {}},
-              precision);
-      CHECK_MESSAGE((std::isnan(z[0]) && std::isnan(z[1]) && z[2] == 2), op);
-    }
-    for (const char* op : {"reduce_max", "reduce_min", "reduce_log_sum_exp"}) {
-      for (const Values& values : {Values{NAN, 1, 2}, {1, NAN, 2}, {INFINITY, 2, NAN}}) {
-        CHECK_MESSAGE(
-            std::isnan(run({op, {{fp32({3}), values}}, unary_arguments(), {}}, precision).front()),
-            op);
-      }
-    }
-  }
-  CHECK(unary_f16("relu", NAN) == INFINITY);
-  CHECK(unary_f16("relu6", NAN) == 6);
-  Builder b;
-  b.output(literal(b, type_of(DataType::fp16, {2}), {NAN, 1}), "constant");
-  const Function constant = std::move(b).finish();
-  CHECK(interpret(constant, {}, Precision::f16)["constant"].values == Values{INFINITY, 1});
-}
-
-TEST_CASE("fp16 products are infinite when they round to 32768") {
-  const auto sum = [](double y) {
-    const Type row = type_of(DataType::fp16, {1, 2}), column = type_of(DataType::fp16, {2, 1});
-    return run({"matmul", {{row, {32752, 1}}, {column, {1, y}}}, binary_arguments(), {}},
-               Precision::f16)
-        .front();
-  };
-  CHECK(sum(7) == 32752);
-  CHECK(sum(8) == INFINITY);
-  CHECK(sum(15) == INFINITY);
 }
