@@ -111,6 +111,7 @@ enum {
   ANET_E_IO = 23,
   ANET_E_DISK_FULL = 24,
   ANET_E_FILE_NOT_FOUND = 25,
+  ANET_E_DEVICE = 26, /**< the device failed; domain and native code say how */
   /* 40-59: resources. */
   ANET_E_OUT_OF_MEMORY = 40,
   ANET_E_MEMORY_LIMIT = 41, /**< the plan exceeds max_memory */

@@ -2,6 +2,7 @@
 // them. One folder a device behind this interface; nothing above knows which one it has.
 #pragma once
 
+#include "backend/ane_options.h"
 #include "mil/program.h"
 
 #include <atomic>
@@ -48,6 +49,8 @@ public:
   // Mapping waits for the device; a run on a mapped buffer is refused with Status::busy.
   virtual void map(bool write) = 0;
   virtual void unmap() = 0;
+  // What the platform calls this memory (an IOSurfaceRef), or null for ordinary memory.
+  virtual void* native_handle() { return nullptr; }
   bool is_mapped() const { return mappings_.load(std::memory_order_acquire) > 0; }
 
 protected:
@@ -102,11 +105,17 @@ public:
   virtual void reserve() = 0;
 };
 
+// What a kernel is for in training; a device may place kernels by it.
+enum class Role : uint8_t { other, forward, loss, backward };
+
 struct CompileOptions {
-  // Layouts of ports that are not contiguous, by name.
+  // Layouts that the caller's ports have, by name; a device that cannot use one in place copies.
+  // Ports that are not named get the layout that the device likes best (Kernel::inputs tells).
   std::map<std::string, Layout> port_layouts;
-  // Outputs whose values are added to what the bound buffer holds (gradient accumulation).
+  // Outputs whose values are added to what the bound buffer holds (gradient accumulation). They
+  // are complete only after Device::synchronize.
   std::vector<std::string> accumulate;
+  Role role = Role::other;
   // Null: the kernel has its own, reserved as it is compiled.
   std::shared_ptr<Workspace> workspace;
   // What the kernel is for, in reports.
@@ -118,6 +127,30 @@ struct KernelStatistics {
   size_t constant_bytes = 0;  // weights baked in, in the form the device keeps them
   int64_t flops = 0;          // multiply-adds count two, matmul and conv only
   int32_t op_count = 0;       // after views and dead ops are gone
+};
+
+// What a kernel has done since it was compiled. "Engine" is the device's own processor where it is
+// not the host.
+struct RunTotals {
+  uint64_t runs = 0;
+  uint64_t evaluations = 0;  // on the engine
+  uint64_t retries = 0;      // evaluations repeated after a failure
+  uint64_t fallbacks = 0;    // parts of runs that the host did because the engine failed
+  uint64_t audits = 0;       // engine results compared with the host's
+  double engine_seconds = 0; // waiting for the engine
+  double host_seconds = 0;   // computing on the host, in the background too
+  double copy_seconds = 0;   // moving and converting between buffers and engine ports
+  uint64_t bytes_in = 0;     // read by the engine through its ports
+  uint64_t bytes_out = 0;
+  int64_t engine_flops = 0; // counted as in KernelStatistics
+  int64_t host_flops = 0;
+  double audit_error = 0; // the largest that an audit saw, relative to the tensor's largest value
+};
+
+// Where a kernel runs: "cpu", "ane", or "ane+cpu" with the reason for the host's part.
+struct Placement {
+  std::string where;
+  std::string reason;
 };
 
 // A compiled function. Thread class: one run at a time per kernel and per workspace.
@@ -137,6 +170,9 @@ public:
   // show it: the ANE's arithmetic turns 0 * Inf and Inf - Inf into 0 (ane-facts.md 6, R). A device
   // that cannot look inside reports what its outputs show.
   virtual bool overflowed() const = 0;
+  // Complete after Device::synchronize.
+  virtual RunTotals totals() const = 0;
+  virtual Placement placement() const = 0;
 
 protected:
   std::vector<Port> inputs_;
@@ -160,13 +196,22 @@ public:
   // Throws unsupported with the reason that `supports` gives, or invalid_program.
   virtual std::unique_ptr<Kernel> compile(const mil::Function& function,
                                           const CompileOptions& options) = 0;
+  // Waits for what runs left to do in the background, the accumulated outputs. Throws the first
+  // error that happened there.
+  virtual void synchronize() = 0;
+  // Wraps the platform's shared memory (an IOSurfaceRef, retained) without copying; throws
+  // unsupported where the device cannot.
+  virtual std::unique_ptr<Buffer> import_native(void* handle, const Layout& layout) = 0;
+  // What the device found out about itself, as a JSON object.
+  virtual std::string report() const = 0;
 };
 
 struct DeviceOptions {
   int threads = 0; // 0: one per core
+  AneOptions ane;
 };
 
-// "cpu", later "ane". Throws not_found for an unknown name, unavailable with the reason when the
+// "cpu" or "ane". Throws not_found for an unknown name, unavailable with the reason when the
 // machine lacks it.
 std::shared_ptr<Device> open_device(const std::string& name, const DeviceOptions& options);
 // Every device this build knows, with the reason why one is unavailable here.

@@ -38,6 +38,8 @@ const char* status_name(Status status) {
     return "input/output error";
   case Status::disk_full:
     return "disk full";
+  case Status::device:
+    return "device failure";
   case Status::file_not_found:
     return "file not found";
   case Status::out_of_memory:

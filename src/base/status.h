@@ -30,6 +30,7 @@ enum class Status : int32_t {
   io = 23,
   disk_full = 24,
   file_not_found = 25,
+  device = 26,
   // 40-59: resources.
   out_of_memory = 40,
   memory_limit = 41,

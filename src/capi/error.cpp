@@ -42,6 +42,7 @@ static_assert(same(Status::permission, ANET_E_PERMISSION));
 static_assert(same(Status::io, ANET_E_IO));
 static_assert(same(Status::disk_full, ANET_E_DISK_FULL));
 static_assert(same(Status::file_not_found, ANET_E_FILE_NOT_FOUND));
+static_assert(same(Status::device, ANET_E_DEVICE));
 static_assert(same(Status::out_of_memory, ANET_E_OUT_OF_MEMORY));
 static_assert(same(Status::memory_limit, ANET_E_MEMORY_LIMIT));
 static_assert(same(Status::compile_budget, ANET_E_COMPILE_BUDGET));

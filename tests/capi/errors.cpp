@@ -35,6 +35,7 @@ TEST_CASE("every status has a name of its own") {
                                   ANET_E_IO,
                                   ANET_E_DISK_FULL,
                                   ANET_E_FILE_NOT_FOUND,
+                                  ANET_E_DEVICE,
                                   ANET_E_OUT_OF_MEMORY,
                                   ANET_E_MEMORY_LIMIT,
                                   ANET_E_COMPILE_BUDGET,

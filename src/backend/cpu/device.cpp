@@ -4,6 +4,7 @@
 #include "backend/cpu/gemm.h"
 #include "backend/cpu/kernel.h"
 #include "backend/cpu/lowering.h"
+#include "base/json.h"
 #include "base/status.h"
 #include "mil/passes.h"
 
@@ -112,6 +113,19 @@ public:
     } catch (const std::bad_alloc&) {
       fail(Status::out_of_memory, "cannot allocate what the kernel ", options.label, " needs");
     }
+  }
+
+  void synchronize() override {} // runs leave nothing to the background
+
+  std::unique_ptr<Buffer> import_native(void*, const Layout&) override {
+    fail(Status::unsupported, "expected a device that shares the platform's surfaces, seen cpu");
+  }
+
+  std::string report() const override {
+    Json json = Json::object();
+    json.set("device", Json(capabilities_.name));
+    json.set("description", Json(capabilities_.description));
+    return json.to_string(2);
   }
 
 private:

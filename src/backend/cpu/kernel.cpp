@@ -3,6 +3,8 @@
 #include "backend/view_checks.h"
 #include "base/status.h"
 
+#include <chrono>
+
 namespace anet::backend::cpu {
 
 void CpuWorkspace::reserve() {
@@ -75,8 +77,13 @@ void CpuKernel::run(std::span<const View> inputs, std::span<const View> outputs)
     }
   }
   overflowed_.store(false, std::memory_order_relaxed);
+  const auto start = std::chrono::steady_clock::now();
   const RunContext context{addresses_.data(), pool_.get(), &overflowed_};
   for (const PlannedStep& planned : plan_.steps) planned.step->run(context);
+  totals_.runs += 1;
+  totals_.host_flops += statistics_.flops;
+  totals_.host_seconds +=
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
 } // namespace anet::backend::cpu

@@ -32,6 +32,8 @@ public:
   CpuKernel(Plan plan, std::shared_ptr<CpuWorkspace> workspace, std::shared_ptr<ThreadPool> pool);
   void run(std::span<const View> inputs, std::span<const View> outputs) override;
   bool overflowed() const override { return overflowed_.load(std::memory_order_relaxed); }
+  RunTotals totals() const override { return totals_; }
+  Placement placement() const override { return {"cpu", ""}; }
 
 private:
   void prepare();
@@ -42,6 +44,7 @@ private:
   std::shared_ptr<ThreadPool> pool_;
   std::vector<std::byte*> addresses_; // by storage; ports are filled in by run
   std::atomic<bool> overflowed_ = false;
+  RunTotals totals_;
 };
 
 } // namespace anet::backend::cpu

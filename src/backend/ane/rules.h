@@ -1,0 +1,57 @@
+// What one chip under one system accepts and how it behaves: the answers of the probe (probe.h),
+// which lowering works by. The defaults are what every chip is known to take.
+#pragma once
+
+#include <cstdint>
+
+namespace anet::backend::ane {
+
+// How weights that change from step to step reach the engine.
+enum class ParameterRoute : uint8_t {
+  inputs, // as inputs of their own
+  packed, // beside the activations in one input, sliced apart inside (ane-facts.md 3.5)
+};
+
+// How a constant of few bits is written; each form is refused somewhere (ane-facts.md 3.4).
+enum class QuantizedForm : uint8_t {
+  none,      // as fp16
+  affine,    // constexpr_affine_dequantize
+  blockwise, // constexpr_blockwise_shift_scale
+  palette,   // constexpr_lut_to_dense
+};
+
+// How a product with a constant matrix is written.
+enum class ConstantProduct : uint8_t { convolution, matmul };
+
+struct Rules {
+  bool available = true;
+  ParameterRoute parameter_route = ParameterRoute::inputs;
+  ConstantProduct constant_product = ConstantProduct::convolution;
+  QuantizedForm int8_form = QuantizedForm::none;
+  QuantizedForm int4_form = QuantizedForm::none;
+  bool has_rsqrt = true;         // else pow(x + epsilon, -0.5)
+  bool has_concat = true;        // else pads and additions
+  bool narrow_reduce_sum = true; // sums add up in fp16: written as matmul with ones
+  // Slices along the width that do not begin at 0 turn magnitudes above 4094 into infinities
+  // (ane-facts.md 6, R: M1, M2): written as products with selection matrices.
+  bool clamps_width_slices = true;
+  bool native_causal_attention = false; // scaled_dot_product_attention that honours its mask
+  bool table_activations = false;       // sigmoid and its like are coarse: written with exp
+  bool fp32_ports = false;              // converted inside; else only fp16, int8 and uint8
+  bool int8_ports = false;
+
+  // Largest extents (ane-facts.md 4.5).
+  int64_t max_width = 16384;
+  int64_t max_height = 16384;
+  int64_t max_channels = 65536;
+  int64_t max_batch = 65536;
+  int64_t max_rank = 4;
+  int64_t max_ports = 128; // each way; the mapping struct has 128 slots (ane-facts.md 1.5)
+
+  double dispatch_seconds = 1e-4;
+  double flops_per_second = 1e12;
+
+  bool operator==(const Rules&) const = default;
+};
+
+} // namespace anet::backend::ane
