@@ -67,6 +67,7 @@ struct Axis {
 struct Frame {
   Axis x;
   Axis y;
+  bool powers_of_two = false; // x is a logarithm
 
   double at_x(double value) const {
     return left + (value - x.low) / (x.high - x.low) * (width - left - right);
@@ -74,12 +75,15 @@ struct Frame {
   double at_y(double value) const {
     return height - bottom - (value - y.low) / (y.high - y.low) * (height - top - bottom);
   }
+  std::string label_x(double value) const {
+    return number(powers_of_two ? std::exp2(value) : value, "%.8g");
+  }
   std::string point(double px, double py) const {
     return number(at_x(px), "%.1f") + "," + number(at_y(py), "%.1f");
   }
 };
 
-Frame frame_of(const std::vector<Series>& series, bool from_zero) {
+Frame frame_of(const std::vector<Series>& series, bool from_zero, bool powers_of_two) {
   constexpr double infinity = std::numeric_limits<double>::infinity();
   double low_x = infinity, high_x = -infinity, low_y = infinity, high_y = -infinity;
   for (const Series& line : series) {
@@ -99,6 +103,8 @@ Frame frame_of(const std::vector<Series>& series, bool from_zero) {
     frame.x.low = low_x;
     frame.x.high = high_x;
   }
+  frame.powers_of_two = powers_of_two;
+  if (powers_of_two) frame.x.step = std::max(1.0, std::ceil((high_x - low_x) / 10));
   return frame;
 }
 
@@ -114,7 +120,7 @@ std::string axes_svg(const Frame& frame) {
   const double first = std::ceil(frame.x.low / frame.x.step) * frame.x.step;
   for (double x = first; x <= frame.x.high; x += frame.x.step) {
     svg += "<text x=\"" + number(frame.at_x(x), "%.1f") + "\" y=\"" + number(height - 8) +
-           "\" text-anchor=\"middle\">" + number(x, "%.8g") + "</text>\n";
+           "\" text-anchor=\"middle\">" + frame.label_x(x) + "</text>\n";
   }
   return svg;
 }
@@ -144,7 +150,8 @@ bool prepare(std::vector<Series>& series) {
   return !series.empty();
 }
 
-std::string line_svg(const Frame& frame, const Series& line, size_t index) {
+std::string line_svg(const Frame& frame, const Series& line, size_t index,
+                     const std::string& x_name) {
   const std::string colour = "c" + std::to_string(index);
   std::string svg = "<polyline class=\"line " + colour + "\" points=\"";
   for (const auto& [x, y] : line.points) svg += frame.point(x, y) + " ";
@@ -152,8 +159,9 @@ std::string line_svg(const Frame& frame, const Series& line, size_t index) {
   if (!line.markers && line.points.size() > 1) return svg;
   for (const auto& [x, y] : line.points) {
     svg += "<circle class=\"dot " + colour + "\" cx=\"" + number(frame.at_x(x), "%.1f") +
-           "\" cy=\"" + number(frame.at_y(y), "%.1f") + "\" r=\"3.5\"><title>step " +
-           number(x, "%.8g") + ": " + number(y, "%.4g") + "</title></circle>\n";
+           "\" cy=\"" + number(frame.at_y(y), "%.1f") + "\" r=\"3.5\"><title>" +
+           escape_html(x_name) + " " + frame.label_x(x) + ": " + number(y, "%.4g") +
+           "</title></circle>\n";
   }
   return svg;
 }
@@ -184,11 +192,16 @@ std::string escape_html(const std::string& text) {
 }
 
 std::string line_chart(const std::string& title, const std::string& unit,
-                       std::vector<Series> series) {
+                       std::vector<Series> series, const ChartStyle& style) {
   if (!prepare(series)) return "";
-  const Frame frame = frame_of(series, false);
+  if (style.powers_of_two) {
+    for (Series& line : series) {
+      for (auto& point : line.points) point.first = std::log2(point.first);
+    }
+  }
+  const Frame frame = frame_of(series, style.from_zero, style.powers_of_two);
   std::string body = axes_svg(frame);
-  for (size_t i = 0; i < series.size(); ++i) body += line_svg(frame, series[i], i);
+  for (size_t i = 0; i < series.size(); ++i) body += line_svg(frame, series[i], i, style.x_name);
   return figure(title, unit, series, body);
 }
 
@@ -201,7 +214,7 @@ std::string stacked_chart(const std::string& title, const std::string& unit,
       sums[i].points[k].second += sums[i - 1].points[k].second;
     }
   }
-  const Frame frame = frame_of(sums, true);
+  const Frame frame = frame_of(sums, true, false);
   std::string areas;
   for (size_t i = 0; i < sums.size(); ++i) {
     areas += "<polygon class=\"area c" + std::to_string(i) + "\" points=\"";
