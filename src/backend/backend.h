@@ -208,7 +208,7 @@ public:
 
 struct DeviceOptions {
   int threads = 0; // 0: one per core
-  AneOptions ane;
+  AneOptions ane = {};
 };
 
 // "cpu" or "ane". Throws not_found for an unknown name, unavailable with the reason when the
