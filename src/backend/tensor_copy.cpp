@@ -1,0 +1,147 @@
+#include "backend/tensor_copy.h"
+
+#include "backend/cpu/convert.h"
+#include "base/status.h"
+#include "base/thread_pool.h"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+
+namespace anet::backend {
+
+namespace {
+
+constexpr int64_t grain = 1 << 14; // elements that one thread takes at least
+constexpr int64_t block = 256;     // converted through a buffer that stays in the first cache
+
+int64_t element_bytes(DataType dtype) { return std::max(1, mil::data_type_bits(dtype) / 8); }
+
+// Strides and extents of the axes that have more than one element.
+std::vector<std::pair<int64_t, int64_t>> long_axes(const Layout& layout) {
+  std::vector<std::pair<int64_t, int64_t>> axes;
+  for (size_t axis = 0; axis < layout.shape.size(); ++axis)
+    if (layout.shape[axis] != 1) axes.emplace_back(layout.shape[axis], layout.strides[axis]);
+  return axes;
+}
+
+template <typename T>
+void copy_equal(const std::byte* source, int64_t from, std::byte* target, int64_t to, int64_t n) {
+  constexpr auto size = static_cast<int64_t>(sizeof(T));
+  if (from == size && to == size) {
+    std::memcpy(target, source, static_cast<size_t>(n) * sizeof(T));
+    return;
+  }
+  for (int64_t i = 0; i < n; ++i) std::memcpy(target + i * to, source + i * from, sizeof(T));
+}
+
+template <DataType source_type, DataType target_type>
+void copy_converted(const std::byte* source, int64_t from, std::byte* target, int64_t to,
+                    int64_t n) {
+  const cpu::LoadFloat load = cpu::load_float(source_type);
+  const cpu::StoreFloat store = cpu::store_float(target_type);
+  float values[block];
+  for (int64_t done = 0; done < n; done += block) {
+    const int64_t count = std::min(block, n - done);
+    load(source + done * from, from / element_bytes(source_type), values, count);
+    // A store would write 0 for NaN: right for what a kernel computed, wrong for what it is given.
+    if constexpr (source_type != DataType::fp16)
+      for (int64_t i = 0; i < count; ++i)
+        values[i] = values[i] != values[i] ? std::numeric_limits<float>::infinity() : values[i];
+    store(values, target + done * to, to / element_bytes(target_type), count);
+  }
+}
+
+using CopyRow = void (*)(const std::byte*, int64_t, std::byte*, int64_t, int64_t);
+
+CopyRow row_copy(DataType from, DataType to) {
+  if (from == to) {
+    switch (element_bytes(from)) {
+    case 1:
+      return copy_equal<uint8_t>;
+    case 2:
+      return copy_equal<uint16_t>;
+    case 4:
+      return copy_equal<uint32_t>;
+    default:
+      return copy_equal<uint64_t>;
+    }
+  }
+  if (from == DataType::fp32 && to == DataType::fp16)
+    return copy_converted<DataType::fp32, DataType::fp16>;
+  if (from == DataType::fp16 && to == DataType::fp32)
+    return copy_converted<DataType::fp16, DataType::fp32>;
+  fail(Status::type_mismatch, "expected equal types, or fp32 and fp16, to copy between, got ",
+       mil::data_type_name(from), " and ", mil::data_type_name(to));
+}
+
+} // namespace
+
+// Neighbouring axes that both sides step through evenly become one.
+std::vector<TensorCopy::Axis> TensorCopy::merge_axes(const Layout& from, const Layout& to) {
+  const auto source = long_axes(from), target = long_axes(to);
+  std::vector<Axis> axes;
+  for (size_t i = 0; i < source.size(); ++i) {
+    const Axis axis{source[i].first, source[i].second, target[i].second};
+    const bool even = !axes.empty() && axes.back().from == axis.from * axis.extent &&
+                      axes.back().to == axis.to * axis.extent;
+    if (even)
+      axes.back() = {axes.back().extent * axis.extent, axis.from, axis.to};
+    else
+      axes.push_back(axis);
+  }
+  return axes;
+}
+
+TensorCopy::TensorCopy(const Layout& from, const Layout& to)
+    : copy_row_(row_copy(from.dtype, to.dtype)), from_bytes_(element_bytes(from.dtype)),
+      to_bytes_(element_bytes(to.dtype)),
+      bytes_(static_cast<uint64_t>(mil::element_count(to.shape) * element_bytes(to.dtype))) {
+  const auto source = long_axes(from), target = long_axes(to);
+  const auto same_extent = [](const auto& a, const auto& b) { return a.first == b.first; };
+  if (!std::equal(source.begin(), source.end(), target.begin(), target.end(), same_extent))
+    fail(Status::shape_mismatch, "expected equal shapes to copy between, got ",
+         mil::shape_to_string(from.shape), " and ", mil::shape_to_string(to.shape));
+  outer_ = merge_axes(from, to);
+  inner_ = {1, from_bytes_, to_bytes_};
+  if (!outer_.empty()) {
+    inner_ = outer_.back();
+    outer_.pop_back();
+  }
+  for (const Axis& axis : outer_) rows_ *= axis.extent;
+}
+
+void TensorCopy::copy_rows(const std::byte* source, std::byte* target, int64_t begin,
+                           int64_t end) const {
+  for (int64_t row = begin; row < end; ++row) {
+    int64_t rest = row, from = 0, to = 0;
+    for (size_t axis = outer_.size(); axis-- > 0;) {
+      const int64_t index = rest % outer_[axis].extent;
+      rest /= outer_[axis].extent;
+      from += index * outer_[axis].from;
+      to += index * outer_[axis].to;
+    }
+    copy_row_(source + from, inner_.from, target + to, inner_.to, inner_.extent);
+  }
+}
+
+void TensorCopy::run(const std::byte* source, std::byte* target, ThreadPool* pool) const {
+  if (pool == nullptr) {
+    copy_rows(source, target, 0, rows_);
+  } else if (rows_ == 1) {
+    pool->parallel_for(inner_.extent, grain, [&](int64_t begin, int64_t end) {
+      copy_row_(source + begin * inner_.from, inner_.from, target + begin * inner_.to, inner_.to,
+                end - begin);
+    });
+  } else {
+    const int64_t rows = std::max<int64_t>(1, grain / inner_.extent);
+    pool->parallel_for(rows_, rows,
+                       [&](int64_t begin, int64_t end) { copy_rows(source, target, begin, end); });
+  }
+}
+
+bool same_bytes(const Layout& a, const Layout& b) {
+  return a.dtype == b.dtype && long_axes(a) == long_axes(b);
+}
+
+} // namespace anet::backend
