@@ -42,8 +42,8 @@ struct Bindings {
   std::vector<CallScope<anet_buffer>> calls;
 };
 
-void bind(const anet_kernel& kernel, std::span<anet_buffer* const> buffers, size_t expected,
-          const char* argument, std::vector<backend::View>& views, Bindings& bindings) {
+void bind_ports(const anet_kernel& kernel, std::span<anet_buffer* const> buffers, size_t expected,
+                const char* argument, std::vector<backend::View>& views, Bindings& bindings) {
   if (buffers.size() != expected)
     fail(Status::invalid_argument, "expected ", expected, " buffers in '", argument, "', seen ",
          buffers.size());
@@ -124,10 +124,10 @@ anet_status anet_kernel_run(anet_kernel* kernel, anet_buffer* const* inputs, siz
     anet_kernel& handle = check_handle(kernel, "kernel");
     const auto call = enter_call(handle, "kernel");
     Bindings bindings;
-    bind(handle, read_array(inputs, input_count, "inputs"), handle.kernel->inputs().size(),
-         "inputs", bindings.inputs, bindings);
-    bind(handle, read_array(outputs, output_count, "outputs"), handle.kernel->outputs().size(),
-         "outputs", bindings.outputs, bindings);
+    bind_ports(handle, read_array(inputs, input_count, "inputs"), handle.kernel->inputs().size(),
+               "inputs", bindings.inputs, bindings);
+    bind_ports(handle, read_array(outputs, output_count, "outputs"),
+               handle.kernel->outputs().size(), "outputs", bindings.outputs, bindings);
     run(handle, bindings);
   });
 }
