@@ -119,8 +119,11 @@ std::string axes_svg(const Frame& frame) {
   }
   const double first = std::ceil(frame.x.low / frame.x.step) * frame.x.step;
   for (double x = first; x <= frame.x.high; x += frame.x.step) {
-    svg += "<text x=\"" + number(frame.at_x(x), "%.1f") + "\" y=\"" + number(height - 8) +
-           "\" text-anchor=\"middle\">" + frame.label_x(x) + "</text>\n";
+    // A label at the right edge ends there.
+    const double at = frame.at_x(x);
+    const bool last = at > width - right - 1;
+    svg += "<text x=\"" + number(last ? width - 1 : at, "%.1f") + "\" y=\"" + number(height - 8) +
+           "\" text-anchor=\"" + (last ? "end" : "middle") + "\">" + frame.label_x(x) + "</text>\n";
   }
   return svg;
 }

@@ -18,5 +18,6 @@ int run_generate(const Arguments& arguments);
 int run_eval(const Arguments& arguments);
 int run_info(const Arguments& arguments);
 int run_devices(const Arguments& arguments);
+int run_bench_device(const Arguments& arguments);
 
 } // namespace cli

@@ -21,12 +21,13 @@ constexpr Command commands[] = {
     {"eval", "loss and perplexity of a model on a file", run_eval},
     {"info", "what a checkpoint or weights file holds", run_info},
     {"devices", "what this machine can train on", run_devices},
+    {"bench-device", "how fast a device is, point by point", run_bench_device},
 };
 
 void print_usage(std::FILE* stream) {
   std::fprintf(stream, "usage: ane-train COMMAND [options]\n\n");
   for (const Command& command : commands) {
-    std::fprintf(stream, "  %-10s %s\n", command.name, command.summary);
+    std::fprintf(stream, "  %-12s %s\n", command.name, command.summary);
   }
   std::fprintf(stream, "\n`ane-train COMMAND --help` lists a command's options.\n");
 }
