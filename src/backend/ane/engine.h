@@ -3,18 +3,19 @@
 #pragma once
 
 #include "backend/ane/surface.h"
+#include "base/status.h"
 #include "mil/program.h"
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
 namespace anet::backend::ane {
-
-class Framework; // framework.h: the opened libraries, their classes, selectors and functions
 
 // What _ANEDeviceInfo says (ane-facts.md 1.11).
 struct EngineInfo {
@@ -54,11 +55,12 @@ public:
   virtual ~EngineRequest() = default;
 };
 
-// A compiled program. Thread class: load and unload one thread at a time; evaluate any thread, with
-// different requests.
+// A compiled program. Thread class: any thread; evaluations with different requests go to the
+// framework at the same time, one request is evaluated by one thread at a time. Loading and
+// unloading wait for evaluations.
 class EngineProgram {
 public:
-  virtual ~EngineProgram() = default; // unloads, and removes its files
+  virtual ~EngineProgram() = default; // unloads
 
   virtual const std::string& identifier() const = 0; // the framework's hash of text and weights
   virtual bool was_cached() const = 0;               // loaded without a compilation
@@ -66,23 +68,31 @@ public:
 
   virtual bool is_loaded() const = 0;
   // Retries with growing pauses, because loads fail transiently (ane-facts.md 3.6, R). Throws
-  // Error(device). The program is loaded when compile() returns it.
+  // Error(device), soon when has_no_room. The program is loaded when compile() returns it; loading
+  // a loaded program does nothing, nor does unloading one that is not.
   virtual void load() = 0;
+  // Throws Error(device); the program counts as unloaded all the same.
   virtual void unload() = 0;
 
   // Surfaces in the order of the procedure's ports. Throws shape_mismatch for a surface that is too
-  // small: the framework's own report of that is cryptic (ane-facts.md 0.2).
+  // small, because the framework's own report of that is cryptic (ane-facts.md 0.2); out_of_range
+  // and invalid_argument for a procedure or a number of surfaces that the program does not have.
   virtual std::unique_ptr<EngineRequest>
   bind(size_t procedure, std::span<const std::shared_ptr<Surface>> inputs,
        std::span<const std::shared_ptr<Surface>> outputs) = 0;
   // Returns when the outputs are written. Throws Error(device) with domain, code and text of the
-  // NSError, or of an Objective-C exception; invalid_state when the program is not loaded.
+  // NSError, or of an Objective-C exception; invalid_state when the program is not loaded;
+  // invalid_argument for a request of another program.
   virtual void evaluate(EngineRequest& request) = 0;
 };
 
 struct EngineOptions {
   std::string framework_path; // empty: Apple's
   uint32_t qos = 21;
+  // Of one load; the pauses between them begin at 100 ms and double up to 3.2 s.
+  int load_attempts = 7;
+  // How to pause; empty: sleeps.
+  std::function<void(std::chrono::milliseconds)> pause;
 };
 
 // Thread class: any thread.
@@ -95,20 +105,28 @@ public:
   virtual std::shared_ptr<Surface> import_surface(void* surface) = 0;
   virtual std::shared_ptr<Surface> find_surface(uint32_t id) = 0; // throws not_found
 
-  // Compiles and loads; takes the system's cached program when there is one. Throws
-  // Error(unsupported) with the compiler's words when it rejects the program, Error(device) when
-  // the load fails.
+  // Compiles and loads; takes the system's cached program when there is one, and compiles again
+  // when that does not load. Throws Error(unsupported) with the compiler's words when it rejects
+  // the program, compile_budget when it gives no reason, as it does beyond its limit of programs
+  // (ane-facts.md 4.4, R), device when something else goes wrong or the load fails; invalid_blob
+  // and invalid_program for blobs that are missing or lie elsewhere than "@model_path/weights/";
+  // the status of errno when its files cannot be written. Nothing is left behind in any case.
   virtual std::shared_ptr<EngineProgram> compile(const mil::Program& program) = 0;
   // True when compile() would find the program in the system's cache.
   virtual bool is_cached(const mil::Program& program) = 0;
   // Removes a program from the system's cache.
   virtual void purge(const mil::Program& program) = 0;
-  // Compilations asked of the framework by this process, failed ones too.
+  // Compilations asked of the framework through this engine, failed ones too. The system's limit is
+  // one for the process (ane-facts.md 5.2), which therefore wants one engine.
   virtual int64_t compile_count() const = 0;
 };
 
+// True for a failed load that an unloaded program would make room for: status 5 at stage 4, "no ANE
+// resources" (ane-facts.md 5.1 and 5.2, R).
+bool has_no_room(const Error& error);
+
 // Throws Error(unavailable) naming the library, class, selector or encoding that is missing or
-// other than known.
+// other than known, and where there is no Neural Engine.
 std::shared_ptr<Engine> open_engine(const EngineOptions& options);
 
 } // namespace anet::backend::ane

@@ -12,10 +12,14 @@ class Framework;
 // Thread class: any thread; locks nest and may be held by several threads.
 class Surface {
 public:
-  // Zero-filled, of at least `size` bytes, rounded up to whole pages. Throws out_of_memory.
+  // Zero-filled, of at least `size` bytes, rounded up to whole pages. Throws out_of_memory, or
+  // invalid_argument for no bytes at all.
   Surface(std::shared_ptr<const Framework> framework, size_t size);
-  // Retains an existing surface.
+  // Retains an existing surface, an IOSurfaceRef. Throws invalid_argument for null and for one
+  // without memory.
   Surface(std::shared_ptr<const Framework> framework, void* surface);
+  // The surface with this number, of any process that shares it. Throws not_found.
+  static std::shared_ptr<Surface> find(std::shared_ptr<const Framework> framework, uint32_t id);
   ~Surface();
   Surface(const Surface&) = delete;
   Surface& operator=(const Surface&) = delete;
@@ -31,6 +35,11 @@ public:
   void unlock(bool write) const;
 
 private:
+  struct Adopt {
+    void* surface;
+  };
+  Surface(std::shared_ptr<const Framework> framework, Adopt adopted);
+
   std::shared_ptr<const Framework> framework_;
   void* surface_ = nullptr;
   std::byte* data_ = nullptr;
