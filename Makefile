@@ -62,7 +62,7 @@ endif
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Werror
 # False alarms of GCC: an overlap in `"text" + std::string` (bug 105651), and, when a sanitizer has
 # rewritten the code, members of an empty std::optional.
-ifneq ($(filter g++%,$(notdir $(CXX))),)
+ifneq ($(filter g++% %-g++,$(notdir $(CXX))),)
   WARNINGS += -Wno-restrict $(if $(filter asan tsan,$(MODE)),-Wno-maybe-uninitialized)
 endif
 COMMON   := $(FLAGS_$(MODE)) -fPIC -fvisibility=hidden -ffp-contract=off $(WARNINGS)
@@ -118,7 +118,7 @@ archive       = $(if $(call layer_objects,$(1)),$(OBJ)/lib$(1).a)
 define layer_rules
 $(OBJ)/lib$(1).a: $(call layer_objects,$(1))
 	$$(call say,AR,$$@)
-	$$(Q)rm -f $$@ && ar rcs $$@ $$^
+	$$(Q)rm -f $$@ && $$(AR) rcs $$@ $$^
 endef
 $(foreach layer,$(LAYERS),$(eval $(call layer_rules,$(layer))))
 
@@ -232,12 +232,15 @@ SCRIPTS := header-check abi-check symbol-check layering-check example-check inst
 test: deps deps-test  ## Every test; the last line counts them
 	$(Q)$(MAKE) run-tests
 
-test-programs: $(UNIT_TESTS) $(CAPI_TEST) all
+# Every test program; each counts its own cases.
+TEST_PROGRAMS := $(UNIT_TESTS) $(CAPI_TEST)
+
+test-programs: $(TEST_PROGRAMS) all
 
 # What does not build is a failure among the others, not the end of them all.
 run-tests:
 	$(Q)$(MAKE) -k test-programs || true
-	$(Q)MAKE='$(MAKE)' sh scripts/run-tests.sh $(UNIT_TESTS) $(CAPI_TEST) -- test-programs $(SCRIPTS)
+	$(Q)MAKE='$(MAKE)' sh scripts/run-tests.sh $(TEST_PROGRAMS) -- test-programs $(SCRIPTS)
 
 header-check:  ## The public header compiles alone as C99 to C17 and C++17 to C++20
 	$(Q)CC='$(CC)' CXX='$(CXX)' sh scripts/check-header.sh $(OBJ)
@@ -286,6 +289,36 @@ bench: $(BENCHES)  ## Measures speed; ARGS=--benchmark_filter=... selects
 
 bench-step: $(LIBRARY)  ## Whole training steps against PyTorch (needs deps-test)
 	$(Q)$(PYTHON) bench/train_step.py $(LIBRARY) $(ARGS)
+
+# --- macOS cross build ---------------------------------------------------------------------------
+
+# The rules above with OS=Darwin, and a compiler that runs on Linux.
+MACOS_DEPS := $(BUILD)/macos/deps
+MACOS := OS=Darwin OBJ=$(BUILD)/macos AR='$(MACOS_DEPS)/zig/zig ar' \
+         CC='sh scripts/macos-compiler.sh c $(MACOS_DEPS)' \
+         CXX='sh scripts/macos-compiler.sh c++ $(MACOS_DEPS)' \
+         CPPFLAGS='-isystem $(MACOS_DEPS)/include $(CPPFLAGS)'
+
+macos: deps-macos  ## Library, command and examples for arm64 macOS, built on Linux and checked: build/macos
+	$(Q)$(MAKE) $(MACOS) all
+	$(Q)sh scripts/check-macho.sh $(BUILD)/macos $(ABI) $(VERSION) $(EXPORTS)
+
+# --- arm64 ---------------------------------------------------------------------------------------
+
+# The test programs on Linux for arm64, under qemu. The processor is close to Apple's: NEON with
+# half floats and atomics, no SVE.
+ARM64_SYSROOT := $(BUILD)/arm64/sysroot
+ARM64 := OBJ=$(BUILD)/arm64 AR=aarch64-linux-gnu-ar \
+         CC='aarch64-linux-gnu-gcc --sysroot=$(ARM64_SYSROOT)' \
+         CXX='aarch64-linux-gnu-g++ --sysroot=$(ARM64_SYSROOT)'
+
+test-arm64: deps-arm64  ## Every test program on an emulated arm64 processor: build/arm64
+	$(Q)$(MAKE) $(ARM64) run-arm64
+
+run-arm64:
+	$(Q)$(MAKE) -k test-programs || true
+	$(Q)RUNNER='qemu-aarch64 -cpu neoverse-n1 -L $(ARM64_SYSROOT)' MAKE='$(MAKE)' \
+	  sh scripts/run-tests.sh $(TEST_PROGRAMS) -- test-programs
 
 # --- Lint ----------------------------------------------------------------------------------------
 
@@ -349,17 +382,25 @@ deps:  ## Installs what building and running need (apt or Homebrew)
 deps-test:  ## Installs what the tests need besides (PyTorch: about 500 MB)
 	$(Q)sh scripts/deps.sh test
 
+deps-macos:  ## Installs what the macOS cross build needs besides (500 MB below build/)
+	$(Q)sh scripts/deps.sh macos
+	$(Q)sh scripts/macos-deps.sh $(MACOS_DEPS)
+
+deps-arm64:  ## Installs what the arm64 tests need besides (150 MB below build/)
+	$(Q)sh scripts/deps.sh arm64
+	$(Q)sh scripts/arm64-deps.sh $(ARM64_SYSROOT)
+
 clean:  ## Removes build/
 	rm -rf $(BUILD)
 
 help:  ## This list
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z][a-z-]*:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z][a-z0-9-]*:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
 	@echo "  unit-<layer>     One layer's unit tests: "$(UNIT_LAYERS)
 
 FORCE:
 .PHONY: all demo test test-programs run-tests capi-test header-check abi-check symbol-check layering-check \
-  example-check install-check parity asan tsan run-sanitized bench bench-step lint format-check format tidy \
-  install uninstall deps deps-test clean help
+  example-check install-check parity asan tsan run-sanitized bench bench-step macos test-arm64 run-arm64 lint format-check format tidy \
+  install uninstall deps deps-test deps-macos deps-arm64 clean help
 
 -include $(LIB_OBJECTS:.o=.d) $(UNIT_OBJECTS:.o=.d) $(CAPI_OBJECTS:.o=.d) $(CLI_OBJECTS:.o=.d) \
   $(EXAMPLE_OBJECTS:.o=.d) $(DEMO_CORPUS).d $(BENCH_SOURCES:%.cpp=$(OBJ)/%.d)

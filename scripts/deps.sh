@@ -1,10 +1,12 @@
 #!/bin/sh
 # Installs the packages that are missing; does nothing, quickly, when none is.
-# usage: deps.sh build|test
+# usage: deps.sh build|test|macos|arm64
 set -eu
 
 debian_build='g++ make pkg-config libdnnl-dev libhwy-dev libcjson-dev python3'
 debian_test='doctest-dev libbenchmark-dev clang-format clang-tidy python3-numpy python3-torch libopenblas0-pthread'
+debian_macos='dpkg-dev lld llvm python3-venv'
+debian_arm64='g++-aarch64-linux-gnu gobjc-aarch64-linux-gnu qemu-user'
 brew_build='highway cjson pkgconf'
 brew_test='doctest google-benchmark clang-format llvm numpy pytorch'
 
@@ -35,7 +37,13 @@ install_brew() {
   brew install $missing
 }
 
-case ${1:-} in build | test) ;; *) echo "usage: deps.sh build|test" >&2; exit 2 ;; esac
+case ${1:-} in
+  build | test) ;;
+  macos | arm64)
+    command -v dpkg-query > /dev/null || { echo "expected Debian for the $1 cross build" >&2; exit 1; }
+    ;;
+  *) echo "usage: deps.sh build|test|macos|arm64" >&2; exit 2 ;;
+esac
 
 if command -v dpkg-query > /dev/null; then
   # shellcheck disable=SC2046

@@ -3,7 +3,8 @@
 # last line, the sum: "<n> passed, <n> failed".
 # A doctest program counts its test cases, anything else counts as one. A program that dies before
 # its summary, or that ran no case at all, counts as a failure.
-# usage: run-tests.sh program... [-- target...]
+# RUNNER, if set, is the command that runs the programs: an emulator of another processor.
+# usage: [RUNNER=command] run-tests.sh program... [-- target...]
 set -u
 
 passed=0
@@ -25,7 +26,8 @@ run_program() {
     report "$(basename "$1")" 0 0 1
     return
   fi
-  "$1" --no-colors=true > "$output" 2>&1
+  # shellcheck disable=SC2086
+  ${RUNNER:-} "$1" --no-colors=true > "$output" 2>&1
   status=$?
   # "[doctest] test cases:  12 |  11 passed | 1 failed | 0 skipped"
   summary=$(sed -n 's/^\[doctest\] test cases: *[0-9]* *| *\([0-9]*\) passed *| *\([0-9]*\) failed.*/\1 \2/p' "$output")
