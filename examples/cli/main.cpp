@@ -21,6 +21,7 @@ constexpr Command commands[] = {
     {"eval", "loss and perplexity of a model on a file", run_eval},
     {"info", "what a checkpoint or weights file holds", run_info},
     {"devices", "what this machine can train on", run_devices},
+    {"doctor", "whether the Neural Engine works here, and what it is like", run_doctor},
     {"bench-device", "how fast a device is, point by point", run_bench_device},
 };
 
