@@ -1,6 +1,7 @@
 #!/bin/sh
 # A library that others link does not print, exit or abort: it must not even import the means.
-# usage: check-imports.sh library
+# NM and FORMAT, if set, are another nm and the system whose form it writes.
+# usage: [NM=nm] [FORMAT=Darwin] check-imports.sh library|object...
 set -eu
 
 forbidden='printf vprintf fprintf vfprintf dprintf vdprintf puts fputs putchar fputc putc perror
@@ -8,20 +9,22 @@ forbidden='printf vprintf fprintf vfprintf dprintf vdprintf puts fputs putchar f
   stdout stderr __stdoutp __stderrp _ZSt4cout _ZSt4cerr _ZSt4clog _ZSt5wcout _ZSt5wcerr
   exit _exit _Exit quick_exit abort __assert_fail __assert_rtn psignal syslog system'
 
-dynamic=$([ "$(uname -s)" = Darwin ] || echo -D)
-# shellcheck disable=SC2086
-imported=$(nm $dynamic -u "$1" | sed -n 's/^ *[Uw] *\([^@ ]*\).*/\1/p')
-case $(uname -s) in Darwin) imported=$(echo "$imported" | sed 's/^_//') ;; esac
+# Apple's form has names alone, with an underscore before each, and the file before its names.
+case ${FORMAT:-$(uname -s)} in
+  Darwin) imported=$("${NM:-nm}" -u "$@" | awk 'NF && !/:$/ { sub(/^_/, "", $NF); print $NF }') ;;
+  *) imported=$("${NM:-nm}" -D -u "$@" | sed -n 's/^ *[Uw] *\([^@ ]*\).*/\1/p') ;;
+esac
+imported=$(echo "$imported" | sort -u)
 
 # An empty list would mean that nothing was looked at.
-echo "$imported" | grep -qx free || { echo "no free among the imports of $1" >&2; exit 1; }
+echo "$imported" | grep -qx free || { echo "no free among the imports of $*" >&2; exit 1; }
 
 found=
 for symbol in $forbidden; do
   if echo "$imported" | grep -qx -- "$symbol"; then found="$found $symbol"; fi
 done
 if [ -n "$found" ]; then
-  echo "$1 imports:$found" >&2
+  echo "$* imports:$found" >&2
   exit 1
 fi
 echo "$(echo "$imported" | wc -l) imported symbols"
