@@ -1,4 +1,4 @@
-// Every half against the compiler's own _Float16, which the machine or libgcc implements.
+// Every half against the compiler's own type, which the machine or libgcc implements.
 #include "base/float16.h"
 
 #include <bit>
@@ -11,7 +11,11 @@ using namespace anet;
 
 namespace {
 
+#if defined(__aarch64__)
+__extension__ using CompilerHalf = __fp16; // GCC 12 has no _Float16 there in C++
+#else
 __extension__ using CompilerHalf = _Float16;
+#endif
 
 uint16_t compiler_half(double value) {
   return std::bit_cast<uint16_t>(static_cast<CompilerHalf>(value));
