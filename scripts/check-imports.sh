@@ -9,22 +9,26 @@ forbidden='printf vprintf fprintf vfprintf dprintf vdprintf puts fputs putchar f
   stdout stderr __stdoutp __stderrp _ZSt4cout _ZSt4cerr _ZSt4clog _ZSt5wcout _ZSt5wcerr
   exit _exit _Exit quick_exit abort __assert_fail __assert_rtn psignal syslog system'
 
-# Apple's form has names alone, with an underscore before each, and the file before its names.
-case ${FORMAT:-$(uname -s)} in
-  Darwin) imported=$("${NM:-nm}" -u "$@" | awk 'NF && !/:$/ { sub(/^_/, "", $NF); print $NF }') ;;
-  *) imported=$("${NM:-nm}" -D -u "$@" | sed -n 's/^ *[Uw] *\([^@ ]*\).*/\1/p') ;;
-esac
-imported=$(echo "$imported" | sort -u)
+imports_of() {
+  case ${FORMAT:-$(uname -s)} in # Apple's form has names alone, with an underscore before each
+    Darwin) "${NM:-nm}" -u "$1" | awk 'NF { sub(/^_/, "", $NF); print $NF }' ;;
+    *) "${NM:-nm}" -D -u "$1" | sed -n 's/^ *[Uw] *\([^@ ]*\).*/\1/p' ;;
+  esac
+}
 
-# An empty list would mean that nothing was looked at.
-echo "$imported" | grep -qx free || { echo "no free among the imports of $*" >&2; exit 1; }
-
-found=
-for symbol in $forbidden; do
-  if echo "$imported" | grep -qx -- "$symbol"; then found="$found $symbol"; fi
+patterns=$(echo "$forbidden" | tr -s ' ' '\n')
+count=0
+status=0
+seen_free=
+for file in "$@"; do
+  imported=$(imports_of "$file")
+  if echo "$imported" | grep -qx free; then seen_free=yes; fi
+  found=$(echo "$imported" | grep -xF -- "$patterns" | tr '\n' ' ') || true
+  [ -z "$found" ] || { echo "$file imports: $found" >&2; status=1; }
+  count=$((count + $(echo "$imported" | wc -l)))
 done
-if [ -n "$found" ]; then
-  echo "$* imports:$found" >&2
-  exit 1
-fi
-echo "$(echo "$imported" | wc -l) imported symbols"
+
+# Without it, nothing was looked at.
+[ -n "$seen_free" ] || { echo "no free among the imports of $*" >&2; exit 1; }
+[ $status -eq 0 ] || exit 1
+echo "$count imported symbols"
