@@ -4,7 +4,10 @@
 #include "backend/backend.h"
 
 #include <cstring>
+#include <memory>
+#include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 
 namespace anet::backend {
@@ -34,10 +37,26 @@ void read_elements(Buffer& buffer, std::span<T> values) {
   std::memcpy(values.data(), mapping.data(), values.size_bytes());
 }
 
-// fp32 values into a contiguous buffer of fp32 or fp16, rounded to nearest even.
+// fp32 values, row-major, into a buffer of fp32 or fp16 (rounded to nearest even), whatever its
+// strides.
 void write_floats(Buffer& buffer, std::span<const float> values);
+// The same, out of it.
+void read_floats(Buffer& buffer, std::span<float> values);
 
 // Throws internal when there is none: programs and their callers agree on names.
 const Port& find_port(std::span<const Port> ports, std::string_view name);
+
+// Compiles a function whose output `output` is to be the next run's input `input`: both ports get
+// one layout, the one that the device likes for the input.
+std::unique_ptr<Kernel> compile_chained(Device& device, const mil::Function& function,
+                                        CompileOptions options, const std::string& input,
+                                        const std::string& output);
+
+// Throws unsupported_option for fp32 on a device that computes in fp16 alone. fp16 runs everywhere.
+void check_precision(const Device& device, DataType dtype);
+
+// A port [rows, columns, 1, 1] as the matrix [rows, columns] at the same bytes; nullopt when its
+// rows are not contiguous.
+std::optional<Layout> as_matrix(const Layout& port);
 
 } // namespace anet::backend

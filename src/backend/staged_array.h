@@ -1,32 +1,58 @@
 // A flat fp32 host array as kernels see it: in place where the device reads host memory in fp32,
-// else a copy in the device's memory and precision that `stage` renews.
+// else copies in the layouts and precision of the kernels' ports, renewed when the values change.
 #pragma once
 
 #include "backend/backend.h"
+#include "backend/tensor_copy.h"
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <vector>
 
 namespace anet::backend {
 
+// Elements from `offset` (in elements) on, in the layout that a port has.
+struct StagedPart {
+  int64_t offset = 0;
+  Layout layout;
+};
+
+// Thread class: one thread at a time, but different copies may be renewed on different threads.
 class StagedArray {
 public:
-  // `values` outlives this object and is 64-byte aligned.
-  StagedArray(Device& device, std::span<float> values, DataType dtype);
+  // `values` outlives this object and is 64-byte aligned. Parts that are the same bytes share a
+  // copy; copies are in the order in which their first parts come.
+  StagedArray(Device& device, std::span<float> values, std::span<const StagedPart> parts);
 
-  // `shape` elements from `offset` (in elements) on.
-  View view(int64_t offset, const Shape& shape) const;
-  // Bytes written; 0 when the array is used in place.
-  uint64_t stage(ThreadPool& pool);
+  // Throws internal for a part that the constructor was not given.
+  View view(const StagedPart& part) const;
+  // One more than the index of the copy that a part is in, 0 for a part in place: how many copies
+  // must have been renewed for the part to be.
+  size_t copies_needed(const StagedPart& part) const;
 
-  static bool is_in_place(const Device& device, DataType dtype);
+  size_t copy_count() const { return copies_.size(); }
+  // Bytes written. A null pool: on this thread.
+  uint64_t renew(size_t copy, ThreadPool* pool);
+  uint64_t renew_all(ThreadPool& pool);
+
+  // What the copies of these parts would take.
+  static uint64_t copy_bytes(const Device& device, std::span<const StagedPart> parts);
 
 private:
+  struct Copy {
+    StagedPart part;
+    std::unique_ptr<Buffer> buffer;
+    TensorCopy conversion; // from the flat values
+  };
+
+  const Copy* find(const StagedPart& part) const;
+
   std::span<float> values_;
-  DataType dtype_;
-  bool in_place_;
-  std::unique_ptr<Buffer> buffer_;
+  bool host_memory_;
+  std::unique_ptr<Buffer> in_place_; // the whole array; null where nothing is in place
+  std::vector<Copy> copies_;
 };
 
 } // namespace anet::backend

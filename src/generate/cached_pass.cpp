@@ -1,11 +1,11 @@
 #include "generate/cached_pass.h"
 
 #include "backend/host_access.h"
+#include "backend/tensor_copy.h"
 #include "base/status.h"
 #include "model/transformer.h"
 
 #include <algorithm>
-#include <cstring>
 #include <numeric>
 #include <string_view>
 
@@ -19,27 +19,42 @@ using backend::StagedArray;
 using backend::View;
 using mil::DataType;
 
-// Copies columns [0, count) of every row of `source` to columns [at, at + count) of `target`; the
-// last axis is the positions.
+// Copies columns [0, count) of `source` to columns [at, at + count) of `target`; the last axis is
+// the positions.
 void copy_columns(Buffer& source, Buffer& target, int64_t at, int64_t count) {
-  const auto element = static_cast<size_t>(mil::data_type_bits(source.layout().dtype) / 8);
-  const auto source_row = static_cast<size_t>(source.layout().shape.back()) * element;
-  const auto target_row = static_cast<size_t>(target.layout().shape.back()) * element;
-  const size_t rows = source.size_bytes() / source_row;
-  const backend::Mapping from(source, false);
-  const backend::Mapping to(target, true);
-  for (size_t row = 0; row < rows; ++row)
-    std::memcpy(to.data() + row * target_row + static_cast<size_t>(at) * element,
-                from.data() + row * source_row, static_cast<size_t>(count) * element);
+  Layout from = source.layout();
+  Layout to = target.layout();
+  from.shape.back() = count;
+  to.shape.back() = count;
+  const backend::Mapping read(source, false);
+  const backend::Mapping write(target, true);
+  backend::TensorCopy(from, to).run(read.data(), write.data() + at * to.strides.back(), nullptr);
+}
+
+std::unique_ptr<backend::Kernel>
+compile_block(backend::Device& device, const mil::Function& block,
+              const std::optional<Layout>& cache,
+              const std::shared_ptr<backend::Workspace>& workspace) {
+  backend::CompileOptions options;
+  options.workspace = workspace;
+  options.label = "cached_block";
+  options.role = backend::Role::forward;
+  if (cache) {
+    options.port_layouts["key_cache"] = *cache;
+    options.port_layouts["value_cache"] = *cache;
+    return backend::compile_chained(device, block, options, "hidden", "hidden_out");
+  }
+  auto kernel = backend::compile_chained(device, block, options, "hidden", "hidden_out");
+  const Layout keys = backend::find_port(kernel->inputs(), "key_cache").layout;
+  if (backend::find_port(kernel->inputs(), "value_cache").layout == keys) return kernel;
+  return compile_block(device, block, keys, workspace);
 }
 
 } // namespace
 
-KeyValueCache::KeyValueCache(backend::Device& device, const model::Config& config, DataType dtype,
-                             int64_t positions)
-    : capacity(positions) {
-  const auto layout =
-      Layout::contiguous(dtype, {config.kv_head_count, 1, config.head_dim, positions});
+KeyValueCache::KeyValueCache(backend::Device& device, const model::Config& config,
+                             const Layout& layout)
+    : capacity(layout.shape.back()) {
   for (int32_t layer = 0; layer < config.layer_count; ++layer) {
     keys.push_back(device.allocate(layout));
     values.push_back(device.allocate(layout));
@@ -47,14 +62,34 @@ KeyValueCache::KeyValueCache(backend::Device& device, const model::Config& confi
 }
 
 CachedPass::CachedPass(backend::Device& device, const model::Config& config, DataType dtype,
-                       int64_t positions, int64_t capacity,
+                       int64_t positions, int64_t capacity, const SharedLayouts& layouts,
                        const std::shared_ptr<backend::Workspace>& workspace)
     : device_(device), config_(config), positions_(positions) {
+  block_ = compile_block(device, model::cached_block_function(config, dtype, positions, capacity),
+                         layouts.cache, workspace);
   backend::CompileOptions options;
   options.workspace = workspace;
+  options.label = "embedding";
+  options.role = backend::Role::forward;
+  options.port_layouts["hidden"] = backend::find_port(block_->inputs(), "hidden").layout;
+  if (layouts.embedding) options.port_layouts["embedding_weight"] = *layouts.embedding;
   embedding_ = device.compile(model::embedding_function(config, dtype, positions), options);
-  block_ =
-      device.compile(model::cached_block_function(config, dtype, positions, capacity), options);
+}
+
+const Layout& CachedPass::cache_layout() const {
+  return backend::find_port(block_->inputs(), "key_cache").layout;
+}
+
+std::vector<backend::StagedPart>
+CachedPass::weight_parts(const model::ParameterTable& parameters) const {
+  std::vector<backend::StagedPart> parts = {
+      {parameters.embedding().offset,
+       backend::find_port(embedding_->inputs(), "embedding_weight").layout}};
+  for (int32_t layer = 0; layer < config_.layer_count; ++layer)
+    for (const model::Parameter& parameter : parameters.layer(layer))
+      parts.push_back(
+          {parameter.offset, backend::find_port(block_->inputs(), parameter.port).layout});
+  return parts;
 }
 
 void CachedPass::bind(const StagedArray& weights, const model::ParameterTable& parameters,
@@ -75,8 +110,10 @@ void CachedPass::bind(const StagedArray& weights, const model::ParameterTable& p
   new_key_ = output("key");
   new_value_ = output("value");
 
-  const model::Parameter& embedding = parameters.embedding();
-  embedding_inputs_ = {View(*tokens_), weights.view(embedding.offset, embedding.shape)};
+  const backend::Port& embedding = backend::find_port(embedding_->inputs(), "embedding_weight");
+  embedding_inputs_ = {View(*tokens_),
+                       weights.view({parameters.embedding().offset, embedding.layout})};
+  embedding_output_ = View(*hidden_[0]);
   for (int32_t layer = 0; layer < config_.layer_count; ++layer)
     bind_layer(layer, weights, parameters);
 }
@@ -100,7 +137,7 @@ void CachedPass::bind_layer(int32_t layer, const StagedArray& weights,
     for (const auto& [name, buffer] : buffers)
       if (name == port.name) return View(*buffer);
     for (const model::Parameter& parameter : parameters.layer(layer))
-      if (parameter.port == port.name) return weights.view(parameter.offset, port.layout.shape);
+      if (parameter.port == port.name) return weights.view({parameter.offset, port.layout});
     fail(Status::internal, "expected a buffer for port '", port.name, "', seen none");
   };
   Call& call = calls_.emplace_back();
@@ -110,12 +147,12 @@ void CachedPass::bind_layer(int32_t layer, const StagedArray& weights,
 
 void CachedPass::run(std::span<const int32_t> ids, const std::atomic<bool>& cancel) {
   load(ids);
-  const View hidden(*hidden_[0]);
-  embedding_->run(embedding_inputs_, {&hidden, 1});
+  embedding_->run(embedding_inputs_, {&embedding_output_, 1});
   const auto count = static_cast<int64_t>(ids.size());
   for (size_t layer = 0; layer < calls_.size(); ++layer) {
     if (cancel.load(std::memory_order_relaxed)) fail(Status::cancelled, "cancelled by the caller");
     block_->run(calls_[layer].inputs, calls_[layer].outputs);
+    device_.synchronize();
     copy_columns(*new_key_, *cache_->keys[layer], cache_->length, count);
     copy_columns(*new_value_, *cache_->values[layer], cache_->length, count);
   }

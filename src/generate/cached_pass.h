@@ -10,6 +10,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -17,8 +18,8 @@ namespace anet::generate {
 
 // Keys and values of the positions so far, [kv_heads, 1, head_dim, capacity] for each layer.
 struct KeyValueCache {
-  KeyValueCache(backend::Device& device, const model::Config& config, mil::DataType dtype,
-                int64_t capacity);
+  KeyValueCache(backend::Device& device, const model::Config& config,
+                const backend::Layout& layout);
 
   int64_t capacity = 0;
   int64_t length = 0; // positions held
@@ -26,14 +27,23 @@ struct KeyValueCache {
   std::vector<std::unique_ptr<backend::Buffer>> values;
 };
 
+// Layouts that a pass shares with other kernels; nullopt: what the device likes.
+struct SharedLayouts {
+  std::optional<backend::Layout> embedding;
+  std::optional<backend::Layout> cache; // of keys and values
+};
+
 // The kernels and buffers of one pass. `config` outlives it.
 class CachedPass {
 public:
   // Compiles; binds nothing yet.
   CachedPass(backend::Device& device, const model::Config& config, mil::DataType dtype,
-             int64_t positions, int64_t capacity,
+             int64_t positions, int64_t capacity, const SharedLayouts& layouts,
              const std::shared_ptr<backend::Workspace>& workspace);
 
+  const backend::Layout& cache_layout() const;
+  // The parts of the weights that `bind` needs.
+  std::vector<backend::StagedPart> weight_parts(const model::ParameterTable& parameters) const;
   void bind(const backend::StagedArray& weights, const model::ParameterTable& parameters,
             KeyValueCache& cache);
   // Takes `ids`, at most `positions` of them, and appends their keys and values to the cache.
@@ -64,6 +74,7 @@ private:
   std::unique_ptr<backend::Buffer> new_key_, new_value_;
   std::array<std::unique_ptr<backend::Buffer>, 2> hidden_;
   std::vector<backend::View> embedding_inputs_;
+  backend::View embedding_output_;
   std::vector<Call> calls_;
 };
 

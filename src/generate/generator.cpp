@@ -1,13 +1,14 @@
 #include "generate/generator.h"
 
 #include "backend/host_access.h"
+#include "backend/tensor_copy.h"
 #include "base/status.h"
 #include "generate/cached_pass.h"
 #include "model/transformer.h"
 
 #include <algorithm>
 #include <chrono>
-#include <cstring>
+#include <optional>
 
 namespace anet::generate {
 
@@ -15,7 +16,9 @@ namespace {
 
 using backend::Buffer;
 using backend::Kernel;
+using backend::Layout;
 using backend::StagedArray;
+using backend::StagedPart;
 using backend::View;
 using mil::DataType;
 
@@ -25,16 +28,23 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
+// Tied to the head, the embedding is staged once, in the layout that the head's product likes.
+std::optional<Layout> embedding_layout(const Kernel& head, const model::Config& config) {
+  if (!config.tie_embeddings) return std::nullopt;
+  return backend::as_matrix(backend::find_port(head.inputs(), "head_weight").layout);
+}
+
 } // namespace
 
 struct Generator::State {
   State(backend::Device& device, model::Model& model, int64_t context, DataType dtype)
-      : workspace(device.make_workspace()), weights(device, model.weights(), dtype),
-        cache(device, model.config(), dtype, context),
+      : workspace(device.make_workspace()), head(compile_head(device, model, dtype)),
         prefill(device, model.config(), dtype, std::min(prefill_positions, context), context,
-                workspace),
-        decode(device, model.config(), dtype, 1, context, workspace) {
-    compile_head(device, model, dtype);
+                {embedding_layout(*head, model.config()), std::nullopt}, workspace),
+        decode(device, model.config(), dtype, 1, context,
+               {embedding_layout(*head, model.config()), prefill.cache_layout()}, workspace),
+        weights(device, model.weights(), weight_parts(model.parameters())),
+        cache(device, model.config(), prefill.cache_layout()) {
     workspace->reserve();
     prefill.bind(weights, model.parameters(), cache);
     decode.bind(weights, model.parameters(), cache);
@@ -42,50 +52,61 @@ struct Generator::State {
   }
 
   // The logits of one column of a pass's hidden states.
-  std::span<const float> logits_of(CachedPass& pass, int64_t column) {
-    Buffer& hidden = pass.hidden();
-    copy_column(hidden, column);
+  std::span<const float> logits_of(backend::Device& device, CachedPass& pass, int64_t column) {
+    copy_column(pass.hidden(), column);
     head->run(head_inputs, {&head_output, 1});
-    backend::read_elements<float>(*logits, host_logits);
+    device.synchronize();
+    backend::read_floats(*logits, host_logits);
     return host_logits;
   }
 
-  void compile_head(backend::Device& device, const model::Model& model, DataType dtype) {
+  std::unique_ptr<Kernel> compile_head(backend::Device& device, const model::Model& model,
+                                       DataType dtype) const {
     backend::CompileOptions options;
     options.workspace = workspace;
-    head = device.compile(model::logits_function(model.config(), dtype, 1), options);
+    options.label = "logits";
+    options.role = backend::Role::loss;
+    return device.compile(model::logits_function(model.config(), dtype, 1), options);
+  }
+
+  StagedPart head_part(const model::Parameter& parameter, const char* port) const {
+    return {parameter.offset, backend::find_port(head->inputs(), port).layout};
+  }
+
+  std::vector<StagedPart> weight_parts(const model::ParameterTable& parameters) const {
+    std::vector<StagedPart> parts = prefill.weight_parts(parameters);
+    for (const StagedPart& part : decode.weight_parts(parameters)) parts.push_back(part);
+    parts.push_back(head_part(parameters.final_norm(), "final_norm_weight"));
+    parts.push_back(head_part(parameters.head(), "head_weight"));
+    return parts;
   }
 
   void bind_head(backend::Device& device, const model::Model& model) {
-    const model::Config& config = model.config();
     const model::ParameterTable& parameters = model.parameters();
-    last_hidden = device.allocate(head->inputs().front().layout);
+    last_hidden = device.allocate(backend::find_port(head->inputs(), "hidden").layout);
     logits = device.allocate(head->outputs().front().layout);
-    head_inputs = {
-        View(*last_hidden),
-        weights.view(parameters.final_norm().offset, {1, config.hidden_size, 1, 1}),
-        weights.view(parameters.head().offset, {config.vocab_size, config.hidden_size, 1, 1})};
+    head_inputs = {View(*last_hidden),
+                   weights.view(head_part(parameters.final_norm(), "final_norm_weight")),
+                   weights.view(head_part(parameters.head(), "head_weight"))};
     head_output = View(*logits);
-    host_logits.resize(static_cast<size_t>(config.vocab_size));
+    host_logits.resize(static_cast<size_t>(model.config().vocab_size));
   }
 
-  void copy_column(Buffer& hidden, int64_t column) {
-    const auto element = static_cast<size_t>(mil::data_type_bits(hidden.layout().dtype) / 8);
-    const auto row = static_cast<size_t>(hidden.layout().shape.back()) * element;
-    const auto rows = static_cast<size_t>(hidden.layout().shape[1]);
+  void copy_column(Buffer& hidden, int64_t column) const {
+    backend::Layout from = hidden.layout();
+    from.shape.back() = 1;
     const backend::Mapping source(hidden, false);
     const backend::Mapping target(*last_hidden, true);
-    for (size_t i = 0; i < rows; ++i)
-      std::memcpy(target.data() + i * element,
-                  source.data() + i * row + static_cast<size_t>(column) * element, element);
+    backend::TensorCopy(from, last_hidden->layout())
+        .run(source.data() + column * from.strides.back(), target.data(), nullptr);
   }
 
   std::shared_ptr<backend::Workspace> workspace;
-  StagedArray weights;
-  KeyValueCache cache;
+  std::unique_ptr<Kernel> head;
   CachedPass prefill;
   CachedPass decode;
-  std::unique_ptr<Kernel> head;
+  StagedArray weights;
+  KeyValueCache cache;
   std::unique_ptr<Buffer> last_hidden;
   std::unique_ptr<Buffer> logits;
   std::vector<View> head_inputs;
@@ -101,6 +122,7 @@ Generator::Generator(std::shared_ptr<backend::Device> device, std::shared_ptr<mo
   if (context < 1 || context > limit)
     fail(Status::out_of_range, "expected context_length between 1 and the model's ", limit,
          ", seen ", context);
+  backend::check_precision(*device_, options.dtype);
   state_ = std::make_unique<State>(*device_, *model_, context, options.dtype);
 }
 
@@ -120,7 +142,7 @@ void Generator::begin(std::span<const int32_t> prompt) {
       fail(Status::out_of_range, "expected a token id below the vocabulary's size ", vocab_size,
            ", seen ", prompt[i], " at position ", i);
   // The session may have moved the weights since the last call.
-  state_->weights.stage(device_->thread_pool());
+  state_->weights.renew_all(device_->thread_pool());
   state_->cache.length = 0;
 }
 
@@ -137,7 +159,7 @@ std::span<const float> Generator::logits(std::span<const int32_t> prompt) {
   begin(prompt);
   prefill(prompt);
   State& s = *state_;
-  return s.logits_of(s.prefill, (s.cache.length - 1) % s.prefill.positions());
+  return s.logits_of(*device_, s.prefill, (s.cache.length - 1) % s.prefill.positions());
 }
 
 GenerationResult Generator::generate(std::span<const int32_t> prompt,
@@ -175,7 +197,7 @@ GenerationResult Generator::generate(std::span<const int32_t> prompt,
       break;
     }
     s.decode.run({&id, 1}, cancel_);
-    scores = s.logits_of(s.decode, 0);
+    scores = s.logits_of(*device_, s.decode, 0);
   }
   result.decode_seconds = seconds_since(decode_start);
   return result;

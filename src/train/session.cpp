@@ -1,5 +1,7 @@
 #include "train/session.h"
 
+#include "backend/host_access.h"
+#include "backend/run_totals.h"
 #include "base/status.h"
 #include "train/schedule.h"
 
@@ -49,6 +51,16 @@ void add_timing(StepResult& total, const PassResult& pass) {
   total.loss_seconds += pass.seconds[static_cast<size_t>(Phase::loss)];
   total.backward_seconds += pass.seconds[static_cast<size_t>(Phase::backward)];
   total.staging_seconds += pass.staging_seconds;
+  total.bytes_staged += pass.bytes_staged;
+  backend::add_totals(total.work, pass.work);
+}
+
+// Throws unsupported_option also for what the device cannot honour.
+SessionOptions resolve_for(const backend::Device& device, const SessionOptions& options,
+                           const model::Config& config) {
+  const SessionOptions resolved = resolve(options, config);
+  backend::check_precision(device, StepPlan::dtype_of(resolved));
+  return resolved;
 }
 
 // Marks a model as being trained for as long as a session is being made.
@@ -69,22 +81,20 @@ private:
 MemoryPlan Session::plan_memory(backend::Device& device, const model::Config& config,
                                 const SessionOptions& options) {
   const model::Config resolved_config = model::resolve(config);
-  const SessionOptions resolved = resolve(options, resolved_config);
+  const SessionOptions resolved = resolve_for(device, options, resolved_config);
   return complete_plan(StepPlan(device, resolved_config, resolved), resolved);
 }
 
 Session::Session(std::shared_ptr<backend::Device> device, std::shared_ptr<model::Model> model,
                  const SessionOptions& options, Logger logger)
     : device_(std::move(device)), model_(std::move(model)),
-      options_(resolve(options, model_->config())), logger_(logger),
+      options_(resolve_for(*device_, options, model_->config())), logger_(logger),
       plan_(*device_, model_->config(), options_), memory_plan_(complete_plan(plan_, options_)),
       gradients_(
           (check_memory(memory_plan_, options_.max_memory), model_->parameters().flat_size())),
       optimizer_(options_, model_->parameters()) {
   TrainingClaim claim(*model_);
-  staged_weights_.emplace(*device_, model_->weights(), plan_.dtype());
-  staged_gradients_.emplace(*device_, gradients_.values(), mil::DataType::fp32);
-  plan_.bind(*staged_weights_, *staged_gradients_);
+  plan_.bind(model_->weights(), gradients_.values());
   if (options_.precision == PrecisionMode::f16)
     loss_scale_ = {options_.initial_loss_scale, 0, options_.loss_scale_growth_steps};
   claim.keep();
@@ -127,18 +137,19 @@ void Session::check_batch(const Batch& batch) const {
   check_ids(batch.targets, model_->config().vocab_size, true, "a target id");
 }
 
-void Session::stage_weights(StepResult& result) {
-  if (weights_staged_ && staged_revision_ == model_->revision()) return;
-  const Stopwatch watch;
-  staged_revision_ = model_->revision();
-  result.bytes_staged += staged_weights_->stage(device_->thread_pool());
-  weights_staged_ = true;
-  result.staging_seconds += watch.seconds();
+template <typename Pass>
+PassResult Session::with_current_weights(Pass&& pass) {
+  const uint64_t revision = model_->revision();
+  const bool renew = staged_revision_ != revision;
+  staged_revision_.reset(); // a pass that fails may leave some copies old
+  PassResult result = pass(renew);
+  staged_revision_ = revision;
+  return result;
 }
 
 void Session::accumulate(const Batch& batch, StepResult& result) {
-  stage_weights(result);
-  const PassResult pass = plan_.forward_backward(batch, loss_scale_.scale, cancel_);
+  const PassResult pass = with_current_weights(
+      [&](bool renew) { return plan_.forward_backward(batch, loss_scale_.scale, renew, cancel_); });
   add_timing(result, pass);
   if (options_.precision == PrecisionMode::f32 && !std::isfinite(pass.loss_sum))
     fail(Status::numeric, "expected a finite loss, seen ", pass.loss_sum,
@@ -173,6 +184,7 @@ StepResult Session::forward_backward(const Batch& batch) {
   timing.loss_seconds += result.loss_seconds;
   timing.staging_seconds += result.staging_seconds;
   timing.bytes_staged += result.bytes_staged;
+  backend::add_totals(timing.work, result.work);
   timing.seconds += result.seconds;
   return result;
 }
@@ -221,7 +233,7 @@ StepResult Session::update() {
     optimizer_.update(pool, {steps_done_, result.learning_rate, factor}, model_->weights(),
                       gradients_.values());
     loss_scale_.succeeded();
-    weights_staged_ = false;
+    staged_revision_.reset();
   }
   zero_gradients();
   result.step = steps_done_;
@@ -250,9 +262,8 @@ StepResult Session::step(std::span<const Batch> batches) {
 }
 
 PassResult Session::evaluate_pass(const Batch& batch) {
-  StepResult staging;
-  stage_weights(staging);
-  const PassResult pass = plan_.forward(batch, cancel_);
+  const PassResult pass =
+      with_current_weights([&](bool renew) { return plan_.forward(batch, renew, cancel_); });
   if (!std::isfinite(pass.loss_sum))
     fail(Status::numeric, "expected a finite loss, seen ", pass.loss_sum);
   return pass;

@@ -2,7 +2,6 @@
 #pragma once
 
 #include "backend/backend.h"
-#include "backend/staged_array.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "io/checkpoint.h"
@@ -40,6 +39,7 @@ struct StepResult {
   double optimizer_seconds = 0;
   double staging_seconds = 0;
   uint64_t bytes_staged = 0;
+  backend::RunTotals work; // of the kernels
 };
 
 struct EvalResult {
@@ -96,6 +96,8 @@ public:
 
   const SessionOptions& options() const { return options_; }
   const MemoryPlan& memory_plan() const { return memory_plan_; }
+  // Since the session began, evaluations included.
+  std::vector<KernelReport> kernel_reports() const { return plan_.kernel_reports(); }
   const std::shared_ptr<model::Model>& model() const { return model_; }
   const std::shared_ptr<backend::Device>& device() const { return device_; }
   int64_t steps_done() const { return steps_done_; }
@@ -139,10 +141,12 @@ private:
   void restore(const io::CheckpointReader& reader);
 
   void check_batch(const Batch& batch) const;
-  void stage_weights(StepResult& result);
   void accumulate(const Batch& batch, StepResult& result);
   StepResult update();
   PassResult evaluate_pass(const Batch& batch);
+  // Runs a pass, which renews the copies of weights that have changed.
+  template <typename Pass>
+  PassResult with_current_weights(Pass&& pass);
 
   std::shared_ptr<backend::Device> device_;
   std::shared_ptr<model::Model> model_;
@@ -152,10 +156,7 @@ private:
   MemoryPlan memory_plan_;
   FlatArray gradients_;
   Optimizer optimizer_;
-  std::optional<backend::StagedArray> staged_weights_;
-  std::optional<backend::StagedArray> staged_gradients_;
-  uint64_t staged_revision_ = 0;
-  bool weights_staged_ = false;
+  std::optional<uint64_t> staged_revision_; // of the weights that the plan has copies of
 
   // Since the last update.
   struct Accumulated {

@@ -1,16 +1,19 @@
 // The step plan: made once, it is the ordered list of kernel calls that computes the loss and its
-// gradients, with the buffers between them. One kernel serves all layers, whose weights are inputs.
+// gradients, with the buffers between them.
 #pragma once
 
 #include "backend/backend.h"
+#include "backend/background_staging.h"
 #include "backend/staged_array.h"
 #include "model/parameters.h"
 #include "train/options.h"
+#include "train/step_kernels.h"
 
 #include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -45,74 +48,77 @@ struct PassResult {
   double loss_sum = 0; // nats
   uint64_t tokens = 0; // counted
   std::array<double, phase_count> seconds{};
-  double staging_seconds = 0;
+  double staging_seconds = 0; // the batch in, and waiting for copies of weights
+  uint64_t bytes_staged = 0;
   bool overflowed = false; // somewhere in fp16
+  backend::RunTotals work; // of the kernels, in this pass
 };
 
 class StepPlan {
 public:
+  // What the programs of such a session compute in.
+  static mil::DataType dtype_of(const SessionOptions& options);
+
   // Compiles every kernel; allocates no buffer. `options` is resolved.
   StepPlan(backend::Device& device, const model::Config& config, const SessionOptions& options);
   ~StepPlan();
 
   MemoryPlan memory() const;
   // Allocates the buffers and binds them. Both arrays outlive the plan.
-  void bind(const backend::StagedArray& weights, const backend::StagedArray& gradients);
+  void bind(std::span<float> weights, std::span<float> gradients);
 
   // Adds the gradient of `seed` * (sum of the losses) to the gradients. Throws cancelled between
-  // kernels once `cancel` is set, leaving the gradients half summed.
-  PassResult forward_backward(const Batch& batch, double seed, const std::atomic<bool>& cancel);
-  PassResult forward(const Batch& batch, const std::atomic<bool>& cancel);
+  // kernels once `cancel` is set, leaving the gradients half summed. Nothing goes on in the
+  // background after it has returned or thrown.
+  // `renew`: the weights have changed, so copies of them are renewed while the pass runs.
+  PassResult forward_backward(const Batch& batch, double seed, bool renew,
+                              const std::atomic<bool>& cancel);
+  PassResult forward(const Batch& batch, bool renew, const std::atomic<bool>& cancel);
 
-  mil::DataType dtype() const { return dtype_; }
+  std::vector<KernelReport> kernel_reports() const { return kernels_.reports(); }
 
 private:
-  struct Kernels;
   struct Buffers;
   struct Call {
     backend::Kernel* kernel = nullptr;
     Phase phase = Phase::forward;
+    size_t copies_needed = 0; // of weights
     std::vector<backend::View> inputs;
     std::vector<backend::View> outputs;
   };
-  struct Chunk {
-    int64_t begin = 0;
-    int64_t size = 0;
-  };
   // Views by port name, looked up while calls are made, never in a step.
   using Bindings = std::vector<std::pair<std::string, backend::View>>;
+  using WeightPorts = std::vector<std::pair<std::string, const model::Parameter*>>;
 
-  void compile_kernels();
-  backend::CompileOptions head_options(const Chunk& chunk, bool training) const;
-  std::vector<Chunk> chunks() const;
   int64_t positions() const { return int64_t{options_.batch_size} * options_.sequence_length; }
-  backend::Layout hidden_layout() const;
 
   void allocate_buffers();
   void fill_tables();
-  void make_calls(const backend::StagedArray& weights, const backend::StagedArray& gradients);
-  Call call(backend::Kernel& kernel, Phase phase, const Bindings& bindings) const;
-  Call block_forward_call(int32_t layer, const backend::StagedArray& weights) const;
-  Call block_backward_call(int32_t layer, const backend::StagedArray& weights,
-                           const backend::StagedArray& gradients) const;
-  Call head_call(const Chunk& chunk, bool training, const backend::StagedArray& weights,
-                 const backend::StagedArray& gradients) const;
-  void bind_layer(int32_t layer, const backend::StagedArray& weights, Bindings& bindings) const;
+  void make_calls();
+  // Weights go to the ports that the kernel has, gradients to those named d_<port>.
+  Call call(backend::Kernel& kernel, Phase phase, Bindings bindings,
+            const WeightPorts& weights) const;
+  Call block_call(backend::Kernel& kernel, Phase phase, int32_t layer) const;
+  Call head_call(const Chunk& chunk, bool training) const;
 
   uint64_t load(const Batch& batch, double seed);
   void run(std::span<Call> calls, const std::atomic<bool>& cancel, PassResult& result);
-  PassResult pass(const Batch& batch, double seed, std::span<Call> calls,
+  void complete(std::span<const Call> calls, PassResult& result);
+  void quiesce() noexcept;
+  PassResult pass(const Batch& batch, double seed, std::span<Call> calls, bool renew,
                   const std::atomic<bool>& cancel);
 
   backend::Device& device_;
   model::Config config_;
   SessionOptions options_;
   model::ParameterTable parameters_;
-  mil::DataType dtype_;
-  int64_t chunk_size_ = 0;
   std::shared_ptr<backend::Workspace> workspace_;
-  std::unique_ptr<Kernels> kernels_;
+  StepKernels kernels_;
+  // Members are destroyed from the last to the first: the thread before what it writes to.
   std::unique_ptr<Buffers> buffers_;
+  std::optional<backend::StagedArray> weights_;
+  std::optional<backend::StagedArray> gradients_;
+  std::optional<backend::BackgroundStaging> staging_;
   std::vector<Call> training_calls_;
   std::vector<Call> evaluation_calls_;
 };

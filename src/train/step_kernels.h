@@ -1,0 +1,92 @@
+// The kernels of a training step, compiled so that their ports fit together. One kernel serves all
+// layers, whose weights are inputs.
+#pragma once
+
+#include "backend/backend.h"
+#include "backend/staged_array.h"
+#include "model/config.h"
+#include "model/parameters.h"
+#include "train/options.h"
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace anet::train {
+
+// What a kernel is, where it runs and what it has done since it was compiled.
+struct KernelReport {
+  std::string label;
+  backend::Placement placement;
+  backend::RunTotals totals;
+};
+
+// Columns of the hidden states whose logits are in memory at once.
+struct Chunk {
+  int64_t begin = 0;
+  int64_t size = 0;
+};
+
+// "d_<port>": the gradient of a port.
+std::string gradient_port(const std::string& port);
+
+class StepKernels {
+public:
+  // Allocates nothing but what the device keeps of the programs. `options` is resolved.
+  StepKernels(backend::Device& device, const model::Config& config, const SessionOptions& options,
+              mil::DataType dtype, const std::shared_ptr<backend::Workspace>& workspace);
+
+  backend::Kernel& embedding_forward() const { return *embedding_forward_; }
+  backend::Kernel& embedding_backward() const { return *embedding_backward_; }
+  backend::Kernel& block_forward() const { return *block_forward_; }
+  backend::Kernel& block_backward() const { return *block_backward_; }
+  backend::Kernel& head(bool training, int64_t chunk) const;
+
+  // Of the hidden states and of their gradients, [1, hidden_size, 1, positions].
+  const backend::Layout& hidden_layout() const { return hidden_; }
+  const std::vector<std::string>& taps() const { return taps_; }
+  const std::vector<Chunk>& chunks() const { return chunks_; }
+
+  // The part of the flat weights that a kernel's port is bound to.
+  static backend::StagedPart weight_part(const backend::Kernel& kernel, const std::string& port,
+                                         const model::Parameter& parameter);
+  // All of them, in the order in which a step first needs them.
+  std::vector<backend::StagedPart> weight_parts(const model::ParameterTable& parameters) const;
+
+  std::vector<KernelReport> reports() const;
+  backend::RunTotals totals() const;
+
+private:
+  using Layouts = std::map<std::string, backend::Layout>;
+  using Entry = std::pair<const char*, const backend::Kernel*>;       // label and kernel
+  using BySize = std::map<int64_t, std::unique_ptr<backend::Kernel>>; // of the chunk
+
+  void compile_block(const SessionOptions& options);
+  void compile_head();
+  void compile_embedding();
+  std::unique_ptr<backend::Kernel> compile(const mil::Function& function, const char* label,
+                                           backend::Role role, const Layouts& layouts,
+                                           const std::vector<std::string>& accumulate) const;
+  std::vector<Entry> all() const;
+  backend::Layout hidden_columns(int64_t count) const;
+
+  backend::Device& device_;
+  model::Config config_;
+  mil::DataType dtype_;
+  int64_t positions_;
+  std::shared_ptr<backend::Workspace> workspace_;
+  std::vector<Chunk> chunks_;
+  backend::Layout hidden_;
+  std::vector<std::string> taps_;
+  std::unique_ptr<backend::Kernel> embedding_forward_;
+  std::unique_ptr<backend::Kernel> embedding_backward_;
+  std::unique_ptr<backend::Kernel> block_forward_;
+  std::unique_ptr<backend::Kernel> block_backward_;
+  BySize head_training_;
+  BySize head_evaluation_;
+};
+
+} // namespace anet::train

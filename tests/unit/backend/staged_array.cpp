@@ -1,0 +1,188 @@
+#include "backend/staged_array.h"
+
+#include "backend/background_staging.h"
+#include "backend/host_access.h"
+#include "base/flat_array.h"
+#include "base/float16.h"
+#include "base/random.h"
+#include "base/status.h"
+
+#include <doctest/doctest.h>
+
+#include <vector>
+
+using namespace anet;
+using namespace anet::backend;
+
+namespace {
+
+// Rows of 64 bytes.
+Layout padded(int64_t rows, int64_t columns) {
+  return {DataType::fp16, {rows, columns, 1, 1}, {64, 2, 2, 2}};
+}
+
+struct Fixture {
+  std::shared_ptr<Device> device = open_device("cpu", {.threads = 2});
+  FlatArray values{400};
+
+  Fixture() { Random(3).fill_normal(values.values(), 0, 1); }
+
+  std::vector<float> read(const View& view) const {
+    std::vector<float> result(static_cast<size_t>(mil::element_count(view.layout.shape)));
+    const TensorCopy copy(view.layout, Layout::contiguous(DataType::fp32, view.layout.shape));
+    copy.run(view.buffer->data() + view.offset, reinterpret_cast<std::byte*>(result.data()),
+             nullptr);
+    return result;
+  }
+
+  std::vector<float> rounded(int64_t offset, int64_t count) {
+    std::vector<float> result;
+    for (const float value :
+         values.values().subspan(static_cast<size_t>(offset), static_cast<size_t>(count)))
+      result.push_back(half_to_float(float_to_half(value)));
+    return result;
+  }
+};
+
+template <typename Action>
+Status status_of(Action&& action) {
+  try {
+    action();
+    return Status::ok;
+  } catch (const Error& error) {
+    return error.status();
+  }
+}
+
+} // namespace
+
+TEST_CASE("fp32 in host memory is used in place") {
+  Fixture f;
+  const StagedPart part{32, Layout::contiguous(DataType::fp32, {4, 5})};
+  StagedArray array(*f.device, f.values.values(), {&part, 1});
+  CHECK(array.copy_count() == 0);
+  CHECK(array.copies_needed(part) == 0);
+  CHECK(StagedArray::copy_bytes(*f.device, {&part, 1}) == 0);
+  const View view = array.view(part);
+  CHECK(reinterpret_cast<float*>(view.buffer->data() + view.offset) ==
+        f.values.values().data() + 32);
+}
+
+TEST_CASE("parts are staged in the layouts of their ports; the same bytes once") {
+  Fixture f;
+  const Layout matrix{DataType::fp16, {6, 9}, {64, 2}};
+  const Layout vector{DataType::fp16, {1, 7, 1, 1}, {448, 64, 64, 2}};
+  const Layout wide = Layout::contiguous(DataType::fp16, {6, 9});
+  const std::vector<StagedPart> parts = {
+      {16, padded(6, 9)}, {96, vector}, {16, matrix}, {16, wide}, {16, padded(6, 9)}};
+  StagedArray array(*f.device, f.values.values(), parts);
+  CHECK(array.copy_count() == 3);
+  CHECK(StagedArray::copy_bytes(*f.device, parts) ==
+        static_cast<uint64_t>(matrix.span_bytes() + vector.span_bytes() + wide.span_bytes()));
+  CHECK(array.view(parts[0]).buffer == array.view(parts[2]).buffer);
+  CHECK(array.view(parts[2]).layout == matrix);
+  CHECK(array.view(parts[3]).buffer != array.view(parts[0]).buffer);
+  CHECK(array.copies_needed(parts[0]) == 1);
+  CHECK(array.copies_needed(parts[1]) == 2);
+  CHECK(array.copies_needed(parts[3]) == 3);
+
+  CHECK(array.renew_all(f.device->thread_pool()) == 2 * (54 + 7 + 54));
+  for (const StagedPart& part : parts)
+    CHECK(f.read(array.view(part)) ==
+          f.rounded(part.offset, mil::element_count(part.layout.shape)));
+  f.values.values()[17] = 8;
+  array.renew_all(f.device->thread_pool());
+  CHECK(f.read(array.view(parts[0]))[1] == 8);
+
+  CHECK(status_of([&] { array.view({32, wide}); }) == Status::internal);
+  const StagedPart beyond{390, wide};
+  CHECK(status_of([&] {
+          StagedArray(*f.device, f.values.values(), {&beyond, 1});
+        }) == Status::internal);
+}
+
+TEST_CASE("copies are renewed in the background in order, again and again") {
+  Fixture f;
+  std::vector<StagedPart> parts;
+  for (int64_t offset = 0; offset < 400; offset += 16) parts.push_back({offset, padded(4, 4)});
+  StagedArray array(*f.device, f.values.values(), parts);
+  BackgroundStaging staging(array, f.device->thread_pool());
+  for (int round = 0; round < 200; ++round) {
+    for (float& value : f.values.values()) value = static_cast<float>(round);
+    staging.start();
+    for (size_t i = 0; i < parts.size(); ++i) {
+      staging.wait(array.copies_needed(parts[i]));
+      REQUIRE(f.read(array.view(parts[i])) == std::vector<float>(16, static_cast<float>(round)));
+    }
+    REQUIRE(staging.finish() == 400 * 2);
+    REQUIRE(staging.finish() == 0);
+  }
+}
+
+TEST_CASE("what fails in the background is thrown to whoever waits, and then is over") {
+  Fixture f;
+  const std::vector<StagedPart> parts = {{0, padded(4, 4)}, {16, padded(4, 4)}};
+
+  // A buffer that cannot be mapped.
+  struct Broken final : Buffer {
+    explicit Broken(const Layout& layout) : Buffer(layout, 1024) {}
+    std::byte* data() override { return nullptr; }
+    void map(bool) override { fail(Status::device, "expected a lock"); }
+    void unmap() override {}
+  };
+  struct BrokenDevice final : Device {
+    explicit BrokenDevice(Device& real) : inner(real) {}
+    const Capabilities& capabilities() const override { return inner.capabilities(); }
+    ThreadPool& thread_pool() override { return inner.thread_pool(); }
+    Support supports(const mil::Function& function, const mil::Operation& op) const override {
+      return inner.supports(function, op);
+    }
+    std::unique_ptr<Buffer> allocate(const Layout& layout) override {
+      if (allocated++ == 0) return inner.allocate(layout);
+      return std::make_unique<Broken>(layout);
+    }
+    std::unique_ptr<Buffer> import(std::byte* data, size_t size, const Layout& layout) override {
+      return inner.import(data, size, layout);
+    }
+    std::shared_ptr<Workspace> make_workspace() override { return inner.make_workspace(); }
+    std::unique_ptr<Kernel> compile(const mil::Function& function,
+                                    const CompileOptions& options) override {
+      return inner.compile(function, options);
+    }
+    void synchronize() override {}
+    std::unique_ptr<Buffer> import_native(void* handle, const Layout& layout) override {
+      return inner.import_native(handle, layout);
+    }
+    std::string report() const override { return inner.report(); }
+    Device& inner;
+    int allocated = 0;
+  } device(*f.device);
+
+  StagedArray array(device, f.values.values(), parts);
+  BackgroundStaging staging(array, device.thread_pool());
+  for (int round = 0; round < 3; ++round) {
+    staging.start();
+    CHECK(status_of([&] { staging.wait(2); }) == Status::device);
+    CHECK(status_of([&] { staging.finish(); }) == Status::device);
+    CHECK(status_of([&] { staging.finish(); }) == Status::ok);
+  }
+}
+
+TEST_CASE("floats go in and out of padded buffers") {
+  Fixture f;
+  const auto buffer = f.device->allocate(padded(6, 9));
+  const auto values = f.values.values().first(54);
+  write_floats(*buffer, values);
+  std::vector<float> back(54);
+  read_floats(*buffer, back);
+  CHECK(back == f.rounded(0, 54));
+  CHECK(status_of([&] { write_floats(*buffer, values.first(53)); }) == Status::internal);
+}
+
+TEST_CASE("a port that is a matrix is seen as one") {
+  const auto matrix = as_matrix(padded(6, 9));
+  REQUIRE(matrix);
+  CHECK(*matrix == Layout{DataType::fp16, {6, 9}, {64, 2}});
+  // Every element in a row of its own.
+  CHECK_FALSE(as_matrix({DataType::fp16, {6, 9, 1, 1}, {576, 64, 64, 2}}));
+}
