@@ -83,7 +83,7 @@ endif
 # --- Compilation ---------------------------------------------------------------------------------
 
 # Only the library and its unit tests see src/; everything else sees the public header alone.
-PRIVATE = $(if $(filter src/% tests/unit/% bench/%,$<),-Isrc -DANET_BUILD)
+PRIVATE = $(if $(filter src/% tests/unit/% tests/ane/% bench/%,$<),-Isrc -DANET_BUILD)
 
 $(OBJ)/%.o: %.cpp
 	@mkdir -p $(@D)
@@ -220,6 +220,19 @@ $(OBJ)/capi_test: $(CAPI_OBJECTS) $(LIBRARY)
 capi-test: $(CAPI_TEST)
 	$(Q)$(SANITIZER_ENV) $< $(ARGS)
 
+# The Neural Engine's backend against the emulator, which the program looks for in its own folder.
+ANE_SOURCES := $(sort $(wildcard tests/ane/*.cpp))
+ANE_OBJECTS := $(ANE_SOURCES:%.cpp=$(OBJ)/%.o)
+ANE_TEST    := $(if $(filter Linux,$(OS)),$(OBJ)/ane_test)
+
+$(OBJ)/ane_test: $(ANE_OBJECTS) $(foreach layer,capi $(BELOW_capi),$(call archive,$(layer))) \
+                 | $(OBJ)/libane_emulator.so
+	$(call say,LINK,$@)
+	$(Q)$(CXX) $(FLAGS_$(MODE)) $(LDFLAGS) $^ $(LIBS) -o $@
+
+ane-test: $(OBJ)/ane_test $(OBJ)/libane_emulator.so  ## Tests of the Neural Engine backend
+	$(Q)$(SANITIZER_ENV) $< $(ARGS)
+
 # The fake stack of use-after-return is not aligned for AVX-512 (GCC bug 110027). Nothing is
 # suppressed: oneDNN runs on one thread under each of ours, so its OpenMP does not trouble TSan.
 SANITIZER_ENV := \
@@ -233,7 +246,7 @@ test: deps deps-test  ## Every test; the last line counts them
 	$(Q)$(MAKE) run-tests
 
 # Every test program; each counts its own cases.
-TEST_PROGRAMS := $(UNIT_TESTS) $(CAPI_TEST)
+TEST_PROGRAMS := $(UNIT_TESTS) $(CAPI_TEST) $(ANE_TEST)
 
 test-programs: $(TEST_PROGRAMS) all
 
@@ -269,7 +282,7 @@ asan:  ## Unit and C ABI tests with AddressSanitizer, UBSan and leak checks
 tsan:  ## The tests that use threads, with ThreadSanitizer: base, backend, train, generate, C ABI
 	$(Q)$(MAKE) MODE=tsan run-sanitized
 
-SANITIZED_asan := $(UNIT_TESTS) $(CAPI_TEST)
+SANITIZED_asan := $(UNIT_TESTS) $(CAPI_TEST) $(ANE_TEST)
 SANITIZED_tsan := $(filter $(OBJ)/unit_base $(OBJ)/unit_backend $(OBJ)/unit_train \
                     $(OBJ)/unit_generate,$(UNIT_TESTS)) $(CAPI_TEST)
 
@@ -398,9 +411,9 @@ help:  ## This list
 	@echo "  unit-<layer>     One layer's unit tests: "$(UNIT_LAYERS)
 
 FORCE:
-.PHONY: all demo test test-programs run-tests capi-test header-check abi-check symbol-check layering-check \
+.PHONY: all demo test test-programs run-tests capi-test ane-test header-check abi-check symbol-check layering-check \
   example-check install-check parity asan tsan run-sanitized bench bench-step macos test-arm64 run-arm64 lint format-check format tidy \
   install uninstall deps deps-test deps-macos deps-arm64 clean help
 
--include $(LIB_OBJECTS:.o=.d) $(UNIT_OBJECTS:.o=.d) $(CAPI_OBJECTS:.o=.d) $(CLI_OBJECTS:.o=.d) \
-  $(EXAMPLE_OBJECTS:.o=.d) $(DEMO_CORPUS).d $(BENCH_SOURCES:%.cpp=$(OBJ)/%.d)
+-include $(LIB_OBJECTS:.o=.d) $(UNIT_OBJECTS:.o=.d) $(CAPI_OBJECTS:.o=.d) $(ANE_OBJECTS:.o=.d) \
+  $(CLI_OBJECTS:.o=.d) $(EXAMPLE_OBJECTS:.o=.d) $(DEMO_CORPUS).d $(BENCH_SOURCES:%.cpp=$(OBJ)/%.d)
