@@ -33,6 +33,11 @@ int64_t Layout::span_bytes() const {
   return last;
 }
 
+std::unique_ptr<Buffer> Device::import_native_id(uint32_t id, const Layout&) {
+  fail(Status::unsupported, "expected a device that shares the platform's surfaces to find number ",
+       id, ", seen ", capabilities().name);
+}
+
 std::shared_ptr<Device> open_device(const std::string& name, const DeviceOptions& options) {
   if (name == "cpu") return cpu::open_device(options);
   if (name == "ane") fail(Status::unavailable, no_ane);

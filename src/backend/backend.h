@@ -51,6 +51,8 @@ public:
   virtual void unmap() = 0;
   // What the platform calls this memory (an IOSurfaceRef), or null for ordinary memory.
   virtual void* native_handle() { return nullptr; }
+  // The number by which other processes find that memory, or 0.
+  virtual uint32_t native_id() { return 0; }
   bool is_mapped() const { return mappings_.load(std::memory_order_acquire) > 0; }
 
 protected:
@@ -202,6 +204,8 @@ public:
   // Wraps the platform's shared memory (an IOSurfaceRef, retained) without copying; throws
   // unsupported where the device cannot.
   virtual std::unique_ptr<Buffer> import_native(void* handle, const Layout& layout) = 0;
+  // The same for memory that another process has shared; throws not_found too.
+  virtual std::unique_ptr<Buffer> import_native_id(uint32_t id, const Layout& layout);
   // What the device found out about itself, as a JSON object.
   virtual std::string report() const = 0;
 };
