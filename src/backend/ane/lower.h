@@ -10,24 +10,29 @@
 
 namespace anet::backend::ane {
 
-// A port of the source function as the lowered one has it. The elements are the same, row-major.
+// A port of the source function as the lowered one has it: the same elements in the same row-major
+// order, but in four axes of lowering's choice. The engine pitches all rows of a port alike
+// (ane-facts.md 0.1, R), so element i lies at (i / width) * pitch + (i % width) * element size,
+// width being the last extent of `type`: that alone fixes the layout. The width is the last extent
+// of the source's shape, but for matrices [out, in, 1, 1], whose width is `in`: a width of 1 would
+// pad every element to 64 bytes.
 struct LoweredPort {
   std::string name;   // in the source function
   std::string symbol; // in the lowered function
-  // Four axes. Matrices [out, in, 1, 1] become [1, 1, out, in]: a width of 1 would pad every
-  // element to 64 bytes. Lower ranks get leading ones.
   mil::Type type;
-  // Packed route: this port is columns [column, column + width) of the input `symbol`, whose rows
-  // are those of the port seen as a matrix [elements / width, width].
+  // Packed route: `symbol` is an input that holds several ports. This one is a matrix of `width`
+  // columns, whose first element is at this column and row of it.
   int64_t column = 0;
+  int64_t row = 0;
 };
 
 struct Lowered {
   mil::Function function;
   std::vector<LoweredPort> inputs; // one a port of the source, in its order
   std::vector<LoweredPort> outputs;
-  // An output of the lowered function with the largest magnitudes of products and sums inside, or
-  // "" when there are none: infinities that later ops turn into 0 show there.
+  // An output [1, 1, 1, 1] of the lowered function, or "" when there is none: the largest magnitude
+  // among all products and sums inside and all outputs. Infinities that later ops turn into 0 show
+  // there, so a finite peak means that nothing overflowed.
   std::string peaks;
 };
 

@@ -1,0 +1,351 @@
+// Products of matrices: matmul, linear, conv, conv_transpose, attention.
+//
+// Weights that change are operands of matmul, [1, 1, out, in] times [1, 1, in, positions]; a
+// transposed weight is a flag. Constant weights are convolutions or matmul, as the rules say.
+#include "backend/ane/lowering.h"
+
+#include "mil/op_table.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace anet::backend::ane {
+
+namespace {
+
+// mad's classifier with 32000 input channels was rejected (ane-facts.md 4.4, R).
+constexpr int64_t max_conv_channels = 16384;
+
+bool all_are(const std::vector<int64_t>& values, int64_t expected) {
+  return std::all_of(values.begin(), values.end(), [=](int64_t v) { return v == expected; });
+}
+
+bool is_single(const Matrix& m) { return m.batch[0] == 1 && m.batch[1] == 1; }
+
+int64_t result_rows(const Matrix& m) { return m.transposed ? m.columns : m.rows; }
+int64_t result_columns(const Matrix& m) { return m.transposed ? m.rows : m.columns; }
+
+ValueId read_matrix(Lowering& l, const Matrix& m) {
+  return l.read(m.value, {m.batch[0], m.batch[1], m.rows, m.columns});
+}
+
+// The least divisor of a matrix's rows that brings them within the height limit; 1 when there is
+// none, and then the limit refuses the result.
+int64_t row_parts(const Lowering& l, const Matrix& m) {
+  const int64_t limit = l.rules.max_height;
+  if (!is_single(m) || m.rows <= limit) return 1;
+  for (int64_t parts = (m.rows + limit - 1) / limit; parts <= m.rows / 2; ++parts) {
+    if (m.rows % parts == 0) return parts;
+  }
+  return 1;
+}
+
+ValueId read_parts(Lowering& l, const Matrix& m, int64_t parts) {
+  return l.read(m.value, {1, parts, m.rows / parts, m.columns});
+}
+
+// A weight [out, in] as the kernel of a 1x1 convolution.
+ValueId kernel(Lowering& l, const Matrix& m) {
+  Literal literal = l.constant(m.value);
+  literal.blob.reset();
+  const int64_t out = result_rows(m);
+  const int64_t in = result_columns(m);
+  if (m.transposed && !l.is_trial()) {
+    const std::span<const std::byte> from = literal.data.view();
+    std::vector<std::byte> bytes(from.size());
+    for (int64_t i = 0; i < out; ++i) {
+      for (int64_t j = 0; j < in; ++j) {
+        const auto to = static_cast<size_t>(2 * (i * in + j));
+        const auto source = static_cast<size_t>(2 * (j * out + i));
+        bytes[to] = from[source];
+        bytes[to + 1] = from[source + 1];
+      }
+    }
+    literal.data = mil::Bytes(std::move(bytes));
+  }
+  literal.type.shape = {out, in, 1, 1};
+  return l.b.constant(std::move(literal));
+}
+
+bool fits_convolution(const Lowering& l, const Matrix& weight) {
+  return l.rules.constant_product == ConstantProduct::convolution && is_single(weight) &&
+         result_columns(weight) <= max_conv_channels && result_rows(weight) <= l.rules.max_channels;
+}
+
+// weight times x, as a convolution over x's rows.
+ValueId convolve(Lowering& l, const Matrix& weight, const Matrix& x) {
+  const int64_t outer = x.batch[0] * x.batch[1];
+  ValueId input = read_matrix(l, x);
+  if (x.transposed) input = l.swap_matrix_axes(input);
+  input = l.reshape(input, {outer, result_rows(x), 1, result_columns(x)});
+  const ValueId product = l.watch(l.b.linear(input, kernel(l, weight)));
+  if (l.is_image() && x.batch[0] == 1 && x.batch[1] == 1) return product;
+  return l.reshape(product, {x.batch[0], x.batch[1], result_rows(weight), result_columns(x)});
+}
+
+Matrix transposed(Matrix m) {
+  m.transposed = !m.transposed;
+  return m;
+}
+
+} // namespace
+
+Matrix matrix_behind(const Lowering& l, ValueId value) {
+  Matrix m;
+  m.value = value;
+  const Shape& shape = l.source.type(value).shape;
+  m.rows = shape[0];
+  m.columns = shape[1];
+  const mil::Operation* op = l.producer(value);
+  if (op == nullptr || std::string_view(op->name()) != "transpose") return m;
+  std::vector<int64_t> perm = l.source.constant(*op, "perm")->integers();
+  for (int64_t& axis : perm) {
+    if (axis < 0) axis += std::ssize(perm);
+  }
+  if (perm[0] != 1 || perm[1] != 0) return m;
+  m.value = op->input("x");
+  m.transposed = true;
+  std::swap(m.rows, m.columns);
+  return m;
+}
+
+ValueId multiply(Lowering& l, const Matrix& x, const Matrix& y) {
+  if (l.is_constant(x.value) && fits_convolution(l, x)) return convolve(l, x, y);
+  if (l.is_constant(y.value) && fits_convolution(l, transposed(y))) {
+    const ValueId flipped = convolve(l, transposed(y), transposed(x));
+    const Shape shape{x.batch[0], x.batch[1], result_columns(y), result_rows(x)};
+    return l.swap_matrix_axes(l.reshape(flipped, shape));
+  }
+  const auto product = [&](ValueId left, ValueId right) {
+    return l.watch(l.b.matmul(left, right, x.transposed, y.transposed));
+  };
+  const int64_t parts = is_single(y) ? row_parts(l, x) : 1;
+  if (parts == 1) return product(read_matrix(l, x), read_matrix(l, y));
+  if (!x.transposed) return product(read_parts(l, x, parts), read_matrix(l, y));
+  if (y.transposed) {
+    l.refuse("expected a contracted axis of at most ", l.rules.max_height, " elements, seen ",
+             x.rows, " (ane-facts.md 4.5)");
+  }
+  // The rows are contracted: parts of the sum, then their sum.
+  const ValueId sums = product(read_parts(l, x, parts), read_parts(l, y, parts));
+  return l.watch(l.b.reduce("reduce_sum", sums, {1}, true));
+}
+
+namespace {
+
+// The batch axes of both operands on two axes, whatever their rank.
+std::array<int64_t, 2> batch_extents(const Frame& frame, const Shape& shape) {
+  const Shape extents = frame.extents(shape);
+  return {extents[0], extents[channel_slot]};
+}
+
+// Frames a product's batch axes: a shape whose last two axes stay the last two.
+Frame matrix_frame(const Lowering& l, const Shape& x, const Shape& y, Shape result) {
+  if (result.size() <= 4) {
+    Frame frame;
+    frame.rank = result.size();
+    for (size_t axis = 0; axis < result.size(); ++axis) {
+      frame.slots[axis + 4 - result.size()] = {axis};
+    }
+    return frame;
+  }
+  const std::vector<Shape> operands{x, y};
+  const std::vector<size_t> own{result.size() - 2};
+  return l.frame(result, operands, own);
+}
+
+void matmul(Lowering& l) {
+  Shape x = l.shape("x");
+  Shape y = l.shape("y");
+  Matrix left;
+  Matrix right;
+  left.value = l.input("x");
+  right.value = l.input("y");
+  left.transposed = x.size() > 1 && l.boolean("transpose_x");
+  right.transposed = y.size() > 1 && l.boolean("transpose_y");
+  if (x.size() == 1) x.insert(x.begin(), 1);
+  if (y.size() == 1) y.push_back(1);
+  left.rows = x[x.size() - 2];
+  left.columns = x.back();
+  right.rows = y[y.size() - 2];
+  right.columns = y.back();
+  // Batch axes broadcast; the matrices themselves do not matter to them.
+  for (Shape* shape : {&x, &y}) (*shape)[shape->size() - 2] = shape->back() = 1;
+  const std::optional<Shape> batch = mil::broadcast(x, y);
+  if (!batch) fail(Status::internal, "the operands of a matmul do not broadcast");
+  const Frame frame = matrix_frame(l, x, y, *batch);
+  left.batch = batch_extents(frame, x);
+  right.batch = batch_extents(frame, y);
+  l.write(multiply(l, left, right));
+}
+
+// [n, channels, spatial...] as matrices [1, n, channels, positions].
+Matrix as_columns(const Lowering& l, ValueId value) {
+  const Shape& shape = l.source.type(value).shape;
+  Matrix m;
+  m.value = value;
+  m.batch = {1, shape[0]};
+  m.rows = shape[1];
+  m.columns = mil::element_count(shape) / (shape[0] * shape[1]);
+  return m;
+}
+
+// Adds a bias [channels] along an axis of the product.
+void write_with_bias(Lowering& l, ValueId product, size_t slot) {
+  if (!l.has("bias")) return l.write(product);
+  const ValueId bias = l.input("bias");
+  const Shape& shape = l.b.shape(product);
+  Shape extents(4, 1);
+  extents[slot] = shape[slot];
+  if (slot == height_slot) extents[channel_slot] = l.elements(bias) / shape[slot];
+  if (l.is_constant(bias) && !l.is_trial()) {
+    const std::vector<double> values = l.constant(bias).numbers();
+    if (std::all_of(values.begin(), values.end(), [](double v) { return v == 0; })) {
+      return l.write(product);
+    }
+  }
+  l.write(l.b.add(product, l.read(bias, extents)));
+}
+
+// x [..., in], weight [out, in], bias [out].
+void linear(Lowering& l) {
+  const Shape& shape = l.shape("x");
+  Matrix x;
+  x.value = l.input("x");
+  x.columns = shape.back();
+  x.rows = l.elements(x.value) / x.columns;
+  const ValueId product = multiply(l, x, transposed(matrix_behind(l, l.input("weight"))));
+  const int64_t rows = x.rows;
+  const int64_t columns = l.output_shape().back();
+  write_with_bias(l, l.reshape(product, {1, 1, rows, columns}), width_slot);
+}
+
+bool is_pointwise(Lowering& l) {
+  const Shape& weight = l.shape("weight");
+  const std::string pad_type = l.text("pad_type");
+  const bool padded = pad_type == "custom" && !all_are(l.integers("pad"), 0);
+  return l.integer("groups") == 1 && mil::element_count(weight) == weight[0] * weight[1] &&
+         all_are(l.integers("strides"), 1) && !padded;
+}
+
+// Arguments of one spatial axis get a height axis of one before it.
+std::vector<int64_t> spatial(const std::vector<int64_t>& values, size_t count, int64_t fill) {
+  std::vector<int64_t> both(count > values.size() ? count - values.size() : 0, fill);
+  both.insert(both.end(), values.begin(), values.end());
+  return both;
+}
+
+Shape as_image(Shape shape) {
+  if (shape.size() == 3) shape.insert(shape.begin() + 2, 1);
+  return shape;
+}
+
+// A convolution with a window, or with a compressed weight, as it is.
+void windowed(Lowering& l) {
+  const Shape& x = l.shape("x");
+  if (x.size() > 4) l.refuse("expected at most two spatial axes, seen ", x.size() - 2);
+  const ValueId weight = l.input("weight");
+  if (!l.is_constant(weight)) {
+    // Ignored without a word on M3 Max, a crash of the compiler on M1 (ane-facts.md 3.5, R).
+    l.refuse("a window needs a constant weight (ane-facts.md 3.5)");
+  }
+  ValueId taps = compressed_weight(l, weight);
+  if (taps == mil::no_value) taps = l.read(weight, as_image(l.shape("weight")));
+  const auto integers = [&](std::string_view argument, size_t count, int64_t fill) {
+    return l.b.constant(Literal::int32s(spatial(l.integers(argument), count, fill)));
+  };
+  std::vector<mil::Builder::Input> arguments{
+      {"x", l.read(l.input("x"), as_image(x))},
+      {"weight", taps},
+      {"strides", integers("strides", 2, 1)},
+      {"pad_type", l.b.constant(Literal::string(l.text("pad_type")))},
+      {"pad", integers("pad", 4, 0)},
+      {"dilations", integers("dilations", 2, 1)},
+      {"groups", l.b.scalar(DataType::int32, static_cast<double>(l.integer("groups")))}};
+  if (l.name() == "conv_transpose" && l.has("output_shape")) {
+    arguments.emplace_back("output_shape",
+                           l.b.constant(Literal::int32s(as_image(l.output_shape()))));
+  }
+  write_with_bias(l, l.watch(l.b.add(l.name(), arguments)), channel_slot);
+}
+
+void conv(Lowering& l) {
+  if (!is_pointwise(l)) return windowed(l);
+  const ValueId weight = l.input("weight");
+  const Matrix matrix = matrix_behind(l, weight);
+  const bool constant = l.is_constant(weight);
+  if (constant && l.shape("x").size() <= 4) {
+    const ValueId taps = compressed_weight(l, weight);
+    if (taps != mil::no_value || fits_convolution(l, matrix)) {
+      const ValueId x = l.read(l.input("x"), as_image(l.shape("x")));
+      const ValueId used = taps != mil::no_value ? taps : kernel(l, matrix);
+      return write_with_bias(l, l.watch(l.b.linear(x, used)), channel_slot);
+    }
+  }
+  write_with_bias(l, multiply(l, matrix, as_columns(l, l.input("x"))), height_slot);
+}
+
+void conv_transpose(Lowering& l) { windowed(l); }
+
+// The additive form of a mask: a hidden entry underflows in the softmax.
+ValueId additive_mask(Lowering& l, ValueId mask, const Shape& extents) {
+  if (l.source.type(mask).dtype != DataType::boolean) return l.read(mask, extents);
+  constexpr double hidden = -3e4;
+  if (!l.is_constant(mask)) {
+    return l.b.add("select",
+                   {{"cond", l.read(mask, extents)}, {"a", l.half(0)}, {"b", l.half(hidden)}});
+  }
+  const mil::Type type{DataType::fp16, extents, {}};
+  if (l.is_trial()) return l.filled(extents, 0);
+  std::vector<double> values = l.constant(mask).numbers();
+  for (double& value : values) value = value != 0 ? 0 : hidden;
+  return l.b.constant(Literal::numbers(type, values));
+}
+
+// query [..., targets, width], key and value [..., sources, width]: softmax(q k' / sqrt(width) +
+// mask) v. The engine's own op ignores its mask on most chips (ane-facts.md 4.4, R).
+void attention(Lowering& l) {
+  const Shape& shape = l.shape("query");
+  const size_t rank = shape.size();
+  const std::vector<size_t> own{rank - 2};
+  std::vector<Shape> operands;
+  Shape scores = shape;
+  scores.back() = l.shape("key")[rank - 2];
+  if (l.has("attn_mask")) operands.push_back(l.shape("attn_mask"));
+  const Frame frame =
+      rank <= 4 ? matrix_frame(l, shape, shape, scores) : l.frame(scores, operands, own);
+  const auto part = [&](std::string_view name) {
+    return l.read(l.input(name), frame.extents(l.shape(name)));
+  };
+  const ValueId query = part("query");
+  const ValueId key = part("key");
+  const ValueId value = part("value");
+  if (l.rules.native_causal_attention) {
+    std::vector<mil::Builder::Input> arguments{{"query", query}, {"key", key}, {"value", value}};
+    if (l.has("attn_mask")) {
+      const Shape extents = frame.extents(l.shape("attn_mask"));
+      arguments.emplace_back("attn_mask", additive_mask(l, l.input("attn_mask"), extents));
+    }
+    return l.write(l.watch(l.b.add("scaled_dot_product_attention", arguments)));
+  }
+  const double scale = 1 / std::sqrt(static_cast<double>(shape.back()));
+  ValueId score = l.watch(l.b.matmul(l.b.mul(query, scale), key, false, true));
+  if (l.has("attn_mask")) {
+    const Shape extents = frame.extents(l.shape("attn_mask"));
+    score = l.b.add(score, additive_mask(l, l.input("attn_mask"), extents));
+  }
+  const ValueId probabilities = l.b.softmax(score, width_slot);
+  l.write(l.watch(l.b.matmul(probabilities, value, false, false)));
+}
+
+} // namespace
+
+std::span<const OpEntry> matrix_lowerings() {
+  static const OpEntry entries[] = {
+      {"conv", conv},     {"conv_transpose", conv_transpose},          {"linear", linear},
+      {"matmul", matmul}, {"scaled_dot_product_attention", attention},
+  };
+  return entries;
+}
+
+} // namespace anet::backend::ane
