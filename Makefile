@@ -83,7 +83,7 @@ endif
 # --- Compilation ---------------------------------------------------------------------------------
 
 # Only the library and its unit tests see src/; everything else sees the public header alone.
-PRIVATE = $(if $(filter src/% tests/unit/% tests/ane/% bench/%,$<),-Isrc -DANET_BUILD)
+PRIVATE = $(if $(filter src/% tests/unit/% tests/ane/% tests/emulator/% bench/%,$<),-Isrc -DANET_BUILD)
 
 $(OBJ)/%.o: %.cpp
 	@mkdir -p $(@D)
@@ -220,6 +220,50 @@ $(OBJ)/capi_test: $(CAPI_OBJECTS) $(LIBRARY)
 capi-test: $(CAPI_TEST)
 	$(Q)$(SANITIZER_ENV) $< $(ARGS)
 
+# --- Emulator ------------------------------------------------------------------------------------
+
+# Apple's framework for the Neural Engine, on GNUstep: tests/emulator/README.md. The class tables are
+# linked last: their constructor needs the classes of the other files.
+OBJC         ?= $(CC)
+OBJC_FLAGS   := -std=gnu11 -fexceptions -fobjc-exceptions -D_NATIVE_OBJC_EXCEPTIONS \
+                -fconstant-string-class=NSConstantString \
+                -isystem $(patsubst --sysroot=%,%,$(filter --sysroot=%,$(CC)))/usr/include/GNUstep
+GNUSTEP_LIBS ?= -lgnustep-base -lobjc
+EMULATOR_SOURCES := $(sort $(wildcard tests/emulator/*.cpp)) \
+                    $(filter-out %/classes.m,$(sort $(wildcard tests/emulator/*.m))) tests/emulator/classes.m
+EMULATOR_OBJECTS := $(addprefix $(OBJ)/,$(addsuffix .o,$(basename $(EMULATOR_SOURCES))))
+EMULATOR         := $(OBJ)/libane_emulator.so
+EMULATOR_CLIENT  := $(sort $(wildcard tests/emulator/client/*.mm))
+EMULATOR_TEST    := $(if $(filter Linux,$(OS)),$(OBJ)/emulator_test)
+
+$(OBJ)/%.o: %.m
+	@mkdir -p $(@D)
+	$(call say,OBJC,$<)
+	$(Q)$(OBJC) $(CPPFLAGS) $(INCLUDES) $(OBJC_FLAGS) $(COMMON) $(CFLAGS) -c $< -o $@
+
+$(OBJ)/%.o: %.mm
+	@mkdir -p $(@D)
+	$(call say,OBJC,$<)
+	$(Q)$(CXX) $(CPPFLAGS) $(INCLUDES) $(filter-out -std=%,$(OBJC_FLAGS)) -std=gnu++20 $(COMMON) $(CXXFLAGS) \
+	  -c $< -o $@
+
+# Products of fp16 values are exact in float: a fused multiply-add has the bits of the two operations.
+$(OBJ)/tests/emulator/gemm.o: CXXFLAGS += -ffp-contract=fast -Wno-psabi
+
+$(EMULATOR): $(EMULATOR_OBJECTS) $(call archive,mil) $(call archive,base) tests/emulator/exports.map
+	$(call say,LINK,$@)
+	$(Q)$(CXX) -shared $(FLAGS_$(MODE)) $(LDFLAGS) -Wl,-soname,$(@F) \
+	  -Wl,--version-script,tests/emulator/exports.map $(filter-out %.map,$^) $(GNUSTEP_LIBS) -lcjson -lpthread -o $@
+
+emulator: $(EMULATOR)  ## The stand-in for Apple's framework: build/release/libane_emulator.so
+
+$(OBJ)/emulator_test: $(EMULATOR_CLIENT:%.mm=$(OBJ)/%.o) $(EMULATOR)
+	$(call say,LINK,$@)
+	$(Q)$(CXX) $(FLAGS_$(MODE)) $(LDFLAGS) $^ '-Wl,-rpath,$(ORIGIN)' $(GNUSTEP_LIBS) -lpthread -o $@
+
+emulator-test: $(EMULATOR_TEST)  ## The emulator against ane-facts, by a client of its own
+	$(Q)$(SANITIZER_ENV) $< $(ARGS)
+
 # The Neural Engine's backend against the emulator, which the program looks for in its own folder.
 ANE_SOURCES := $(sort $(wildcard tests/ane/*.cpp))
 ANE_OBJECTS := $(ANE_SOURCES:%.cpp=$(OBJ)/%.o)
@@ -246,7 +290,7 @@ test: deps deps-test  ## Every test; the last line counts them
 	$(Q)$(MAKE) run-tests
 
 # Every test program; each counts its own cases.
-TEST_PROGRAMS := $(UNIT_TESTS) $(CAPI_TEST) $(ANE_TEST)
+TEST_PROGRAMS := $(UNIT_TESTS) $(CAPI_TEST) $(EMULATOR_TEST) $(ANE_TEST)
 
 test-programs: $(TEST_PROGRAMS) all
 
@@ -411,9 +455,9 @@ help:  ## This list
 	@echo "  unit-<layer>     One layer's unit tests: "$(UNIT_LAYERS)
 
 FORCE:
-.PHONY: all demo test test-programs run-tests capi-test ane-test header-check abi-check symbol-check layering-check \
+.PHONY: all demo test emulator emulator-test test-programs run-tests capi-test ane-test header-check abi-check symbol-check layering-check \
   example-check install-check parity asan tsan run-sanitized bench bench-step macos test-arm64 run-arm64 lint format-check format tidy \
   install uninstall deps deps-test deps-macos deps-arm64 clean help
 
--include $(LIB_OBJECTS:.o=.d) $(UNIT_OBJECTS:.o=.d) $(CAPI_OBJECTS:.o=.d) $(ANE_OBJECTS:.o=.d) \
+-include $(LIB_OBJECTS:.o=.d) $(EMULATOR_OBJECTS:.o=.d) $(EMULATOR_CLIENT:%.mm=$(OBJ)/%.d) $(UNIT_OBJECTS:.o=.d) $(CAPI_OBJECTS:.o=.d) $(ANE_OBJECTS:.o=.d) \
   $(CLI_OBJECTS:.o=.d) $(EXAMPLE_OBJECTS:.o=.d) $(DEMO_CORPUS).d $(BENCH_SOURCES:%.cpp=$(OBJ)/%.d)
