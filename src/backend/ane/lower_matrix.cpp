@@ -140,7 +140,7 @@ std::array<int64_t, 2> batch_extents(const Frame& frame, const Shape& shape) {
 }
 
 // Frames a product's batch axes: a shape whose last two axes stay the last two.
-Frame matrix_frame(const Lowering& l, const Shape& x, const Shape& y, Shape result) {
+Frame matrix_frame(const Lowering& l, const Shape& x, const Shape& y, const Shape& result) {
   if (result.size() <= 4) {
     Frame frame;
     frame.rank = result.size();

@@ -237,7 +237,8 @@ Literal Lowering::constant(ValueId value) const {
   }
   if (trial_) {
     Literal unread;
-    unread.type = {floating ? DataType::fp16 : type.dtype, type.shape, {}};
+    unread.type.dtype = floating ? DataType::fp16 : type.dtype;
+    unread.type.shape = type.shape;
     return unread;
   }
   const mil::Operation& op = *producer(value);
