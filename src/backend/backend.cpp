@@ -1,5 +1,8 @@
 #include "backend/backend.h"
 
+#ifndef ANET_WITHOUT_ANE
+#include "backend/ane/device.h"
+#endif
 #include "backend/cpu/device.h"
 #include "base/status.h"
 
@@ -10,9 +13,33 @@ namespace anet::backend {
 
 namespace {
 
-constexpr const char* no_ane = "this build has no Neural Engine backend on this platform";
-
 int64_t element_bytes(DataType dtype) { return std::max(1, mil::data_type_bits(dtype) / 8); }
+
+// Apps for a store cannot carry the names of private classes: such builds go without.
+#ifdef ANET_WITHOUT_ANE
+[[noreturn]] void fail_without_ane() {
+  fail(Status::unavailable, "this build has no Neural Engine backend");
+}
+std::shared_ptr<Device> open_ane(const DeviceOptions&) { fail_without_ane(); }
+std::string describe_ane() { fail_without_ane(); }
+#else
+std::shared_ptr<Device> open_ane(const DeviceOptions& options) { return ane::open_device(options); }
+std::string describe_ane() { return ane::describe({}); }
+#endif
+
+DeviceListing list_ane() {
+  try {
+    return {"ane", describe_ane(), true, ""};
+  } catch (const Error& error) {
+    return {"ane", "Apple Neural Engine", false, error.message()};
+  }
+}
+
+std::shared_ptr<Device> open_cpu(const DeviceOptions& options) {
+  if (options.ane != AneOptions{})
+    fail(Status::unsupported_option, "expected no Neural Engine options for the device cpu");
+  return cpu::open_device(options);
+}
 
 } // namespace
 
@@ -39,8 +66,8 @@ std::unique_ptr<Buffer> Device::import_native_id(uint32_t id, const Layout&) {
 }
 
 std::shared_ptr<Device> open_device(const std::string& name, const DeviceOptions& options) {
-  if (name == "cpu") return cpu::open_device(options);
-  if (name == "ane") fail(Status::unavailable, no_ane);
+  if (name == "cpu") return open_cpu(options);
+  if (name == "ane") return open_ane(options);
   fail(Status::not_found, "expected a device named cpu or ane, got '", name, "'");
 }
 
@@ -48,7 +75,7 @@ std::vector<DeviceListing> list_devices() {
   const int threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   return {
       {"cpu", cpu::describe(threads), true, ""},
-      {"ane", "Apple Neural Engine", false, no_ane},
+      list_ane(),
   };
 }
 

@@ -59,6 +59,50 @@ bool overlap(const View& a, const View& b) {
 
 } // namespace
 
+void check_compile_options(const mil::Function& function, const CompileOptions& options) {
+  for (const auto& [name, layout] : options.port_layouts) {
+    const mil::ValueId input = function.input(name), output = function.output(name);
+    if (input == mil::no_value && output == mil::no_value) {
+      fail(Status::not_found, "port_layouts names ", name, ", which is no port of ", function.name);
+    }
+    check_port_layout(function.value(input == mil::no_value ? output : input), layout);
+  }
+  for (const std::string& name : options.accumulate) {
+    const mil::ValueId id = function.output(name);
+    if (id == mil::no_value) {
+      fail(Status::not_found, "accumulate names ", name, ", which is no output of ", function.name);
+    }
+    if (!mil::is_floating(function.type(id).dtype)) {
+      fail(Status::type_mismatch, "accumulate expects floating outputs, got ", name, " of ",
+           mil::type_to_string(function.type(id)));
+    }
+  }
+}
+
+void check_port_layout(const mil::Value& value, const Layout& layout) {
+  if (layout.dtype != value.type.dtype || layout.shape != value.type.shape ||
+      layout.strides.size() != layout.shape.size()) {
+    fail(Status::shape_mismatch, "port ", value.name, " expects a layout of ",
+         mil::type_to_string(value.type), ", got ", mil::data_type_name(layout.dtype), " ",
+         mil::shape_to_string(layout.shape), " with ", layout.strides.size(), " strides");
+  }
+  const int64_t size = std::max(1, mil::data_type_bits(layout.dtype) / 8);
+  if (!layout.shape.empty() && layout.shape.back() != 1 && layout.strides.back() != size) {
+    fail(Status::invalid_argument, "port ", value.name, " expects an innermost stride of ", size,
+         " bytes, got ", layout.strides.back());
+  }
+  int64_t inner = size;
+  for (size_t d = layout.shape.size(); d-- > 0;) {
+    if (layout.shape[d] == 1) continue;
+    const int64_t stride = layout.strides[d];
+    if (stride % size != 0 || stride < inner) {
+      fail(Status::invalid_argument, "port ", value.name, " expects a stride of at least ", inner,
+           " bytes and a multiple of ", size, " on axis ", d, ", got ", stride);
+    }
+    inner = stride * layout.shape[d];
+  }
+}
+
 void check_views(std::span<const Port> ports, std::span<const View> views, const char* kind) {
   if (views.size() != ports.size()) {
     fail(Status::invalid_argument, "expected ", ports.size(), " ", kind, "s, got ", views.size());

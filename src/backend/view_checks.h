@@ -1,9 +1,17 @@
-// What every device checks before a run.
+// What every device checks before it compiles and before it runs.
 #pragma once
 
 #include "backend/backend.h"
 
 namespace anet::backend {
+
+// Ports that the options name exist, layouts fit them, and what is accumulated is floating. Throws
+// not_found, type_mismatch, shape_mismatch or invalid_argument.
+void check_compile_options(const mil::Function& function, const CompileOptions& options);
+
+// A layout that a port is asked to have: its type and shape, the innermost stride that of an
+// element, and no two elements in one place. Throws shape_mismatch or invalid_argument.
+void check_port_layout(const mil::Value& port, const Layout& layout);
 
 // Every view fits its port and its buffer, and no buffer is mapped. `kind` is "input" or "output".
 // Throws invalid_argument, shape_mismatch, type_mismatch or busy.

@@ -4,6 +4,7 @@
 #include "backend/cpu/gemm.h"
 #include "backend/cpu/kernel.h"
 #include "backend/cpu/lowering.h"
+#include "backend/view_checks.h"
 #include "base/json.h"
 #include "base/status.h"
 #include "mil/passes.h"
@@ -97,7 +98,7 @@ public:
 
   std::unique_ptr<Kernel> compile(const mil::Function& function,
                                   const CompileOptions& options) override {
-    check_options(function, options);
+    check_compile_options(function, options);
     auto workspace = std::make_shared<CpuWorkspace>();
     if (options.workspace) {
       workspace = std::dynamic_pointer_cast<CpuWorkspace>(options.workspace);
@@ -129,26 +130,6 @@ public:
   }
 
 private:
-  static void check_options(const mil::Function& function, const CompileOptions& options) {
-    for (const auto& [name, layout] : options.port_layouts) {
-      if (function.input(name) == mil::no_value && function.output(name) == mil::no_value) {
-        fail(Status::not_found, "port_layouts names ", name, ", which is no port of ",
-             function.name);
-      }
-    }
-    for (const std::string& name : options.accumulate) {
-      const mil::ValueId id = function.output(name);
-      if (id == mil::no_value) {
-        fail(Status::not_found, "accumulate names ", name, ", which is no output of ",
-             function.name);
-      }
-      if (!mil::is_floating(function.type(id).dtype)) {
-        fail(Status::type_mismatch, "accumulate expects floating outputs, got ", name, " of ",
-             mil::type_to_string(function.type(id)));
-      }
-    }
-  }
-
   std::shared_ptr<ThreadPool> pool_;
   Capabilities capabilities_;
 };

@@ -3,6 +3,7 @@
 #include "backend/cpu/lowering.h"
 #include "backend/cpu/memory_plan.h"
 #include "backend/cpu/overflow.h"
+#include "backend/view_checks.h"
 #include "base/status.h"
 
 #include <algorithm>
@@ -30,31 +31,6 @@ void check_port_type(const mil::Value& value) {
   if (dtype == DataType::string || (mil::data_type_bits(dtype) < 8 && dtype != DataType::boolean)) {
     fail(Status::unsupported, "port ", value.name, " of ", mil::type_to_string(value.type),
          ": the cpu device has no ports of that element type");
-  }
-}
-
-// Layout of a port that has been asked for; strides must hold the shape without overlap.
-void check_layout(const mil::Value& value, const Layout& layout) {
-  if (layout.dtype != value.type.dtype || layout.shape != value.type.shape ||
-      layout.strides.size() != layout.shape.size()) {
-    fail(Status::shape_mismatch, "port ", value.name, " expects a layout of ",
-         mil::type_to_string(value.type), ", got ", mil::data_type_name(layout.dtype), " ",
-         mil::shape_to_string(layout.shape), " with ", layout.strides.size(), " strides");
-  }
-  const int64_t size = element_size(layout.dtype);
-  if (!layout.shape.empty() && layout.shape.back() != 1 && layout.strides.back() != size) {
-    fail(Status::invalid_argument, "port ", value.name, " expects an innermost stride of ", size,
-         " bytes, got ", layout.strides.back());
-  }
-  int64_t inner = size;
-  for (size_t d = layout.shape.size(); d-- > 0;) {
-    if (layout.shape[d] == 1) continue;
-    const int64_t stride = layout.strides[d];
-    if (stride % size != 0 || stride < inner) {
-      fail(Status::invalid_argument, "port ", value.name, " expects a stride of at least ", inner,
-           " bytes and a multiple of ", size, " on axis ", d, ", got ", stride);
-    }
-    inner = stride * layout.shape[d];
   }
 }
 
@@ -108,7 +84,7 @@ Layout Lowering::port_layout(const mil::Value& value) const {
   check_port_type(value);
   const auto found = options_.port_layouts.find(value.name);
   if (found != options_.port_layouts.end()) {
-    check_layout(value, found->second);
+    check_port_layout(value, found->second);
     return found->second;
   }
   Layout layout = Layout::contiguous(value.type.dtype, value.type.shape);
@@ -122,7 +98,7 @@ Layout Lowering::port_layout(const mil::Value& value) const {
              ": the cpu device has no interleaved buffers, got factor ", factor);
       }
     }
-    check_layout(value, layout);
+    check_port_layout(value, layout);
   }
   return layout;
 }

@@ -1,0 +1,104 @@
+// What an engine segment does about results that nobody reported as wrong.
+#include "backend/ane/engine_segment.h"
+
+#include "backend/ane/buffer.h"
+#include "base/status.h"
+
+#include <algorithm>
+
+namespace anet::backend::ane {
+
+namespace {
+
+Layout layout_of(const EnginePort& port) { return {port.dtype, port.shape, port.strides}; }
+
+} // namespace
+
+EngineSegment::Seen EngineSegment::look(std::span<const View> inputs) {
+  ThreadPool& pool = environment_->host().thread_pool();
+  bool infinite = false, all_zero = true, new_zero = false;
+  for (size_t i = 0; i < out_.ports.size(); ++i) {
+    const Surface& surface = *out_.surfaces[i];
+    const SurfaceLock lock(surface, false);
+    seen_[i] = inspect(surface.data(), layout_of(out_.ports[i]), pool);
+    infinite = infinite || !seen_[i].finite;
+    all_zero = all_zero && seen_[i].all_zero;
+    new_zero = new_zero || (seen_[i].all_zero && !zero_is_right_[i] && i != peaks_);
+  }
+  Seen seen;
+  // Infinities that came in are not this segment's.
+  seen.overflowed = infinite && all_finite(inputs);
+  seen.suspicious = (all_zero || new_zero) && any_nonzero(inputs);
+  return seen;
+}
+
+bool EngineSegment::any_nonzero(std::span<const View> views) const {
+  ThreadPool& pool = environment_->host().thread_pool();
+  return std::any_of(views.begin(), views.end(), [&](const View& view) {
+    const HostAccess access({&view, 1}, {});
+    return !inspect(view.buffer->data() + view.offset, view.layout, pool).all_zero;
+  });
+}
+
+bool EngineSegment::all_finite(std::span<const View> views) const {
+  ThreadPool& pool = environment_->host().thread_pool();
+  return std::all_of(views.begin(), views.end(), [&](const View& view) {
+    const HostAccess access({&view, 1}, {});
+    return inspect(view.buffer->data() + view.offset, view.layout, pool).finite;
+  });
+}
+
+bool EngineSegment::zeros_are_right(std::span<const View> inputs, std::span<const View> outputs,
+                                    RunTotals& totals) {
+  const HostResult host = compare_with_host(inputs, outputs, totals);
+  if (!host.worst.fault.empty() || host.worst.error > environment_->options().audit_tolerance)
+    return false;
+  for (size_t i = 0; i < seen_.size(); ++i)
+    if (seen_[i].all_zero) zero_is_right_[i] = true;
+  return true;
+}
+
+bool EngineSegment::passes_audit(std::span<const View> inputs, std::span<const View> outputs,
+                                 bool overflowed, RunTotals& totals) {
+  const AneOptions& options = environment_->options();
+  const HostResult host = compare_with_host(inputs, outputs, totals);
+  totals.audits += 1;
+  // Both report the overflow: the values mean nothing, and nobody uses them.
+  if (overflowed && host.overflowed) return true;
+  totals.audit_error = std::max(totals.audit_error, host.worst.error);
+  if (host.worst.fault.empty() && host.worst.error <= options.audit_tolerance) return true;
+  std::string reason =
+      host.worst.fault.empty()
+          ? concat("audit: ", host.port, " differs from the host's by ", host.worst.error,
+                   " of its largest value, above ", options.audit_tolerance)
+          : concat("audit: ", host.port, " has ", host.worst.fault);
+  if (options.audit_action == AuditAction::error)
+    fail(Status::numeric, "kernel ", label_, ": ", reason);
+  move_to_host(std::move(reason));
+  return false;
+}
+
+EngineSegment::HostResult EngineSegment::compare_with_host(std::span<const View> inputs,
+                                                           std::span<const View> outputs,
+                                                           RunTotals& totals) {
+  if (comparison_.empty()) {
+    for (const Attachment& attachment : out_.attachments) {
+      comparison_.push_back(environment_->host().allocate(attachment.port.layout));
+      comparison_views_.emplace_back(*comparison_.back());
+    }
+  }
+  HostResult result;
+  result.overflowed = run_on_host(inputs, comparison_views_, totals);
+  const HostAccess access(outputs, {});
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const std::byte* engine = outputs[i].buffer->data() + outputs[i].offset;
+    Comparison comparison = compare(engine, comparison_[i]->data(), outputs[i].layout);
+    const bool worse = !comparison.fault.empty() || comparison.error > result.worst.error;
+    if (!result.worst.fault.empty() || !worse) continue;
+    result.worst = std::move(comparison);
+    result.port = out_.attachments[i].port.name;
+  }
+  return result;
+}
+
+} // namespace anet::backend::ane

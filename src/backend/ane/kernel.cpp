@@ -1,0 +1,159 @@
+#include "backend/ane/kernel.h"
+
+#include "backend/ane/buffer.h"
+#include "backend/view_checks.h"
+#include "base/status.h"
+
+#include <chrono>
+
+namespace anet::backend::ane {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+} // namespace
+
+AneKernel::AneKernel(std::shared_ptr<Environment> environment, KernelParts parts)
+    : environment_(std::move(environment)),
+      parts_(std::move(parts)), epilogues_{Epilogue(*this, 0), Epilogue(*this, 1)} {
+  inputs_ = parts_.inputs;
+  outputs_ = parts_.outputs;
+  statistics_ = parts_.statistics;
+  for (const KernelStep& step : parts_.steps) {
+    has_epilogue_ = has_epilogue_ || step.background;
+    BoundViews bound;
+    for (const size_t value : step.inputs)
+      bound.inputs.emplace_back().layout = parts_.values[value].layout;
+    for (const size_t value : step.outputs)
+      bound.outputs.emplace_back().layout = parts_.values[value].layout;
+    views_[0].push_back(bound);
+    views_[1].push_back(std::move(bound));
+  }
+  record_ = environment_->make_record(parts_.label);
+  record_->set(placement());
+}
+
+AneKernel::~AneKernel() {
+  for (const Epilogue& epilogue : epilogues_) environment_->background()->wait(epilogue);
+}
+
+void AneKernel::bind(std::span<const View> inputs, std::span<const View> outputs) {
+  const auto bind_view = [&](View& view, const KernelValue& value) {
+    if (value.place == KernelValue::Place::scratch) {
+      view.buffer = &parts_.scratch->buffer(value.index, set_);
+      return;
+    }
+    const auto& bound = value.place == KernelValue::Place::input ? inputs : outputs;
+    view.buffer = bound[value.index].buffer;
+    view.offset = bound[value.index].offset;
+  };
+  for (size_t s = 0; s < parts_.steps.size(); ++s) {
+    const KernelStep& step = parts_.steps[s];
+    BoundViews& views = views_[set_][s];
+    for (size_t i = 0; i < step.inputs.size(); ++i)
+      bind_view(views.inputs[i], parts_.values[step.inputs[i]]);
+    for (size_t i = 0; i < step.outputs.size(); ++i)
+      bind_view(views.outputs[i], parts_.values[step.outputs[i]]);
+  }
+}
+
+void AneKernel::run(std::span<const View> inputs, std::span<const View> outputs) {
+  check_views(inputs_, inputs, "input");
+  check_views(outputs_, outputs, "output");
+  check_overlap(inputs_, inputs, outputs_, outputs);
+  if (!parts_.scratch->is_ready()) {
+    fail(Status::invalid_state, "expected a workspace of ", parts_.workspace->size_bytes(),
+         " reserved bytes, seen one that is not reserved");
+  }
+  Background& background = *environment_->background();
+  if (const uint64_t epoch = background.epoch(); epoch != epoch_) {
+    epoch_ = epoch;
+    background_overflowed_.store(false, std::memory_order_relaxed);
+  }
+  overflowed_ = false;
+  totals_.runs += 1;
+  const auto every = static_cast<uint64_t>(environment_->options().audit_every);
+  const bool audit = parts_.audited && every > 0 && totals_.runs % every == 0;
+  if (has_epilogue_) {
+    set_ = 1 - set_;
+    background.wait(epilogues_[set_]);
+  }
+  bind(inputs, outputs);
+  for (size_t s = 0; s < parts_.steps.size(); ++s)
+    if (!parts_.steps[s].background) run_foreground(parts_.steps[s], views_[set_][s], audit);
+  if (has_epilogue_) background.submit(epilogues_[set_]);
+  record_changes();
+}
+
+void AneKernel::run_foreground(KernelStep& step, BoundViews& views, bool audit) {
+  if (step.engine) {
+    overflowed_ |= step.engine->run(views.inputs, views.outputs, audit, totals_);
+    return;
+  }
+  // The background may be adding to the same memory.
+  if (step.accumulates) environment_->background()->drain();
+  const auto start = Clock::now();
+  const HostAccess access(views.inputs, views.outputs);
+  step.host->run(views.inputs, views.outputs);
+  overflowed_ |= step.host->overflowed();
+  totals_.host_seconds += seconds_since(start);
+  totals_.host_flops += step.host->statistics().flops;
+}
+
+void AneKernel::run_epilogue(size_t set) {
+  const auto start = Clock::now();
+  int64_t flops = 0;
+  for (size_t s = 0; s < parts_.steps.size(); ++s) {
+    const KernelStep& step = parts_.steps[s];
+    if (!step.background) continue;
+    const BoundViews& views = views_[set][s];
+    const HostAccess access(views.inputs, views.outputs);
+    step.host->run(views.inputs, views.outputs);
+    if (step.host->overflowed()) background_overflowed_.store(true, std::memory_order_relaxed);
+    flops += step.host->statistics().flops;
+  }
+  const std::lock_guard lock(mutex_);
+  background_totals_.host_seconds += seconds_since(start);
+  background_totals_.host_flops += flops;
+}
+
+bool AneKernel::overflowed() const {
+  return overflowed_ || background_overflowed_.load(std::memory_order_relaxed);
+}
+
+RunTotals AneKernel::totals() const {
+  RunTotals totals = totals_;
+  const std::lock_guard lock(mutex_);
+  totals.host_seconds += background_totals_.host_seconds;
+  totals.host_flops += background_totals_.host_flops;
+  return totals;
+}
+
+Placement AneKernel::placement() const {
+  bool engine = false, host = false;
+  std::string reason = parts_.reason;
+  for (const KernelStep& step : parts_.steps) {
+    const bool on_engine = step.engine && !step.engine->on_host();
+    (on_engine ? engine : host) = true;
+    if (!step.engine || step.engine->reason().empty()) continue;
+    reason += concat(reason.empty() ? "" : "; ", step.engine->reason());
+  }
+  const char* where = !engine ? "cpu" : host ? "ane+cpu" : "ane";
+  return {where, std::move(reason)};
+}
+
+void AneKernel::record_changes() {
+  uint64_t changes = 0;
+  for (const KernelStep& step : parts_.steps)
+    if (step.engine) changes += step.engine->changes();
+  if (changes == changes_) return;
+  changes_ = changes;
+  record_->set(placement());
+}
+
+} // namespace anet::backend::ane

@@ -1,0 +1,49 @@
+// The programs that the probe tries. Internal to it.
+#pragma once
+
+#include "mil/builder.h"
+#include "mil/interpreter.h"
+
+namespace anet::backend::ane {
+
+using mil::DataType;
+
+// How a constant weight is written (ane-facts.md 3.4).
+enum class Constant : uint8_t {
+  fp16,
+  int8_affine,
+  int8_blockwise,
+  int8_palette,
+  int4_blockwise,
+  int4_palette,
+};
+
+} // namespace anet::backend::ane
+
+namespace anet::backend::ane::probes {
+
+// Inputs whose names sort unlike their declaration, each counted differently.
+mil::Function multiple_inputs();
+// [rows, depth] x [depth, columns], both inputs.
+mil::Function product(int64_t rows, int64_t depth, int64_t columns);
+mil::Function parameter_matmul();
+mil::Function parameter_convolution();
+// A weight beside the activations in one input, and one below the other.
+mil::Function packed_inputs();
+mil::Function concat();
+mil::Function rsqrt();
+mil::Function causal_attention();
+mil::Function constant_product(Constant form, bool convolution);
+// "y": columns from the second on.
+mil::Function width_slice();
+// Of 4096 elements each: "over_channels", "over_width".
+mil::Function reduce_sums();
+// Two products a result: 128 * 128 * 2.
+mil::Function large_product();
+mil::Function activations();
+mil::TensorMap activation_inputs();
+// Through fp16 inside.
+mil::Function port_types(DataType dtype);
+mil::Function extents(int64_t height, int64_t width);
+
+} // namespace anet::backend::ane::probes
