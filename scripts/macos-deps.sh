@@ -34,11 +34,13 @@ export ZIG_GLOBAL_CACHE_DIR="$deps/zig-cache"
 echo 'int main() { throw 1; }' > "$deps/probe.cpp"
 ZIG_VERBOSE_LINK=1 "$deps/zig/zig" c++ -target aarch64-macos.14.0 -O3 "$deps/probe.cpp" \
   -o "$deps/probe" 2> "$deps/probe.log" || { cat "$deps/probe.log" >&2; exit 1; }
-for name in libc++ libc++abi libcompiler_rt; do
+for name in libc++ libcompiler_rt; do
   archive=$(tr ' ' '\n' < "$deps/probe.log" | grep "/$name\.a\$" | sort -u)
   [ -f "$archive" ] || { echo "expected one $name.a in Zig's link, saw '$archive'" >&2; exit 1; }
   cp "$archive" "$deps/lib/"
 done
+# The system's new and delete are to be found, which the application may replace.
+"$deps/zig/zig" ar d "$deps/lib/libc++.a" new.o
 
 echo 'macos-deps: Highway, cJSON'
 # shellcheck source=cross-apt.sh
