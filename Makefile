@@ -122,7 +122,8 @@ $(OBJ)/lib$(1).a: $(call layer_objects,$(1))
 endef
 $(foreach layer,$(LAYERS),$(eval $(call layer_rules,$(layer))))
 
-EXPORTS := src/ane_train.exports
+EXPORTS        := src/ane_train.exports
+PUBLIC_HEADERS := include/ane_train.h include/ane_train_apple.h
 ifeq ($(OS),Darwin)
   LIB_LINK  := libane_train.dylib
   LIB_SO    := libane_train.$(ABI).dylib
@@ -299,11 +300,11 @@ run-tests:
 	$(Q)$(MAKE) -k test-programs || true
 	$(Q)MAKE='$(MAKE)' sh scripts/run-tests.sh $(TEST_PROGRAMS) -- test-programs $(SCRIPTS)
 
-header-check:  ## The public header compiles alone as C99 to C17 and C++17 to C++20
+header-check:  ## The public headers compile alone as C99 to C17 and C++17 to C++20
 	$(Q)CC='$(CC)' CXX='$(CXX)' sh scripts/check-header.sh $(OBJ)
 
-abi-check: $(LIBRARY)  ## Exported symbols are those of src/ane_train.exports and of the header
-	$(Q)sh scripts/check-exports.sh $(LIBRARY) $(EXPORTS) include/ane_train.h
+abi-check: $(LIBRARY)  ## Exported symbols are those of src/ane_train.exports and of the headers
+	$(Q)sh scripts/check-exports.sh $(LIBRARY) $(EXPORTS) $(PUBLIC_HEADERS)
 
 symbol-check: $(LIBRARY)  ## The library imports nothing that prints, exits or aborts
 	$(Q)sh scripts/check-imports.sh $(LIBRARY)
@@ -422,13 +423,13 @@ install: $(LIBRARY) $(OBJ)/install/ane-train $(OBJ)/ane_train.pc  ## To PREFIX; 
 	install -m 755 $(LIBRARY) '$(DESTDIR)$(LIBDIR)/$(LIB_FILE)'
 	$(Q)cd '$(DESTDIR)$(LIBDIR)' && for name in $(filter-out $(LIB_FILE),$(LIB_SO) $(LIB_LINK)); do \
 	  ln -sf $(LIB_FILE) $$name; done
-	install -m 644 include/ane_train.h '$(DESTDIR)$(INCLUDEDIR)/ane_train.h'
+	install -m 644 $(PUBLIC_HEADERS) '$(DESTDIR)$(INCLUDEDIR)'
 	install -m 644 $(OBJ)/ane_train.pc '$(DESTDIR)$(LIBDIR)/pkgconfig/ane_train.pc'
 	install -m 755 $(OBJ)/install/ane-train '$(DESTDIR)$(BINDIR)/ane-train'
 
 uninstall:  ## Removes what install put there
 	rm -f '$(DESTDIR)$(LIBDIR)/$(LIB_FILE)' '$(DESTDIR)$(LIBDIR)/$(LIB_SO)' \
-	  '$(DESTDIR)$(LIBDIR)/$(LIB_LINK)' '$(DESTDIR)$(INCLUDEDIR)/ane_train.h' \
+	  '$(DESTDIR)$(LIBDIR)/$(LIB_LINK)' $(PUBLIC_HEADERS:include/%='$(DESTDIR)$(INCLUDEDIR)/%') \
 	  '$(DESTDIR)$(LIBDIR)/pkgconfig/ane_train.pc' '$(DESTDIR)$(BINDIR)/ane-train'
 
 # --- Dependencies and housekeeping ---------------------------------------------------------------

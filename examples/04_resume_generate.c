@@ -74,8 +74,11 @@ int main(int argc, char **argv) {
   /* A generator sees the weights as they are at each call, also while training goes on. */
   anet_model *model = NULL;
   anet_generator *generator = NULL;
+  anet_generator_options writing;
+  anet_struct_init(&writing, sizeof writing);
+  writing.precision = options.precision;
   check(anet_session_get_model(session, &model, &error), error);
-  check(anet_generator_create(device, model, tokenizer, NULL, &generator, &error), error);
+  check(anet_generator_create(device, model, tokenizer, &writing, &generator, &error), error);
 
   int32_t prompt[MAX_PROMPT];
   size_t prompt_count = 0;

@@ -173,6 +173,44 @@ enum {
 /** Called on whichever thread has something to say; must not call the library. */
 typedef void (*anet_log_callback)(anet_log_level level, const char *message, void *user_data);
 
+/** Where a part of the work runs on the device "ane", which has the engine and the CPU. */
+typedef int32_t anet_placement;
+enum {
+  /** Each program is timed on both sides as it is compiled; the faster side keeps it. */
+  ANET_PLACEMENT_MEASURED = 0,
+  ANET_PLACEMENT_ENGINE = 1, /**< the engine wherever it can */
+  ANET_PLACEMENT_HOST = 2
+};
+
+/** What happens when an audit finds a difference above the tolerance, a value that is not finite,
+ * or zeros where the CPU has none. */
+typedef int32_t anet_audit_action;
+enum {
+  ANET_AUDIT_FALLBACK = 0, /**< the CPU's result is used, and the program stays on the CPU */
+  ANET_AUDIT_ERROR = 1     /**< the call fails with ANET_E_NUMERIC */
+};
+
+/** Options of the device "ane", the Apple Neural Engine. */
+typedef struct anet_ane_options {
+  uint32_t struct_size;
+  /** Programs that this process may compile, because systems allow only so many; 0: 110. */
+  int32_t compile_budget;
+  const char *framework_path;  /**< NULL: Apple's */
+  const char *cache_directory; /**< for what the device learns about the chip; NULL: the user's */
+  int32_t qos;                 /**< the framework's quality-of-service class, up to 63; 0: 21 */
+  anet_placement forward;      /**< of a session's embedding and blocks, and of generators */
+  anet_placement loss;         /**< head and cross-entropy, both directions */
+  anet_placement input_gradients;
+  anet_placement weight_gradients;
+  anet_placement programs; /**< of anet_kernel_compile */
+  /** Every so many runs of a program the CPU repeats one, and the results are compared; 0: never.
+   */
+  int32_t audit_every;
+  anet_audit_action audit_action;
+  double audit_tolerance;    /**< relative to the tensor's largest value; 0: 0.05 */
+  const char *audit_kernels; /**< labels separated by commas; NULL: all */
+} anet_ane_options;
+
 typedef struct anet_device_options {
   uint32_t struct_size;
   /** Worker threads of the CPU, the caller's included. 0: one a core. At most 256. */
@@ -182,6 +220,8 @@ typedef struct anet_device_options {
   uint32_t reserved;
   anet_log_callback log;
   void *log_user_data;
+  /** For "ane", and for "auto" where that is it; nullable. */
+  const anet_ane_options *ane;
 } anet_device_options;
 
 typedef struct anet_device_info {
@@ -190,6 +230,9 @@ typedef struct anet_device_info {
   const char *name;        /**< "cpu"; borrowed from the device */
   const char *description; /**< "AMD EPYC 9B45, 2 threads, AVX3"; borrowed from the device */
   size_t buffer_alignment; /**< bytes; imported memory must have it */
+  /** 1: sessions and generators run in ANET_PRECISION_F32; 0: in ANET_PRECISION_F16 alone. */
+  int32_t has_f32;
+  uint32_t reserved;
 } anet_device_info;
 
 typedef struct anet_device_listing {
@@ -208,15 +251,28 @@ ANET_API anet_status anet_device_listing_get(size_t index, anet_device_listing *
 
 /**
  * Opens a device.
- * @param name "cpu", or "auto" for the fastest that is available.
+ * @param name "cpu", "ane" for the Apple Neural Engine, or "auto": "ane" where it is available,
+ *        else "cpu".
  * @param options nullable.
  * @return ANET_E_NOT_FOUND for an unknown name, ANET_E_UNAVAILABLE with the reason when this
- *         machine lacks it, ANET_E_OUT_OF_RANGE for too many threads.
+ *         machine lacks it, ANET_E_OUT_OF_RANGE for too many threads,
+ *         ANET_E_UNSUPPORTED_OPTION or ANET_E_INVALID_ARGUMENT naming a field of anet_ane_options;
+ *         the former also when `ane` is set for "cpu".
  */
 ANET_API anet_status anet_device_open(const char *name, const anet_device_options *options,
                                       anet_device **device, anet_error **error) ANET_CHECK;
 ANET_API anet_status anet_device_get_info(const anet_device *device, anet_device_info *info,
                                           anet_error **error) ANET_CHECK;
+/**
+ * What the device has found out about itself, as a JSON object: on "ane" the chip, the system, each
+ * question that was probed with its answer, the rules that follow, and the use of the budget.
+ * @param json receives null-terminated text; nullable when `capacity` is 0: asks for the length
+ *        alone, which is no failure.
+ * @param length receives its length without the terminator, also when it does not fit.
+ * @return ANET_E_OUT_OF_RANGE when `capacity` is too small.
+ */
+ANET_API anet_status anet_device_get_report(const anet_device *device, char *json, size_t capacity,
+                                            size_t *length, anet_error **error) ANET_CHECK;
 ANET_API void anet_device_retain(anet_device *device);
 ANET_API void anet_device_release(anet_device *device);
 
@@ -419,6 +475,19 @@ typedef struct anet_kernel_statistics {
   uint64_t flops;           /**< of matmul and conv; a multiply-add counts two */
   double seconds;           /**< spent in runs so far */
   uint64_t runs;
+  /* What the runs so far did, and where. */
+  uint64_t engine_evaluations; /**< programs evaluated by the engine */
+  double engine_seconds;       /**< waiting for the engine */
+  double host_seconds;         /**< computing on the CPU, in the background too */
+  double copy_seconds;         /**< moving and converting between buffers and engine ports */
+  uint64_t engine_flops;       /**< of matmul and conv; a multiply-add counts two */
+  uint64_t host_flops;
+  uint64_t engine_bytes_in; /**< read by the engine through its ports */
+  uint64_t engine_bytes_out;
+  uint64_t retries;   /**< evaluations repeated after a failure */
+  uint64_t fallbacks; /**< parts of runs that the CPU did because the engine failed */
+  uint64_t audits;    /**< engine results compared with the CPU's */
+  double audit_error; /**< the largest seen, relative to the tensor's largest value */
 } anet_kernel_statistics;
 
 /**
@@ -444,7 +513,8 @@ ANET_API anet_status anet_kernel_create_buffer(const anet_kernel *kernel, anet_d
  * @param inputs,outputs in port order.
  * @return ANET_E_INVALID_ARGUMENT for wrong counts or overlapping outputs,
  *         ANET_E_SHAPE_MISMATCH or ANET_E_TYPE_MISMATCH naming the port, ANET_E_BUSY for a mapped
- *         buffer, ANET_E_OUT_OF_RANGE for an index in the data that leaves its tensor. After a
+ *         buffer, ANET_E_OUT_OF_RANGE for an index in the data that leaves its tensor,
+ *         ANET_E_DEVICE when the device fails, ANET_E_NUMERIC when an audit does. After a
  *         failure the outputs' contents are undefined.
  */
 ANET_API anet_status anet_kernel_run(anet_kernel *kernel, anet_buffer *const *inputs,
@@ -453,6 +523,14 @@ ANET_API anet_status anet_kernel_run(anet_kernel *kernel, anet_buffer *const *in
 ANET_API anet_status anet_kernel_get_statistics(const anet_kernel *kernel,
                                                 anet_kernel_statistics *statistics,
                                                 anet_error **error) ANET_CHECK;
+/**
+ * Where the kernel runs.
+ * @param where receives "cpu", "ane", or "ane+cpu" when the CPU has a part.
+ * @param reason receives why the CPU has its part, else "". Both are borrowed until the next call
+ *        of this function for this kernel.
+ */
+ANET_API anet_status anet_kernel_get_placement(const anet_kernel *kernel, const char **where,
+                                               const char **reason, anet_error **error) ANET_CHECK;
 ANET_API void anet_kernel_retain(anet_kernel *kernel);
 ANET_API void anet_kernel_release(anet_kernel *kernel);
 
@@ -726,7 +804,7 @@ typedef struct anet_memory_plan {
   uint64_t weights;     /**< fp32 master weights */
   uint64_t gradients;   /**< fp32 */
   uint64_t optimizer;   /**< moments */
-  uint64_t staged;      /**< weights in the session's precision, when it is not fp32 */
+  uint64_t staged;      /**< weights as the device's programs want them, when not in place */
   uint64_t activations; /**< kept from the forward to the backward pass */
   uint64_t workspace;   /**< scratch of the kernels and buffers between them */
   uint64_t total;
@@ -742,9 +820,9 @@ ANET_API anet_status anet_session_plan_memory(anet_device *device, const anet_mo
 /**
  * Creates a session that trains `model` in place.
  * @param options nullable.
- * @return ANET_E_UNSUPPORTED_OPTION or ANET_E_INVALID_ARGUMENT naming the field,
- *         ANET_E_MEMORY_LIMIT with the plan's numbers, ANET_E_BUSY while another session trains
- *         the model.
+ * @return ANET_E_UNSUPPORTED_OPTION (also for ANET_PRECISION_F32 on "ane") or
+ *         ANET_E_INVALID_ARGUMENT naming the field, ANET_E_MEMORY_LIMIT with the plan's numbers,
+ *         ANET_E_COMPILE_BUDGET, ANET_E_BUSY while another session trains the model.
  */
 ANET_API anet_status anet_session_create(anet_device *device, anet_model *model,
                                          const anet_session_options *options,
@@ -775,8 +853,21 @@ typedef struct anet_step_result {
   double backward_seconds;
   double loss_seconds;      /**< head and cross-entropy, both directions */
   double optimizer_seconds; /**< norm, clip, update */
-  double staging_seconds;   /**< batch in, weights to the session's precision */
+  double staging_seconds;   /**< batch in, waiting for weights in the session's precision */
   uint64_t bytes_staged;
+  /* Where the work ran: counted, not estimated. */
+  uint64_t engine_evaluations; /**< programs evaluated by the engine */
+  double engine_seconds;       /**< waiting for the engine */
+  double host_seconds;         /**< computing on the CPU, in the background too */
+  double copy_seconds;         /**< moving and converting between buffers and engine ports */
+  uint64_t engine_flops;       /**< of matmul and conv; a multiply-add counts two */
+  uint64_t host_flops;
+  uint64_t engine_bytes_in; /**< read by the engine through its ports */
+  uint64_t engine_bytes_out;
+  uint64_t retries;   /**< evaluations repeated after a failure */
+  uint64_t fallbacks; /**< parts of runs that the CPU did because the engine failed */
+  uint64_t audits;    /**< engine results compared with the CPU's */
+  double audit_error; /**< the largest so far, relative to the tensor's largest value; else 0 */
 } anet_step_result;
 
 /**
@@ -785,8 +876,8 @@ typedef struct anet_step_result {
  * @param result nullable.
  * @return ANET_E_SHAPE_MISMATCH, ANET_E_OUT_OF_RANGE naming the position of a bad id,
  *         ANET_E_INVALID_DATA when no token is counted, ANET_E_NUMERIC when the loss is not finite
- *         (F32), ANET_E_CANCELLED, ANET_E_INVALID_STATE after an unfinished
- *         anet_session_forward_backward.
+ *         (F32) or an audit fails, ANET_E_DEVICE when the device fails, ANET_E_CANCELLED,
+ *         ANET_E_INVALID_STATE after an unfinished anet_session_forward_backward.
  */
 ANET_API anet_status anet_session_step(anet_session *session, const anet_batch *batches,
                                        size_t batch_count, anet_step_result *result,
@@ -822,14 +913,35 @@ ANET_API anet_status anet_session_evaluate(anet_session *session, const anet_dat
                                            uint64_t max_windows, anet_eval_result *result,
                                            anet_error **error) ANET_CHECK;
 
+/** The first fields of anet_step_result. They stay these, so that anet_fit_event keeps its layout
+ * when anet_step_result grows. */
+typedef struct anet_step_summary {
+  uint32_t struct_size;
+  int32_t skipped;
+  int64_t step;
+  double loss;
+  uint64_t tokens;
+  double grad_norm;
+  double learning_rate;
+  double loss_scale;
+  double seconds;
+  double forward_seconds;
+  double backward_seconds;
+  double loss_seconds;
+  double optimizer_seconds;
+  double staging_seconds;
+  uint64_t bytes_staged;
+} anet_step_summary;
+
 /** What anet_session_fit reports. */
 typedef struct anet_fit_event {
   uint32_t struct_size;
   /** ANET_EVENT_*. */
   int32_t kind;
-  anet_step_result step;  /**< of the latest step, on every event */
-  anet_eval_result eval;  /**< ANET_EVENT_EVAL */
-  const char *checkpoint; /**< ANET_EVENT_SAVE: its path; borrowed for the call */
+  anet_step_summary step;         /**< of the latest step, on every event */
+  anet_eval_result eval;          /**< ANET_EVENT_EVAL */
+  const char *checkpoint;         /**< ANET_EVENT_SAVE: its path; borrowed for the call */
+  const anet_step_result *result; /**< of the latest step, all of it; borrowed for the call */
 } anet_fit_event;
 enum { ANET_EVENT_STEP = 1, ANET_EVENT_EVAL = 2, ANET_EVENT_SAVE = 3 };
 
@@ -877,6 +989,35 @@ ANET_API anet_status anet_session_get_options(const anet_session *session,
 ANET_API anet_status anet_session_get_memory_plan(const anet_session *session,
                                                   anet_memory_plan *plan,
                                                   anet_error **error) ANET_CHECK;
+/** One of a session's compiled programs, and what it has done since the session began. */
+typedef struct anet_kernel_report {
+  uint32_t struct_size;
+  uint32_t reserved;
+  const char *label; /**< "block_forward"; borrowed for ever */
+  /** "cpu", "ane" or "ane+cpu"; borrowed, as the reason, until the next call for this index. */
+  const char *where;
+  const char *reason; /**< why the CPU has its part, else "" */
+  uint64_t runs;
+  uint64_t engine_evaluations; /**< programs evaluated by the engine */
+  double engine_seconds;       /**< waiting for the engine */
+  double host_seconds;         /**< computing on the CPU, in the background too */
+  double copy_seconds;         /**< moving and converting between buffers and engine ports */
+  uint64_t engine_flops;       /**< of matmul and conv; a multiply-add counts two */
+  uint64_t host_flops;
+  uint64_t engine_bytes_in; /**< read by the engine through its ports */
+  uint64_t engine_bytes_out;
+  uint64_t retries;   /**< evaluations repeated after a failure */
+  uint64_t fallbacks; /**< parts of runs that the CPU did because the engine failed */
+  uint64_t audits;    /**< engine results compared with the CPU's */
+  double audit_error; /**< the largest seen, relative to the tensor's largest value */
+} anet_kernel_report;
+
+/** The number of a session's kernels: embedding, block and head, both directions. 0 for NULL. */
+ANET_API size_t anet_session_kernel_count(const anet_session *session);
+/** @return ANET_E_OUT_OF_RANGE for an index past the count. */
+ANET_API anet_status anet_session_get_kernel_report(const anet_session *session, size_t index,
+                                                    anet_kernel_report *report,
+                                                    anet_error **error) ANET_CHECK;
 /** Optimizer steps done. */
 ANET_API anet_status anet_session_get_step(const anet_session *session, int64_t *step,
                                            anet_error **error) ANET_CHECK;

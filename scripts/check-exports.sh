@@ -1,7 +1,7 @@
 #!/bin/sh
 # Three lists are the same: the symbols that the library exports, the committed list, and the
-# functions that the header declares.
-# usage: check-exports.sh library exports header
+# functions that the headers declare.
+# usage: check-exports.sh library exports header...
 set -eu
 
 work=$(mktemp -d)
@@ -9,15 +9,18 @@ trap 'rm -rf "$work"' EXIT
 
 LC_ALL=C
 export LC_ALL
-sort "$2" > "$work/listed"
-sed -n 's/^ANET_API .*[ *]\(anet_[a-z0-9_]*\)(.*/\1/p' "$3" | sort > "$work/declared"
+library=$1
+exports=$2
+shift 2
+sort "$exports" > "$work/listed"
+sed -n 's/^ANET_API .*[ *]\(anet_[a-z0-9_]*\)(.*/\1/p' "$@" | sort > "$work/declared"
 case $(uname -s) in
-  Darwin) nm -gU "$1" | sed -n 's/.* [TDS] _//p' ;;
-  *) nm -D --defined-only "$1" | sed -n -e '/ A /d' -e 's/@.*//' -e 's/.* [A-Za-z] //p' ;;
+  Darwin) nm -gU "$library" | sed -n 's/.* [TDS] _//p' ;;
+  *) nm -D --defined-only "$library" | sed -n -e '/ A /d' -e 's/@.*//' -e 's/.* [A-Za-z] //p' ;;
 esac | sort > "$work/exported"
 
 diff -u "$work/declared" "$work/listed" ||
-  { echo "$2 does not list what $3 declares" >&2; exit 1; }
+  { echo "$exports does not list what $* declare" >&2; exit 1; }
 diff -u "$work/listed" "$work/exported" ||
-  { echo "$1 does not export what $2 lists" >&2; exit 1; }
+  { echo "$library does not export what $exports lists" >&2; exit 1; }
 echo "$(wc -l < "$work/exported") symbols"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# include/ane_train.h compiles without a warning, included first and alone, with every compiler at
+# The headers of include/ compile without a warning, included first and alone, with every compiler at
 # hand and in every language version that we promise. tests/capi/abi_offsets.c asserts the layout
 # of its structs at the same time.
 # usage: CC=... CXX=... check-header.sh build-directory
@@ -19,12 +19,18 @@ compile() { # compiler, standard, source
 count=0
 for cc in $(printf '%s\n' "${CC:-cc}" gcc clang | sort -u); do
   command -v "$cc" > /dev/null || continue
-  for standard in c99 c11 c17; do compile "$cc" $standard tests/capi/header_c.c; done
+  for standard in c99 c11 c17; do
+    compile "$cc" $standard tests/capi/header_c.c
+    compile "$cc" $standard tests/capi/header_apple_c.c
+  done
   for standard in c11 c17; do compile "$cc" $standard tests/capi/abi_offsets.c; done
 done
 for cxx in $(printf '%s\n' "${CXX:-c++}" g++ clang++ | sort -u); do
   command -v "$cxx" > /dev/null || continue
-  for standard in c++17 c++20; do compile "$cxx" $standard tests/capi/header_cpp.cpp; done
+  for standard in c++17 c++20; do
+    compile "$cxx" $standard tests/capi/header_cpp.cpp
+    compile "$cxx" $standard tests/capi/header_apple_cpp.cpp
+  done
 done
 
 # What the README shows compiles too.

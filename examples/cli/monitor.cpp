@@ -16,9 +16,9 @@ void Monitor::start() { log_.start(history_.settings); }
 void Monitor::on_event(const anet_fit_event& event) {
   switch (event.kind) {
   case ANET_EVENT_STEP:
-    history_.steps.push_back(event.step);
-    log_.step(event.step);
-    progress_.step(event.step);
+    history_.steps.push_back(*event.result);
+    log_.step(*event.result);
+    progress_.step(*event.result);
     break;
   case ANET_EVENT_EVAL:
     // A skipped step leaves the number, and with it the model, where they were.

@@ -54,12 +54,15 @@ std::unique_ptr<Kernel> compile_chained(Device& device, const mil::Function& fun
   return device.compile(function, options);
 }
 
+bool computes_fp32(const Device& device) {
+  const auto& compute = device.capabilities().compute;
+  return std::find(compute.begin(), compute.end(), DataType::fp32) != compute.end();
+}
+
 void check_precision(const Device& device, DataType dtype) {
-  const Capabilities& can = device.capabilities();
-  const bool computes_fp32 =
-      std::find(can.compute.begin(), can.compute.end(), DataType::fp32) != can.compute.end();
-  if (dtype != DataType::fp32 || computes_fp32) return;
-  fail(Status::unsupported_option, "expected precision f16 on the device ", can.name,
+  if (dtype != DataType::fp32 || computes_fp32(device)) return;
+  fail(Status::unsupported_option, "expected precision f16 on the device ",
+       device.capabilities().name,
        ", which computes in fp16 alone, seen f32; choose f16, or the device cpu");
 }
 

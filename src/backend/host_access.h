@@ -52,6 +52,7 @@ std::unique_ptr<Kernel> compile_chained(Device& device, const mil::Function& fun
                                         CompileOptions options, const std::string& input,
                                         const std::string& output);
 
+bool computes_fp32(const Device& device);
 // Throws unsupported_option for fp32 on a device that computes in fp16 alone. fp16 runs everywhere.
 void check_precision(const Device& device, DataType dtype);
 

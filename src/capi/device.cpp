@@ -1,5 +1,6 @@
 #include "capi/device.h"
 
+#include "backend/host_access.h"
 #include "base/thread_pool.h"
 #include "capi/arguments.h"
 #include "capi/guard.h"
@@ -11,6 +12,10 @@
 namespace anet::capi {
 
 namespace {
+
+using backend::AuditAction;
+using backend::Part;
+using backend::PlacementPolicy;
 
 constexpr uint32_t max_threads = 256;
 
@@ -41,13 +46,54 @@ Logger make_logger(const anet_device_options& options, LogSink& sink) {
                 &sink);
 }
 
+static_assert(static_cast<anet_placement>(PlacementPolicy::measured) == ANET_PLACEMENT_MEASURED);
+static_assert(static_cast<anet_placement>(PlacementPolicy::engine) == ANET_PLACEMENT_ENGINE);
+static_assert(static_cast<anet_placement>(PlacementPolicy::host) == ANET_PLACEMENT_HOST);
+static_assert(static_cast<anet_audit_action>(AuditAction::fallback) == ANET_AUDIT_FALLBACK);
+static_assert(static_cast<anet_audit_action>(AuditAction::error) == ANET_AUDIT_ERROR);
+
+std::string optional_string(const char* text, const char* field) {
+  return text == nullptr ? std::string() : read_string(text, field);
+}
+
+backend::AneOptions options_of(const anet_ane_options& options) {
+  backend::AneOptions result;
+  result.framework_path = optional_string(options.framework_path, "ane.framework_path");
+  result.cache_directory = optional_string(options.cache_directory, "ane.cache_directory");
+  result.audit_kernels = optional_string(options.audit_kernels, "ane.audit_kernels");
+  result.compile_budget = options.compile_budget;
+  result.qos = options.qos;
+  const auto place = [&](Part part, anet_placement placement, const char* field) {
+    result.placement[static_cast<size_t>(part)] = static_cast<PlacementPolicy>(
+        check_enumerator(placement, 0, 3, Status::unsupported_option, field));
+  };
+  place(Part::other, options.programs, "ane.programs");
+  place(Part::forward, options.forward, "ane.forward");
+  place(Part::loss, options.loss, "ane.loss");
+  place(Part::input_gradient, options.input_gradients, "ane.input_gradients");
+  place(Part::weight_gradient, options.weight_gradients, "ane.weight_gradients");
+  result.audit_every = options.audit_every;
+  result.audit_action = static_cast<AuditAction>(
+      check_enumerator(options.audit_action, 0, 2, Status::unsupported_option, "ane.audit_action"));
+  result.audit_tolerance = options.audit_tolerance;
+  return result;
+}
+
 // "auto": the Neural Engine where there is one, else the CPU.
-std::string choose_device(const std::string& name) {
-  if (name != "auto") return name;
-  for (const char* preferred : {"ane", "cpu"})
-    for (const backend::DeviceListing& listing : listings())
-      if (listing.name == preferred && listing.available) return preferred;
-  fail(Status::unavailable, "expected a device that is available, seen none");
+std::shared_ptr<backend::Device> open_backend(const std::string& name,
+                                              const anet_device_options& options) {
+  backend::DeviceOptions device{.threads = static_cast<int>(options.threads)};
+  if (options.ane != nullptr) device.ane = options_of(read_struct(options.ane, "options.ane"));
+  if (name == "cpu" && options.ane != nullptr)
+    fail(Status::unsupported_option, "expected options.ane only for the devices ane and auto, ",
+         "seen it for cpu");
+  if (name != "auto") return backend::open_device(name, device);
+  try {
+    return backend::open_device("ane", device);
+  } catch (const Error& error) {
+    if (error.status() != Status::unavailable) throw;
+    return backend::open_device("cpu", {.threads = device.threads});
+  }
 }
 
 std::unique_ptr<anet_device> open(const char* name, const anet_device_options& options) {
@@ -56,8 +102,7 @@ std::unique_ptr<anet_device> open(const char* name, const anet_device_options& o
          options.threads);
   auto handle = std::make_unique<anet_device>();
   handle->logger = make_logger(options, handle->sink);
-  handle->device = backend::open_device(choose_device(read_string(name, "name")),
-                                        {.threads = static_cast<int>(options.threads)});
+  handle->device = open_backend(read_string(name, "name"), options);
   const backend::Capabilities& capabilities = handle->device->capabilities();
   handle->logger.write(LogLevel::info, "device", "opened ", capabilities.name, ": ",
                        capabilities.description);
@@ -71,6 +116,7 @@ anet_device_info describe(backend::Device& device) {
   info.name = capabilities.name.c_str();
   info.description = capabilities.description.c_str();
   info.buffer_alignment = capabilities.buffer_alignment;
+  info.has_f32 = backend::computes_fp32(device);
   return info;
 }
 
@@ -116,6 +162,15 @@ anet_status anet_device_get_info(const anet_device* device, anet_device_info* in
     const anet_device& handle = check_handle(device, "device");
     const OutputStruct output(info, "info");
     output.write(describe(*handle.device));
+  });
+}
+
+anet_status anet_device_get_report(const anet_device* device, char* json, size_t capacity,
+                                   size_t* length, anet_error** error) {
+  return guard(error, [&] {
+    const anet_device& handle = check_handle(device, "device");
+    require(length, "length");
+    copy_string(handle.device->report(), json, capacity, length, "json");
   });
 }
 

@@ -2,6 +2,7 @@
 
 #include "capi/arguments.h"
 #include "capi/buffer.h"
+#include "capi/counters.h"
 #include "capi/guard.h"
 #include "capi/structs.h"
 #include "capi/tensor.h"
@@ -73,6 +74,7 @@ anet_kernel_statistics statistics_of(const anet_kernel& handle) {
   result.flops = static_cast<uint64_t>(plan.flops);
   result.seconds = handle.seconds;
   result.runs = handle.runs;
+  copy_counters(handle.kernel->totals(), result);
   return result;
 }
 
@@ -139,6 +141,19 @@ anet_status anet_kernel_get_statistics(const anet_kernel* kernel,
     const OutputStruct output(statistics, "statistics");
     const auto call = enter_call(handle, "kernel");
     output.write(statistics_of(handle));
+  });
+}
+
+anet_status anet_kernel_get_placement(const anet_kernel* kernel, const char** where,
+                                      const char** reason, anet_error** error) {
+  return guard(error, [&] {
+    const anet_kernel& handle = check_handle(kernel, "kernel");
+    const char*& place = require(where, "where");
+    const char*& why = require(reason, "reason");
+    const auto call = enter_call(handle, "kernel");
+    handle.placement = handle.kernel->placement();
+    place = handle.placement.where.c_str();
+    why = handle.placement.reason.c_str();
   });
 }
 

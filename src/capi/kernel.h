@@ -17,5 +17,6 @@ struct anet_kernel : anet::capi::Handle<anet::capi::HandleKind::kernel> {
   std::unique_ptr<anet::backend::Kernel> kernel;
   double seconds = 0; // in runs
   uint64_t runs = 0;
+  mutable anet::backend::Placement placement; // as last asked for
   mutable anet::capi::CallState calls;
 };

@@ -2,6 +2,7 @@
 #include "capi/session.h"
 
 #include "capi/arguments.h"
+#include "capi/counters.h"
 #include "capi/guard.h"
 #include "capi/session_options.h"
 #include "capi/structs.h"
@@ -22,6 +23,22 @@ std::unique_ptr<anet_session> create(anet_device& device, anet_model& model,
   auto session = std::make_unique<train::Session>(device.device, model.model, options_of(options),
                                                   device.logger);
   return std::make_unique<anet_session>(device, Ref(model), std::move(session));
+}
+
+// The strings of the result are kept in the handle.
+anet_kernel_report kernel_report(const anet_session& handle, size_t index) {
+  auto& kept = handle.kernel_reports;
+  kept.resize(handle.session->kernel_count()); // once: the strings of other indices stay
+  check_index(index, kept.size(), "kernel");
+  train::KernelReport& report = kept[index];
+  report = handle.session->kernel_report(index);
+  anet_kernel_report result{};
+  result.label = report.label;
+  result.where = report.placement.where.c_str();
+  result.reason = report.placement.reason.c_str();
+  result.runs = report.totals.runs;
+  copy_counters(report.totals, result);
+  return result;
 }
 
 void get_array(std::span<float> source, float** values, size_t* count) {
@@ -73,6 +90,22 @@ anet_status anet_session_get_memory_plan(const anet_session* session, anet_memor
     const SessionCall call(session, SessionUse::state);
     const OutputStruct output(plan, "plan");
     output.write(struct_of(call->memory_plan()));
+  });
+}
+
+size_t anet_session_kernel_count(const anet_session* session) {
+  size_t count = 0;
+  if (!is_valid(session)) return count;
+  if (guard(nullptr, [&] { count = session->session->kernel_count(); }) != ANET_OK) return 0;
+  return count;
+}
+
+anet_status anet_session_get_kernel_report(const anet_session* session, size_t index,
+                                           anet_kernel_report* report, anet_error** error) {
+  return guard(error, [&] {
+    const SessionCall call(session, SessionUse::state);
+    const OutputStruct output(report, "report");
+    output.write(kernel_report(call.handle(), index));
   });
 }
 

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <memory>
 #include <optional>
+#include <vector>
 
 struct anet_session : anet::capi::Handle<anet::capi::HandleKind::session> {
   anet_session(anet_device& parent, anet::capi::Ref<anet_model> trained,
@@ -18,6 +19,7 @@ struct anet_session : anet::capi::Handle<anet::capi::HandleKind::session> {
   anet::capi::Ref<anet_device> device;
   anet::capi::Ref<anet_model> model;
   std::unique_ptr<anet::train::Session> session;
+  mutable std::vector<anet::train::KernelReport> kernel_reports; // as last asked for, by index
   // The thread inside anet_session_fit is in its callback, between two steps.
   mutable std::atomic<bool> in_callback{false};
   mutable anet::capi::CallState calls;

@@ -1,6 +1,7 @@
 #include "capi/session_options.h"
 
 #include "capi/arguments.h"
+#include "capi/counters.h"
 #include "capi/guard.h"
 #include "capi/structs.h"
 
@@ -54,6 +55,28 @@ void copy_numbers(const From& from, To& to) {
   to.max_memory = from.max_memory;
 }
 
+// The fields that a summary has, too.
+template <typename Struct>
+Struct summary_of(const train::StepResult& result) {
+  Struct copy{};
+  copy.struct_size = sizeof(copy);
+  copy.skipped = result.skipped;
+  copy.step = result.step;
+  copy.loss = result.loss;
+  copy.tokens = result.tokens;
+  copy.grad_norm = result.grad_norm;
+  copy.learning_rate = result.learning_rate;
+  copy.loss_scale = result.loss_scale;
+  copy.seconds = result.seconds;
+  copy.forward_seconds = result.forward_seconds;
+  copy.backward_seconds = result.backward_seconds;
+  copy.loss_seconds = result.loss_seconds;
+  copy.optimizer_seconds = result.optimizer_seconds;
+  copy.staging_seconds = result.staging_seconds;
+  copy.bytes_staged = result.bytes_staged;
+  return copy;
+}
+
 } // namespace
 
 train::SessionOptions options_of(const anet_session_options& options) {
@@ -90,22 +113,8 @@ anet_memory_plan struct_of(const train::MemoryPlan& plan) {
 }
 
 anet_step_result struct_of(const train::StepResult& result) {
-  anet_step_result copy{};
-  copy.struct_size = sizeof(copy);
-  copy.skipped = result.skipped;
-  copy.step = result.step;
-  copy.loss = result.loss;
-  copy.tokens = result.tokens;
-  copy.grad_norm = result.grad_norm;
-  copy.learning_rate = result.learning_rate;
-  copy.loss_scale = result.loss_scale;
-  copy.seconds = result.seconds;
-  copy.forward_seconds = result.forward_seconds;
-  copy.backward_seconds = result.backward_seconds;
-  copy.loss_seconds = result.loss_seconds;
-  copy.optimizer_seconds = result.optimizer_seconds;
-  copy.staging_seconds = result.staging_seconds;
-  copy.bytes_staged = result.bytes_staged;
+  auto copy = summary_of<anet_step_result>(result);
+  copy_counters(result.work, copy);
   return copy;
 }
 
@@ -122,7 +131,7 @@ anet_fit_event struct_of(const train::FitEvent& event) {
   anet_fit_event copy{};
   copy.struct_size = sizeof(copy);
   copy.kind = static_cast<int32_t>(event.kind);
-  copy.step = struct_of(event.step);
+  copy.step = summary_of<anet_step_summary>(event.step);
   copy.eval = struct_of(event.eval);
   copy.checkpoint = event.kind == FitEvent::Kind::save ? event.checkpoint.c_str() : nullptr;
   return copy;

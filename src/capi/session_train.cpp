@@ -53,7 +53,9 @@ public:
       : session_(&session), callback_(options.callback), user_data_(options.user_data) {}
 
   int32_t operator()(const train::FitEvent& event) const {
-    const anet_fit_event copy = struct_of(event);
+    const anet_step_result result = struct_of(event.step);
+    anet_fit_event copy = struct_of(event);
+    copy.result = &result;
     const Opened opened(*session_);
     return callback_(&copy, user_data_);
   }

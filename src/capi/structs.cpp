@@ -4,10 +4,11 @@
 
 namespace anet::capi {
 
-void check_struct_size(size_t size, size_t first_published, const char* argument) {
-  if (size < first_published || size > max_struct_size)
+void check_struct_size(size_t size, size_t first_published, size_t alignment,
+                       const char* argument) {
+  if (size < first_published || size > max_struct_size || size % alignment != 0)
     fail(Status::invalid_struct_size, "expected ", argument, ".struct_size between ",
-         first_published, " and ", max_struct_size, ", seen ", size);
+         first_published, " and ", max_struct_size, ", a multiple of ", alignment, ", seen ", size);
 }
 
 void check_unknown_tail(const void* object, size_t known, size_t size, const char* argument) {

@@ -1,7 +1,7 @@
 // Structs that the caller versions with `struct_size`.
 //
-// Struct sizes only grow. All of them are as 0.1.0 published them; one that grows gets a
-// specialisation of `first_published_size` with the size it had then.
+// Struct sizes only grow. One that has grown since it was first published has a specialisation of
+// `first_published_size` with the size it had then.
 #pragma once
 
 #include "capi/guard.h"
@@ -15,12 +15,21 @@ namespace anet::capi {
 
 template <typename Struct>
 inline constexpr size_t first_published_size = sizeof(Struct);
+template <>
+inline constexpr size_t first_published_size<anet_device_options> = 32;
+template <>
+inline constexpr size_t first_published_size<anet_device_info> = 32;
+template <>
+inline constexpr size_t first_published_size<anet_kernel_statistics> = 48;
+template <>
+inline constexpr size_t first_published_size<anet_step_result> = 112;
 
 // A size that no version will reach: it is garbage, and must not be read up to.
 inline constexpr size_t max_struct_size = 4096;
 
-// Throws invalid_struct_size.
-void check_struct_size(size_t size, size_t first_published, const char* argument);
+// Throws invalid_struct_size, also for a size that would cut a field: every published one is a
+// multiple of the struct's alignment.
+void check_struct_size(size_t size, size_t first_published, size_t alignment, const char* argument);
 // Throws unsupported_option unless the bytes between the known size and the caller's are zero.
 void check_unknown_tail(const void* object, size_t known, size_t size, const char* argument);
 [[noreturn]] void fail_reserved(const char* argument, const char* field);
@@ -29,7 +38,7 @@ void check_unknown_tail(const void* object, size_t known, size_t size, const cha
 template <typename Struct>
 Struct read_struct(const Struct* source, const char* argument) {
   const size_t size = require(source, argument).struct_size;
-  check_struct_size(size, first_published_size<Struct>, argument);
+  check_struct_size(size, first_published_size<Struct>, alignof(Struct), argument);
   check_unknown_tail(source, sizeof(Struct), size, argument);
   Struct copy{};
   std::memcpy(&copy, source, std::min(size, sizeof(Struct)));
@@ -56,7 +65,7 @@ class OutputStruct {
 public:
   OutputStruct(Struct* target, const char* argument) : target_(&require(target, argument)) {
     size_ = target->struct_size;
-    check_struct_size(size_, first_published_size<Struct>, argument);
+    check_struct_size(size_, first_published_size<Struct>, alignof(Struct), argument);
   }
   static OutputStruct optional(Struct* target, const char* argument) {
     return target == nullptr ? OutputStruct() : OutputStruct(target, argument);

@@ -152,7 +152,6 @@ void CachedPass::run(std::span<const int32_t> ids, const std::atomic<bool>& canc
   for (size_t layer = 0; layer < calls_.size(); ++layer) {
     if (cancel.load(std::memory_order_relaxed)) fail(Status::cancelled, "cancelled by the caller");
     block_->run(calls_[layer].inputs, calls_[layer].outputs);
-    device_.synchronize();
     copy_columns(*new_key_, *cache_->keys[layer], cache_->length, count);
     copy_columns(*new_value_, *cache_->values[layer], cache_->length, count);
   }

@@ -52,10 +52,9 @@ struct Generator::State {
   }
 
   // The logits of one column of a pass's hidden states.
-  std::span<const float> logits_of(backend::Device& device, CachedPass& pass, int64_t column) {
+  std::span<const float> logits_of(CachedPass& pass, int64_t column) {
     copy_column(pass.hidden(), column);
     head->run(head_inputs, {&head_output, 1});
-    device.synchronize();
     backend::read_floats(*logits, host_logits);
     return host_logits;
   }
@@ -159,7 +158,7 @@ std::span<const float> Generator::logits(std::span<const int32_t> prompt) {
   begin(prompt);
   prefill(prompt);
   State& s = *state_;
-  return s.logits_of(*device_, s.prefill, (s.cache.length - 1) % s.prefill.positions());
+  return s.logits_of(s.prefill, (s.cache.length - 1) % s.prefill.positions());
 }
 
 GenerationResult Generator::generate(std::span<const int32_t> prompt,
@@ -197,7 +196,7 @@ GenerationResult Generator::generate(std::span<const int32_t> prompt,
       break;
     }
     s.decode.run({&id, 1}, cancel_);
-    scores = s.logits_of(*device_, s.decode, 0);
+    scores = s.logits_of(s.decode, 0);
   }
   result.decode_seconds = seconds_since(decode_start);
   return result;

@@ -97,7 +97,8 @@ public:
   const SessionOptions& options() const { return options_; }
   const MemoryPlan& memory_plan() const { return memory_plan_; }
   // Since the session began, evaluations included.
-  std::vector<KernelReport> kernel_reports() const { return plan_.kernel_reports(); }
+  size_t kernel_count() const { return plan_.kernels().count(); }
+  KernelReport kernel_report(size_t index) const { return plan_.kernels().report(index); }
   const std::shared_ptr<model::Model>& model() const { return model_; }
   const std::shared_ptr<backend::Device>& device() const { return device_; }
   int64_t steps_done() const { return steps_done_; }

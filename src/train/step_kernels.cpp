@@ -221,11 +221,13 @@ std::vector<StepKernels::Entry> StepKernels::all() const {
   return kernels;
 }
 
-std::vector<KernelReport> StepKernels::reports() const {
-  std::vector<KernelReport> reports;
-  for (const auto& [label, kernel] : all())
-    reports.push_back({label, kernel->placement(), kernel->totals()});
-  return reports;
+KernelReport StepKernels::report(size_t index) const {
+  const auto kernels = all();
+  if (index >= kernels.size())
+    fail(Status::out_of_range, "expected the index of a kernel below ", kernels.size(), ", seen ",
+         index);
+  const auto& [label, kernel] = kernels[index];
+  return {label, kernel->placement(), kernel->totals()};
 }
 
 backend::RunTotals StepKernels::totals() const {

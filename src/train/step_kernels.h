@@ -19,7 +19,7 @@ namespace anet::train {
 
 // What a kernel is, where it runs and what it has done since it was compiled.
 struct KernelReport {
-  std::string label;
+  const char* label = ""; // lives for ever
   backend::Placement placement;
   backend::RunTotals totals;
 };
@@ -56,7 +56,8 @@ public:
   // All of them, in the order in which a step first needs them.
   std::vector<backend::StagedPart> weight_parts(const model::ParameterTable& parameters) const;
 
-  std::vector<KernelReport> reports() const;
+  size_t count() const { return all().size(); }
+  KernelReport report(size_t index) const; // throws out_of_range
   backend::RunTotals totals() const;
 
 private:

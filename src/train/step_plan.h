@@ -75,7 +75,7 @@ public:
                               const std::atomic<bool>& cancel);
   PassResult forward(const Batch& batch, bool renew, const std::atomic<bool>& cancel);
 
-  std::vector<KernelReport> kernel_reports() const { return kernels_.reports(); }
+  const StepKernels& kernels() const { return kernels_; }
 
 private:
   struct Buffers;

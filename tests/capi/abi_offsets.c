@@ -8,20 +8,39 @@
 #define OFFSET(type, field, bytes)                                                                 \
   _Static_assert(offsetof(type, field) == (bytes), #type "." #field " moved")
 
-SIZE(anet_device_options, 32);
+SIZE(anet_ane_options, 72);
+OFFSET(anet_ane_options, struct_size, 0);
+OFFSET(anet_ane_options, compile_budget, 4);
+OFFSET(anet_ane_options, framework_path, 8);
+OFFSET(anet_ane_options, cache_directory, 16);
+OFFSET(anet_ane_options, qos, 24);
+OFFSET(anet_ane_options, forward, 28);
+OFFSET(anet_ane_options, loss, 32);
+OFFSET(anet_ane_options, input_gradients, 36);
+OFFSET(anet_ane_options, weight_gradients, 40);
+OFFSET(anet_ane_options, programs, 44);
+OFFSET(anet_ane_options, audit_every, 48);
+OFFSET(anet_ane_options, audit_action, 52);
+OFFSET(anet_ane_options, audit_tolerance, 56);
+OFFSET(anet_ane_options, audit_kernels, 64);
+
+SIZE(anet_device_options, 40);
 OFFSET(anet_device_options, struct_size, 0);
 OFFSET(anet_device_options, threads, 4);
 OFFSET(anet_device_options, log_level, 8);
 OFFSET(anet_device_options, reserved, 12);
 OFFSET(anet_device_options, log, 16);
 OFFSET(anet_device_options, log_user_data, 24);
+OFFSET(anet_device_options, ane, 32);
 
-SIZE(anet_device_info, 32);
+SIZE(anet_device_info, 40);
 OFFSET(anet_device_info, struct_size, 0);
 OFFSET(anet_device_info, threads, 4);
 OFFSET(anet_device_info, name, 8);
 OFFSET(anet_device_info, description, 16);
 OFFSET(anet_device_info, buffer_alignment, 24);
+OFFSET(anet_device_info, has_f32, 32);
+OFFSET(anet_device_info, reserved, 36);
 
 SIZE(anet_device_listing, 32);
 OFFSET(anet_device_listing, struct_size, 0);
@@ -64,7 +83,7 @@ OFFSET(anet_differentiate_options, input_count, 16);
 OFFSET(anet_differentiate_options, outputs, 24);
 OFFSET(anet_differentiate_options, output_count, 32);
 
-SIZE(anet_kernel_statistics, 48);
+SIZE(anet_kernel_statistics, 144);
 OFFSET(anet_kernel_statistics, struct_size, 0);
 OFFSET(anet_kernel_statistics, op_count, 4);
 OFFSET(anet_kernel_statistics, workspace_bytes, 8);
@@ -72,6 +91,18 @@ OFFSET(anet_kernel_statistics, constant_bytes, 16);
 OFFSET(anet_kernel_statistics, flops, 24);
 OFFSET(anet_kernel_statistics, seconds, 32);
 OFFSET(anet_kernel_statistics, runs, 40);
+OFFSET(anet_kernel_statistics, engine_evaluations, 48);
+OFFSET(anet_kernel_statistics, engine_seconds, 56);
+OFFSET(anet_kernel_statistics, host_seconds, 64);
+OFFSET(anet_kernel_statistics, copy_seconds, 72);
+OFFSET(anet_kernel_statistics, engine_flops, 80);
+OFFSET(anet_kernel_statistics, host_flops, 88);
+OFFSET(anet_kernel_statistics, engine_bytes_in, 96);
+OFFSET(anet_kernel_statistics, engine_bytes_out, 104);
+OFFSET(anet_kernel_statistics, retries, 112);
+OFFSET(anet_kernel_statistics, fallbacks, 120);
+OFFSET(anet_kernel_statistics, audits, 128);
+OFFSET(anet_kernel_statistics, audit_error, 136);
 
 SIZE(anet_model_config, 64);
 OFFSET(anet_model_config, struct_size, 0);
@@ -152,7 +183,7 @@ OFFSET(anet_batch, reserved, 12);
 OFFSET(anet_batch, tokens, 16);
 OFFSET(anet_batch, targets, 24);
 
-SIZE(anet_step_result, 112);
+SIZE(anet_step_result, 208);
 OFFSET(anet_step_result, struct_size, 0);
 OFFSET(anet_step_result, skipped, 4);
 OFFSET(anet_step_result, step, 8);
@@ -168,6 +199,38 @@ OFFSET(anet_step_result, loss_seconds, 80);
 OFFSET(anet_step_result, optimizer_seconds, 88);
 OFFSET(anet_step_result, staging_seconds, 96);
 OFFSET(anet_step_result, bytes_staged, 104);
+OFFSET(anet_step_result, engine_evaluations, 112);
+OFFSET(anet_step_result, engine_seconds, 120);
+OFFSET(anet_step_result, host_seconds, 128);
+OFFSET(anet_step_result, copy_seconds, 136);
+OFFSET(anet_step_result, engine_flops, 144);
+OFFSET(anet_step_result, host_flops, 152);
+OFFSET(anet_step_result, engine_bytes_in, 160);
+OFFSET(anet_step_result, engine_bytes_out, 168);
+OFFSET(anet_step_result, retries, 176);
+OFFSET(anet_step_result, fallbacks, 184);
+OFFSET(anet_step_result, audits, 192);
+OFFSET(anet_step_result, audit_error, 200);
+
+SIZE(anet_kernel_report, 136);
+OFFSET(anet_kernel_report, struct_size, 0);
+OFFSET(anet_kernel_report, reserved, 4);
+OFFSET(anet_kernel_report, label, 8);
+OFFSET(anet_kernel_report, where, 16);
+OFFSET(anet_kernel_report, reason, 24);
+OFFSET(anet_kernel_report, runs, 32);
+OFFSET(anet_kernel_report, engine_evaluations, 40);
+OFFSET(anet_kernel_report, engine_seconds, 48);
+OFFSET(anet_kernel_report, host_seconds, 56);
+OFFSET(anet_kernel_report, copy_seconds, 64);
+OFFSET(anet_kernel_report, engine_flops, 72);
+OFFSET(anet_kernel_report, host_flops, 80);
+OFFSET(anet_kernel_report, engine_bytes_in, 88);
+OFFSET(anet_kernel_report, engine_bytes_out, 96);
+OFFSET(anet_kernel_report, retries, 104);
+OFFSET(anet_kernel_report, fallbacks, 112);
+OFFSET(anet_kernel_report, audits, 120);
+OFFSET(anet_kernel_report, audit_error, 128);
 
 SIZE(anet_eval_result, 32);
 OFFSET(anet_eval_result, struct_size, 0);
@@ -176,12 +239,30 @@ OFFSET(anet_eval_result, loss, 8);
 OFFSET(anet_eval_result, tokens, 16);
 OFFSET(anet_eval_result, seconds, 24);
 
-SIZE(anet_fit_event, 160);
+SIZE(anet_step_summary, 112);
+OFFSET(anet_step_summary, struct_size, 0);
+OFFSET(anet_step_summary, skipped, 4);
+OFFSET(anet_step_summary, step, 8);
+OFFSET(anet_step_summary, loss, 16);
+OFFSET(anet_step_summary, tokens, 24);
+OFFSET(anet_step_summary, grad_norm, 32);
+OFFSET(anet_step_summary, learning_rate, 40);
+OFFSET(anet_step_summary, loss_scale, 48);
+OFFSET(anet_step_summary, seconds, 56);
+OFFSET(anet_step_summary, forward_seconds, 64);
+OFFSET(anet_step_summary, backward_seconds, 72);
+OFFSET(anet_step_summary, loss_seconds, 80);
+OFFSET(anet_step_summary, optimizer_seconds, 88);
+OFFSET(anet_step_summary, staging_seconds, 96);
+OFFSET(anet_step_summary, bytes_staged, 104);
+
+SIZE(anet_fit_event, 168);
 OFFSET(anet_fit_event, struct_size, 0);
 OFFSET(anet_fit_event, kind, 4);
 OFFSET(anet_fit_event, step, 8);
 OFFSET(anet_fit_event, eval, 120);
 OFFSET(anet_fit_event, checkpoint, 152);
+OFFSET(anet_fit_event, result, 160);
 
 SIZE(anet_fit_options, 72);
 OFFSET(anet_fit_options, struct_size, 0);

@@ -33,7 +33,8 @@ anet_status open_with(const anet_device_options* options) {
 
 TEST_CASE("an input struct that is too small is refused") {
   auto options = initialised<anet_device_options>();
-  for (uint32_t size : {0u, 4u, static_cast<uint32_t>(sizeof(options) - 1)}) {
+  // 31 is less than any version's; the others would cut a field.
+  for (uint32_t size : {0u, 4u, 31u, 36u, static_cast<uint32_t>(sizeof(options) - 1)}) {
     options.struct_size = size;
     CHECK(open_with(&options) == ANET_E_INVALID_STRUCT_SIZE);
   }
