@@ -46,22 +46,34 @@ void check_port(const mil::Value& port, const Rules& rules) {
   if (!reason.empty()) fail(Status::unsupported, reason);
 }
 
-void check_extents(const mil::Function& function, const Rules& rules) {
+// "" or the first result that is larger than the engine takes.
+std::string why_too_large(const mil::Function& function, const Rules& rules) {
   const std::array<int64_t, 4> limits{rules.max_batch, rules.max_channels, rules.max_height,
                                       rules.max_width};
   const std::array<const char*, 4> names{"batch", "channels", "height", "width"};
+  const auto problem = [&](ValueId id, const char* what) -> std::string {
+    const Shape& shape = function.type(id).shape;
+    for (size_t i = 0; i < 4 && shape.size() == 4; ++i) {
+      if (shape[i] > limits[i]) {
+        return concat("expected ", names[i], " of at most ", limits[i], " for ", what, ", seen ",
+                      shape[i], " (ane-facts.md 4.5)");
+      }
+    }
+    return {};
+  };
+  for (ValueId id : function.inputs) {
+    std::string text = problem(id, "an input");
+    if (!text.empty()) return text;
+  }
   for (const mil::Operation& op : function.ops) {
     // Constants that shape ops read are no tensors of the engine's.
     if (op.schema == mil::const_schema()) continue;
     for (ValueId id : op.outputs) {
-      const Shape& shape = function.type(id).shape;
-      for (size_t i = 0; i < shape.size() && shape.size() == 4; ++i) {
-        if (shape[i] <= limits[i]) continue;
-        fail(Status::unsupported, op.name(), " '", function.value(id).name, "': expected ",
-             names[i], " of at most ", limits[i], ", seen ", shape[i], " (ane-facts.md 4.5)");
-      }
+      std::string text = problem(id, op.name());
+      if (!text.empty()) return text;
     }
   }
+  return {};
 }
 
 // Ports.
@@ -326,11 +338,32 @@ void find_trial_inputs(const mil::Function& function, const mil::Operation& op,
   }
 }
 
+// A weight's transpose that products read as a flag, and nothing else reads, is never computed.
+bool is_flag(const mil::Function& function, const mil::Operation& op) {
+  if (std::string_view(op.name()) != "transpose") return false;
+  const ValueId result = op.outputs.front();
+  const std::vector<int64_t> perm = function.constant(op, "perm")->integers();
+  if (mil::is_output(function, result) || perm.size() < 2 || perm[0] != 1 || perm[1] != 0) {
+    return false;
+  }
+  return std::all_of(function.ops.begin(), function.ops.end(), [&](const mil::Operation& reader) {
+    const bool is_weight =
+        std::string_view(reader.name()) == "conv" && reader.input("weight") == result;
+    return is_weight ||
+           std::none_of(reader.arguments.begin(), reader.arguments.end(),
+                        [&](const mil::Argument& argument) {
+                          return std::find(argument.values.begin(), argument.values.end(),
+                                           result) != argument.values.end();
+                        });
+  });
+}
+
 } // namespace
 
 std::string why_unsupported(const mil::Function& function, const mil::Operation& op,
                             const Rules& rules) {
   if (op.schema == mil::const_schema()) return {};
+  const bool is_computed = !is_flag(function, op);
   std::set<ValueId> ids;
   find_trial_inputs(function, op, ids);
   std::vector<mil::NamedValue> inputs;
@@ -348,7 +381,13 @@ std::string why_unsupported(const mil::Function& function, const mil::Operation&
                                           {type.dtype, lowering.extents(type.shape), {}}));
     }
     lowering.run();
-    check_extents(lowering.b.function(), rules);
+    // Without what products read as a flag.
+    for (ValueId id : alone.outputs) lowering.b.output(lowering.read(id));
+    const mil::Function result = std::move(lowering.b).finish();
+    if (is_computed) {
+      const std::string reason = why_too_large(mil::rewrite_dead_code(result).function, rules);
+      if (!reason.empty()) return subject + reason;
+    }
   } catch (const Error& error) {
     if (error.status() != Status::unsupported) throw;
     return error.message();
@@ -377,7 +416,8 @@ Lowered lower(const mil::Function& function, const Rules& rules, const LowerOpti
   Lowered lowered = std::move(ports.lowered);
   lowered.function = cleaned(std::move(lowering.b).finish());
   read_port_types(lowered);
-  check_extents(lowered.function, rules);
+  const std::string reason = why_too_large(lowered.function, rules);
+  if (!reason.empty()) fail(Status::unsupported, source.name, ": ", reason);
   return lowered;
 }
 

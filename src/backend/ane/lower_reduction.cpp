@@ -207,6 +207,22 @@ ValueId product_with_ones(Lowering& l, ValueId value, size_t slot, double scale)
   return l.reshape(l.b.linear(l.reshape(value, image), ones({1, extent, 1, 1})), result);
 }
 
+// value / divisor, which is the product of the extents and a power of two. Where fp16 cannot hold
+// it, one extent at a time.
+ValueId divided(Lowering& l, ValueId value, const std::vector<int64_t>& extents, double divisor) {
+  if (Literal::scalar(DataType::fp16, divisor).number() == divisor) {
+    return l.b.real_div(value, l.half(divisor));
+  }
+  double rest = divisor;
+  for (size_t i = 0; i + 1 < extents.size(); ++i) {
+    int exponent = 0;
+    const double fraction = std::frexp(static_cast<double>(extents[i]), &exponent);
+    value = l.b.real_div(value, l.half(fraction));
+    rest /= fraction;
+  }
+  return l.b.real_div(value, l.half(rest));
+}
+
 } // namespace
 
 ValueId sum_along(Lowering& l, ValueId value, std::span<const size_t> slots, double divisor) {
@@ -222,8 +238,10 @@ ValueId sum_along(Lowering& l, ValueId value, std::span<const size_t> slots, dou
   double scale = divisor == 1 ? 1 : std::exp2(std::ceil(std::log2(divisor)));
   double pending = scale; // not yet divided by
   bool halved = false;
+  std::vector<int64_t> extents;
   for (size_t slot : slots) {
     const int64_t extent = l.b.shape(value)[slot];
+    extents.push_back(extent);
     if (extent <= few && divisor == 1) {
       value = l.watch(l.b.reduce("reduce_sum", value, {static_cast<int64_t>(slot)}, true));
       continue;
@@ -233,7 +251,7 @@ ValueId sum_along(Lowering& l, ValueId value, std::span<const size_t> slots, dou
     pending /= step;
     halved = true;
   }
-  if (divisor != 1) return l.b.real_div(value, l.half(divisor / scale / 2));
+  if (divisor != 1) return divided(l, value, extents, divisor / scale / 2);
   return halved ? l.b.mul(value, l.half(2)) : value;
 }
 
