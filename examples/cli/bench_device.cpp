@@ -1,7 +1,7 @@
 #include "args.h"
 #include "bench_device_output.h"
 #include "commands.h"
-#include "data.h"
+#include "device_flags.h"
 #include "text.h"
 
 #include <algorithm>
@@ -13,8 +13,7 @@ namespace cli {
 namespace {
 
 struct BenchConfig {
-  std::string device = "auto";
-  uint32_t threads = 0;
+  DeviceFlags device;
   bool quick = false;
   double seconds = 0; // 0: 0.5, or 0.1 with --quick
   uint64_t max_memory = uint64_t{2} << 30;
@@ -49,11 +48,9 @@ CommandLine command_line(BenchConfig& config) {
           "Measures a device: dispatch, throughput against depth, width and weight size, forms of\n"
           "weights, several threads, copies. Points that the device refuses are reported too.",
           "",
-          {{"Options",
-            {{"device", "NAME", "what to measure (auto)", store(config.device)},
-             {"threads", "N", "worker threads of the CPU; 0: one a core",
-              store_integer("threads", config.threads)},
-             {"quick", "", "fewer points and less time for each",
+          {{"Device", device_options(config.device)},
+           {"Measurement",
+            {{"quick", "", "fewer points and less time for each",
               [&config](const std::string&) { config.quick = true; }},
              {"seconds", "X", "time for each point (0.5, quick 0.1)",
               store_number("seconds", config.seconds)},
@@ -77,7 +74,7 @@ void check(const BenchConfig& config) {
 
 BenchResult measure(const BenchConfig& config) {
   BenchResult result;
-  const Device device = open_device(config.device, config.threads);
+  const Device device = open_device(config.device);
   auto info = initialised<anet_device_info>();
   call(anet_device_get_info, device.get(), &info);
   result.device = info.name;
@@ -104,6 +101,8 @@ BenchResult measure(const BenchConfig& config) {
 
 int run_bench_device(const Arguments& arguments) {
   BenchConfig config;
+  config.device.default_placement =
+      ANET_PLACEMENT_ENGINE; // it is the engine that is to be measured
   const CommandLine line = command_line(config);
   bool help = false;
   parse_arguments(line, arguments, help);

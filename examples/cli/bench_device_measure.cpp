@@ -60,9 +60,6 @@ Timing time_runs(const std::function<void()>& run, const BenchLimits& limits) {
 }
 
 BoundKernel::BoundKernel(const Device& device, const Program& program) {
-  auto info = initialised<anet_device_info>();
-  call(anet_device_get_info, device.get(), &info);
-  device_name_ = info.name;
   const auto start = Clock::now();
   kernel_ = create<Kernel>(anet_kernel_compile, device.get(), program.get(), nullptr);
   compile_seconds_ = seconds_since(start);
@@ -88,8 +85,11 @@ void BoundKernel::fill_inputs(double weight_limit) {
 }
 
 void BoundKernel::describe(std::string& where, std::string& reason) const {
-  where = device_name_;
-  reason.clear();
+  const char* place = nullptr;
+  const char* why = nullptr;
+  call(anet_kernel_get_placement, kernel_.get(), &place, &why);
+  where = place;
+  reason = why;
 }
 
 size_t dense_bytes(const anet_tensor_desc& desc) {

@@ -45,7 +45,6 @@ public:
   void describe(std::string& where, std::string& reason) const;
 
 private:
-  std::string device_name_;
   Kernel kernel_;
   std::vector<Buffer> inputs_;
   std::vector<Buffer> outputs_;

@@ -1,6 +1,6 @@
 #include "args.h"
 #include "commands.h"
-#include "data.h"
+#include "device_flags.h"
 #include "doctor_verdict.h"
 
 #include <cstdio>
@@ -9,7 +9,7 @@ namespace cli {
 namespace {
 
 struct DoctorConfig {
-  std::string device = "ane";
+  DeviceFlags device;
   bool json = false;
 };
 
@@ -19,25 +19,28 @@ CommandLine command_line(DoctorConfig& config) {
           "agree with the CPU's. Exit code: 0 it works, 1 it does not, 3 there is no such device\n"
           "here and the CPU works.",
           "",
-          {{"Options",
-            {{"device", "ane|cpu", "what to examine (ane)", store(config.device)},
-             {"json", "", "everything as one JSON object",
-              [&config](const std::string&) { config.json = true; }}}}}};
+          {{"Device", device_options(config.device)},
+           {"Output", {{"json", "", "everything as one JSON object", [&config](const std::string&) {
+                          config.json = true;
+                        }}}}}};
 }
 
 Examination examine(const DoctorConfig& config) {
   Examination examination;
-  examination.requested = config.device;
-  const Device cpu = open_device("cpu", 0);
+  examination.requested = config.device.name;
+  DeviceFlags host;
+  host.name = "cpu";
+  host.threads = config.device.threads;
+  const Device cpu = open_device(host);
   Device device;
   try {
-    device = open_device(config.device, 0);
+    device = open_device(config.device);
     examination.available = true;
   } catch (const Failure& failure) {
     if (failure.status != ANET_E_UNAVAILABLE) throw;
     examination.reason = failure.what();
   }
-  const bool is_cpu = config.device == "cpu";
+  const bool is_cpu = config.device.name == "cpu";
   examination.runs.push_back(
       train_smoke(examination.setup, cpu, is_cpu ? ANET_PRECISION_F32 : ANET_PRECISION_F16));
   if (!device) return examination;
@@ -45,6 +48,7 @@ Examination examine(const DoctorConfig& config) {
   auto info = initialised<anet_device_info>();
   call(anet_device_get_info, device.get(), &info);
   examination.description = info.description;
+  examination.report = examination.runs.back().report;
   return examination;
 }
 
@@ -52,6 +56,9 @@ Examination examine(const DoctorConfig& config) {
 
 int run_doctor(const Arguments& arguments) {
   DoctorConfig config;
+  config.device.name = "ane";
+  config.device.default_placement =
+      ANET_PLACEMENT_ENGINE; // whether it works, not whether it is faster
   const CommandLine line = command_line(config);
   bool help = false;
   parse_arguments(line, arguments, help);
@@ -59,8 +66,9 @@ int run_doctor(const Arguments& arguments) {
     print_help(line);
     return exit_ok;
   }
-  if (config.device != "ane" && config.device != "cpu") {
-    throw UsageError("--device expects ane or cpu, got '" + config.device + "'");
+  const std::string& device = config.device.name;
+  if (device != "ane" && device != "cpu") {
+    throw UsageError("--device expects ane or cpu, got '" + device + "'");
   }
   const Examination examination = examine(config);
   const Verdict verdict = judge(examination);

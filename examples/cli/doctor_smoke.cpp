@@ -1,5 +1,7 @@
 #include "doctor_smoke.h"
 
+#include "device_flags.h"
+
 #include <chrono>
 #include <cmath>
 #include <limits>
@@ -51,6 +53,16 @@ void train(const SmokeSetup& setup, const Session& session, SmokeRun& run) {
   }
 }
 
+void read_kernels(const Session& session, SmokeRun& run) {
+  for (size_t i = 0; i < anet_session_kernel_count(session.get()); ++i) {
+    auto report = initialised<anet_kernel_report>();
+    call(anet_session_get_kernel_report, session.get(), i, &report);
+    run.kernels.push_back({report.label, report.where, report.reason, report.runs,
+                           report.engine_evaluations, report.retries, report.fallbacks,
+                           report.engine_flops, report.host_flops});
+  }
+}
+
 Json kernel_json(const KernelPlace& kernel) {
   Json object = json_object();
   json_set(object, "label", kernel.label);
@@ -89,8 +101,11 @@ SmokeRun train_smoke(const SmokeSetup& setup, const Device& device, anet_precisi
   try {
     const Session session = new_session(setup, device, precision);
     train(setup, session, run);
+    read_kernels(session, run);
+    run.report = device_report(device);
   } catch (const Failure& failure) {
     run.error = std::string(anet_status_name(failure.status)) + ": " + failure.what();
+    run.report = device_report(device);
   }
   run.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return run;

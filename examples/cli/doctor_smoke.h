@@ -31,6 +31,7 @@ struct SmokeRun {
   int32_t skipped = 0; // steps without an update, because gradients overflowed
   double seconds = 0;
   std::vector<KernelPlace> kernels;
+  std::string report; // the device's about itself, with the session's programs in place
 
   uint64_t sum(uint64_t KernelPlace::*counter) const;
   double engine_share() const; // of the matmul and convolution FLOPs; 0 without any

@@ -6,6 +6,7 @@
 #include <array>
 #include <cmath>
 #include <cstdio>
+#include <string_view>
 #include <sys/utsname.h>
 
 namespace cli {
@@ -73,27 +74,42 @@ void print_line(const char* name, const std::string& value) {
   std::printf("  %-28s %s\n", name, value.c_str());
 }
 
-// Fields that are not lists first, then the probes, then whatever else the device says.
+// Said elsewhere, or nothing is said.
+bool is_silent(const cJSON* item) {
+  const std::string_view name = item->string;
+  return name == "device" || name == "description" || shown(item).empty();
+}
+
+void print_fields(const cJSON* object) {
+  const cJSON* item = nullptr;
+  cJSON_ArrayForEach(item, object) {
+    if (cJSON_IsArray(item) || cJSON_IsObject(item) || is_silent(item)) continue;
+    print_line(item->string, shown(item));
+  }
+}
+
+void print_probes(const cJSON* probes) {
+  if (cJSON_GetArraySize(probes) > 0) std::printf("\nprobes\n");
+  const cJSON* item = nullptr;
+  cJSON_ArrayForEach(item, probes) {
+    const cJSON* answer = cJSON_GetObjectItemCaseSensitive(item, "answer");
+    const std::string detail = json_string(item, "detail");
+    print_line(json_string(item, "question").c_str(),
+               shown(answer) + (detail.empty() ? "" : "  (" + detail + ")"));
+  }
+}
+
+// Plain fields first, then groups of them, then the probes. The kernels follow the training.
 void print_report(const std::string& text) {
   const Json report = json_parse(text, "the device's report");
+  print_fields(report.get());
   const cJSON* item = nullptr;
-  cJSON_ArrayForEach(item, report.get()) {
-    if (!cJSON_IsArray(item) && !cJSON_IsObject(item)) print_line(item->string, shown(item));
-  }
   cJSON_ArrayForEach(item, report.get()) {
     if (!cJSON_IsObject(item)) continue;
     std::printf("\n%s\n", item->string);
-    const cJSON* field = nullptr;
-    cJSON_ArrayForEach(field, item) print_line(field->string, shown(field));
+    print_fields(item);
   }
-  const cJSON* probes = cJSON_GetObjectItemCaseSensitive(report.get(), "probes");
-  if (cJSON_GetArraySize(probes) > 0) std::printf("\nprobes\n");
-  cJSON_ArrayForEach(item, probes) {
-    const std::string detail = json_string(item, "detail");
-    const cJSON* answer = cJSON_GetObjectItemCaseSensitive(item, "answer");
-    std::printf("  %-44s %-10s %s\n", json_string(item, "question").c_str(), shown(answer).c_str(),
-                detail.c_str());
-  }
+  print_probes(cJSON_GetObjectItemCaseSensitive(report.get(), "probes"));
 }
 
 void print_losses(const Examination& examination) {
@@ -119,6 +135,13 @@ void print_losses(const Examination& examination) {
   }
 }
 
+// Up to the end of a character of UTF-8; --json has the whole.
+std::string shortened(const std::string& text, size_t length) {
+  if (text.size() <= length) return text;
+  while (length > 0 && (static_cast<unsigned char>(text[length]) & 0xc0) == 0x80) --length;
+  return text.substr(0, length) + "...";
+}
+
 void print_kernels(const SmokeRun& run) {
   if (run.kernels.empty()) return;
   std::printf("\nkernels on %s: %s of the FLOPs on the engine, %llu evaluations, %llu retries, "
@@ -128,8 +151,8 @@ void print_kernels(const SmokeRun& run) {
               static_cast<unsigned long long>(run.sum(&KernelPlace::retries)),
               static_cast<unsigned long long>(run.sum(&KernelPlace::fallbacks)));
   for (const KernelPlace& kernel : run.kernels) {
-    std::printf("  %-28s %-8s %s\n", kernel.label.c_str(), kernel.where.c_str(),
-                kernel.reason.c_str());
+    const std::string reason = shortened(kernel.reason, 120);
+    print_line(kernel.label.c_str(), kernel.where + (reason.empty() ? "" : "  (" + reason + ")"));
   }
 }
 
@@ -144,7 +167,7 @@ Verdict judge(const Examination& examination) {
   if (examination.requested == "cpu") return judge_cpu(examination);
   if (examination.available) return judge_engine(examination);
   return {exit_no_engine, "no engine",
-          "no Neural Engine here (" + examination.reason + "); training on the CPU works",
+          "no Neural Engine here, or not one that we know; training on the CPU works",
           "Train with `ane-train train --device cpu`."};
 }
 
