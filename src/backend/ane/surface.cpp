@@ -58,7 +58,7 @@ Surface::Surface(std::shared_ptr<const Framework> framework, Adopt adopted)
       size_(framework_->surfaces().alloc_size(reference(surface_))) {}
 
 // The delegated constructor has made the object whole, so its destructor runs when this one throws.
-Surface::Surface(std::shared_ptr<const Framework> framework, size_t size)
+Surface::Surface(const std::shared_ptr<const Framework>& framework, size_t size)
     : Surface(framework, Adopt{create(*framework, size)}) {
   if (data_ == nullptr || size_ < size)
     fail(Status::device, "a new surface has ", size_, " bytes, expected at least ", size);
@@ -66,17 +66,18 @@ Surface::Surface(std::shared_ptr<const Framework> framework, size_t size)
   std::memset(data_, 0, size_);
 }
 
-Surface::Surface(std::shared_ptr<const Framework> framework, void* surface)
+Surface::Surface(const std::shared_ptr<const Framework>& framework, void* surface)
     : Surface(framework, Adopt{retained(*framework, surface)}) {
   if (data_ == nullptr || size_ == 0) fail(Status::invalid_argument, "the surface has no memory");
 }
 
-std::shared_ptr<Surface> Surface::find(std::shared_ptr<const Framework> framework, uint32_t id) {
+std::shared_ptr<Surface> Surface::find(const std::shared_ptr<const Framework>& framework,
+                                       uint32_t id) {
   void* const found = framework->surfaces().look_up(id);
   if (found == nullptr) fail(Status::not_found, "there is no surface with the number ", id);
   // The look-up retained it, and so does the object.
   const std::shared_ptr<const void> looked_up(found, framework->surfaces().release);
-  return std::make_shared<Surface>(std::move(framework), found);
+  return std::make_shared<Surface>(framework, found);
 }
 
 Surface::~Surface() { framework_->surfaces().release(surface_); }

@@ -14,12 +14,13 @@ class Surface {
 public:
   // Zero-filled, of at least `size` bytes, rounded up to whole pages. Throws out_of_memory, or
   // invalid_argument for no bytes at all.
-  Surface(std::shared_ptr<const Framework> framework, size_t size);
+  Surface(const std::shared_ptr<const Framework>& framework, size_t size);
   // Retains an existing surface, an IOSurfaceRef. Throws invalid_argument for null and for one
   // without memory.
-  Surface(std::shared_ptr<const Framework> framework, void* surface);
+  Surface(const std::shared_ptr<const Framework>& framework, void* surface);
   // The surface with this number, of any process that shares it. Throws not_found.
-  static std::shared_ptr<Surface> find(std::shared_ptr<const Framework> framework, uint32_t id);
+  static std::shared_ptr<Surface> find(const std::shared_ptr<const Framework>& framework,
+                                       uint32_t id);
   ~Surface();
   Surface(const Surface&) = delete;
   Surface& operator=(const Surface&) = delete;
