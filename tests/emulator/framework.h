@@ -40,6 +40,9 @@ extern const EmulatorClass emulator_client_class;
 extern const EmulatorClass emulator_request_classes[8];
 extern const EmulatorClass emulator_device_classes[8];
 
+/* Called once, by load.c. */
+void emulator_make_classes(void);
+
 /* An object of a public class; not initialized: -init is a public method too, and may give nil. */
 id emulator_new(const char* class_name);
 
