@@ -223,30 +223,24 @@ capi-test: $(CAPI_TEST)
 
 # --- Emulator ------------------------------------------------------------------------------------
 
-# Apple's framework for the Neural Engine, on GNUstep: tests/emulator/README.md. The class tables are
-# linked last: their constructor needs the classes of the other files.
+# Apple's framework for the Neural Engine, on GNUstep: tests/emulator/README.md. load.c comes last: its
+# constructor needs the classes of the other files.
 OBJC         ?= $(CC)
 OBJC_FLAGS   := -std=gnu11 -fexceptions -fobjc-exceptions -D_NATIVE_OBJC_EXCEPTIONS \
                 -fconstant-string-class=NSConstantString \
                 -isystem $(patsubst --sysroot=%,%,$(filter --sysroot=%,$(CC)))/usr/include/GNUstep
 GNUSTEP_LIBS ?= -lgnustep-base -lobjc
-EMULATOR_SOURCES := $(sort $(wildcard tests/emulator/*.cpp)) \
-                    $(filter-out %/classes.m,$(sort $(wildcard tests/emulator/*.m))) tests/emulator/classes.m
+EMULATOR_SOURCES := $(sort $(wildcard tests/emulator/*.cpp tests/emulator/*.m)) tests/emulator/load.c
 EMULATOR_OBJECTS := $(addprefix $(OBJ)/,$(addsuffix .o,$(basename $(EMULATOR_SOURCES))))
 EMULATOR         := $(OBJ)/libane_emulator.so
-EMULATOR_CLIENT  := $(sort $(wildcard tests/emulator/client/*.mm))
+EMULATOR_CLIENT  := $(sort $(wildcard tests/emulator/client/*.cpp tests/emulator/client/*.m))
+EMULATOR_CLIENT_OBJECTS := $(addprefix $(OBJ)/,$(addsuffix .o,$(basename $(EMULATOR_CLIENT))))
 EMULATOR_TEST    := $(if $(filter Linux,$(OS)),$(OBJ)/emulator_test)
 
 $(OBJ)/%.o: %.m
 	@mkdir -p $(@D)
 	$(call say,OBJC,$<)
 	$(Q)$(OBJC) $(CPPFLAGS) $(INCLUDES) $(OBJC_FLAGS) $(COMMON) $(CFLAGS) -c $< -o $@
-
-$(OBJ)/%.o: %.mm
-	@mkdir -p $(@D)
-	$(call say,OBJC,$<)
-	$(Q)$(CXX) $(CPPFLAGS) $(INCLUDES) $(filter-out -std=%,$(OBJC_FLAGS)) -std=gnu++20 $(COMMON) $(CXXFLAGS) \
-	  -c $< -o $@
 
 # Products of fp16 values are exact in float: a fused multiply-add has the bits of the two operations.
 $(OBJ)/tests/emulator/gemm.o: CXXFLAGS += -ffp-contract=fast -Wno-psabi
@@ -258,7 +252,7 @@ $(EMULATOR): $(EMULATOR_OBJECTS) $(call archive,mil) $(call archive,base) tests/
 
 emulator: $(EMULATOR)  ## The stand-in for Apple's framework: build/release/libane_emulator.so
 
-$(OBJ)/emulator_test: $(EMULATOR_CLIENT:%.mm=$(OBJ)/%.o) $(EMULATOR)
+$(OBJ)/emulator_test: $(EMULATOR_CLIENT_OBJECTS) $(EMULATOR)
 	$(call say,LINK,$@)
 	$(Q)$(CXX) $(FLAGS_$(MODE)) $(LDFLAGS) $^ '-Wl,-rpath,$(ORIGIN)' $(GNUSTEP_LIBS) -lpthread -o $@
 
@@ -460,5 +454,5 @@ FORCE:
   example-check install-check parity asan tsan run-sanitized bench bench-step macos test-arm64 run-arm64 lint format-check format tidy \
   install uninstall deps deps-test deps-macos deps-arm64 clean help
 
--include $(LIB_OBJECTS:.o=.d) $(EMULATOR_OBJECTS:.o=.d) $(EMULATOR_CLIENT:%.mm=$(OBJ)/%.d) $(UNIT_OBJECTS:.o=.d) $(CAPI_OBJECTS:.o=.d) $(ANE_OBJECTS:.o=.d) \
+-include $(LIB_OBJECTS:.o=.d) $(EMULATOR_OBJECTS:.o=.d) $(EMULATOR_CLIENT_OBJECTS:.o=.d) $(UNIT_OBJECTS:.o=.d) $(CAPI_OBJECTS:.o=.d) $(ANE_OBJECTS:.o=.d) \
   $(CLI_OBJECTS:.o=.d) $(EXAMPLE_OBJECTS:.o=.d) $(DEMO_CORPUS).d $(BENCH_SOURCES:%.cpp=$(OBJ)/%.d)
