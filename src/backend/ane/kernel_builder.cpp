@@ -71,6 +71,7 @@ void KernelBuilder::separate_accumulated() {
     value.name = std::move(renamed);
   }
   if (outputs.empty()) return;
+  note("the host adds up what is accumulated");
   mil::Builder builder(std::move(function_));
   std::vector<mil::ValueId> ids = builder.function().outputs;
   for (const auto& [index, name] : outputs) {
