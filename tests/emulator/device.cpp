@@ -90,6 +90,11 @@ std::string read_file(const fs::path& path) {
   return {std::istreambuf_iterator<char>(stream), {}};
 }
 
+// A program is compiled for a chip.
+std::string cache_key(const std::string& identifier) {
+  return identifier + "." + Control::instance().profile().name;
+}
+
 void pause(int64_t microseconds) {
   if (microseconds > 0) std::this_thread::sleep_for(std::chrono::microseconds(microseconds));
 }
@@ -175,12 +180,12 @@ std::shared_ptr<const Compiled> Device::restore(const std::string& file) const {
 std::shared_ptr<const Compiled> Device::lookup(const std::string& identifier) const {
   {
     const std::lock_guard lock(mutex_);
-    const auto found = cache_.find(identifier);
+    const auto found = cache_.find(cache_key(identifier));
     if (found != cache_.end()) return found->second;
   }
   const std::string directory = Control::instance().text("cache_dir");
   if (directory.empty()) return nullptr;
-  return restore(directory + "/" + identifier + "/data");
+  return restore(directory + "/" + cache_key(identifier) + "/data");
 }
 
 void Device::compile(const std::string& identifier, const std::string& directory,
@@ -203,14 +208,14 @@ void Device::compile(const std::string& identifier, const std::string& directory
     control.add("compiles");
     const std::string cache = control.text("cache_dir");
     if (!cache.empty()) {
-      fs::create_directories(fs::path(cache) / identifier);
-      write_data(fs::path(cache) / identifier / "data", *compiled);
+      fs::create_directories(fs::path(cache) / cache_key(identifier));
+      write_data(fs::path(cache) / cache_key(identifier) / "data", *compiled);
     }
   }
   write_data(fs::path(directory) / "data", *compiled);
   std::ofstream(fs::path(directory) / "net.plist") << "<plist version=\"1.0\"><dict/></plist>\n";
   const std::lock_guard lock(mutex_);
-  cache_[identifier] = compiled;
+  cache_[cache_key(identifier)] = compiled;
 }
 
 bool Device::cached(const std::string& identifier) const { return lookup(identifier) != nullptr; }
@@ -218,11 +223,11 @@ bool Device::cached(const std::string& identifier) const { return lookup(identif
 void Device::purge(const std::string& identifier) {
   {
     const std::lock_guard lock(mutex_);
-    cache_.erase(identifier);
+    cache_.erase(cache_key(identifier));
   }
   const std::string directory = Control::instance().text("cache_dir");
   std::error_code ignored;
-  if (!directory.empty()) fs::remove_all(fs::path(directory) / identifier, ignored);
+  if (!directory.empty()) fs::remove_all(fs::path(directory) / cache_key(identifier), ignored);
 }
 
 void Device::forget() {
@@ -299,7 +304,7 @@ void Device::run(const Procedure& procedure, std::span<const engine_binding> inp
     if (outputs[i].size < static_cast<size_t>(port.bytes())) continue; // option small_surface_zeros
     float* values = run_.frame.out(port.value);
     if (zero) std::fill_n(values, port.elements(), 0.0f);
-    // Not the first: a check of only that one would never see it.
+    // In the middle: a look at the first and the last values does not see it.
     if (corrupt && i == 0) {
       float& value = values[port.elements() / 2];
       value = value == 0 ? 1 : -2 * value;

@@ -54,7 +54,7 @@ void check_matmul(const Call& call, const Profile& profile, const Rules& rules) 
     if (shape.size() > 4) call.fail_chip("depth > 1 is not supported for MatMult");
     const bool channels = shape.size() == 4 && shape[2] == 1 && shape[1] > 1;
     if (channels && profile.reject_channel_matmul)
-      call.fail("an operand is [1, channels, 1, positions] (4.4)");
+      call.fail_chip("an operand is [1, channels, 1, positions] (4.4)");
   }
 }
 
