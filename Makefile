@@ -285,7 +285,8 @@ SANITIZER_ENV := \
   UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS=halt_on_error=1
 
 # Scripts count as one test each.
-SCRIPTS := header-check abi-check symbol-check layering-check example-check install-check parity
+SCRIPTS := header-check abi-check symbol-check layering-check example-check install-check parity \
+           $(if $(EMULATOR_TEST),cli-ane-check)
 
 test: deps deps-test  ## Every test; the last line counts them
 	$(Q)$(MAKE) run-tests
@@ -314,6 +315,9 @@ layering-check:  ## Each folder of src/ includes only what lies below it
 
 example-check: all  ## Every example runs
 	$(Q)sh scripts/check-examples.sh $(OBJ)
+
+cli-ane-check: $(CLI) $(EMULATOR)  ## doctor and bench-device: on the CPU, without an engine, on the emulated one
+	$(Q)$(PYTHON) scripts/check-cli-ane.py $(OBJ)
 
 install-check: all  ## A C program builds and runs against an installed copy
 	$(Q)MAKE='$(MAKE)' CC='$(CC)' sh scripts/check-install.sh $(OBJ)/install-check
@@ -457,7 +461,7 @@ help:  ## This list
 
 FORCE:
 .PHONY: all demo test emulator emulator-test test-programs run-tests capi-test ane-test header-check abi-check symbol-check layering-check \
-  example-check install-check parity asan tsan run-sanitized bench bench-step macos test-arm64 run-arm64 lint format-check format tidy \
+  example-check cli-ane-check install-check parity asan tsan run-sanitized bench bench-step macos test-arm64 run-arm64 lint format-check format tidy \
   install uninstall deps deps-test deps-macos deps-arm64 clean help
 
 -include $(LIB_OBJECTS:.o=.d) $(EMULATOR_OBJECTS:.o=.d) $(EMULATOR_CLIENT_OBJECTS:.o=.d) $(UNIT_OBJECTS:.o=.d) $(CAPI_OBJECTS:.o=.d) $(ANE_OBJECTS:.o=.d) \

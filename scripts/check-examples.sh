@@ -60,7 +60,7 @@ expect "$work/eval" '"perplexity":'
 expect "$work/info" 'model.layers.0.self_attn.q_proj.weight'
 "$build/ane-train" devices > "$work/devices"
 expect "$work/devices" '^auto is '
-for command in train generate eval info devices; do
+for command in train generate eval info devices doctor bench-device; do
   "$build/ane-train" $command --help > "$work/help"
   expect "$work/help" "^usage: ane-train $command"
 done

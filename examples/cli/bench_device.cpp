@@ -94,6 +94,7 @@ BenchResult measure(const BenchConfig& config) {
         std::printf("%s\n", point_line(sweep, point).c_str());
       });
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  result.report = device_report(device); // at the end: it counts what was compiled
   return result;
 }
 

@@ -255,9 +255,9 @@ std::string point_line(const BenchSweep& sweep, const BenchPoint& point) {
     std::snprintf(text.data(), text.size(), "%14s  ", value.c_str());
     line += text.data();
   }
-  std::snprintf(text.data(), text.size(), "median %8ss  p95 %8ss  %5llu runs",
+  std::snprintf(text.data(), text.size(), "median %8ss  p95 %8ss  %5llu run%s",
                 engineering(timing.median).c_str(), engineering(timing.p95).c_str(),
-                static_cast<unsigned long long>(timing.runs));
+                static_cast<unsigned long long>(timing.runs), timing.runs == 1 ? "" : "s");
   line += text.data();
   if (!point.where.empty()) line += "  " + point.where;
   return line;

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <exception>
 #include <map>
+#include <numeric>
 #include <thread>
 
 namespace cli {
@@ -174,8 +175,13 @@ void forms(Recorder& recorder) {
   }
 }
 
-// Runs of `kernels`, each on a thread of its own, in a second.
-double runs_per_second(std::vector<BoundKernel>& kernels, double seconds) {
+struct Rate {
+  uint64_t runs = 0;
+  double seconds = 0;
+};
+
+// Runs of `kernels`, each on a thread of its own; at least one of each.
+Rate run_side_by_side(std::vector<BoundKernel>& kernels, double seconds) {
   using Clock = std::chrono::steady_clock;
   std::vector<uint64_t> runs(kernels.size());
   std::vector<std::exception_ptr> failures(kernels.size());
@@ -199,9 +205,7 @@ double runs_per_second(std::vector<BoundKernel>& kernels, double seconds) {
   for (const std::exception_ptr& failure : failures) {
     if (failure) std::rethrow_exception(failure);
   }
-  double sum = 0;
-  for (const uint64_t count : runs) sum += static_cast<double>(count);
-  return sum / total;
+  return {std::accumulate(runs.begin(), runs.end(), uint64_t{0}), total};
 }
 
 // Evaluations from several threads, each with a kernel and buffers of its own.
@@ -222,9 +226,10 @@ void in_flight(Recorder& recorder) {
             filled.compile_seconds += kernels.back().compile_seconds();
             kernels.back().run();
           }
-          filled.value = runs_per_second(kernels, recorder.limits().seconds);
-          filled.timing.runs =
-              static_cast<uint64_t>(std::lround(filled.value * recorder.limits().seconds));
+          const Rate rate = run_side_by_side(kernels, recorder.limits().seconds);
+          filled.value = static_cast<double>(rate.runs) / rate.seconds;
+          filled.timing.runs = rate.runs;
+          // Of all runs together: one every so many seconds.
           filled.timing.median = filled.timing.p95 = filled.timing.fastest = 1 / filled.value;
           kernels.front().describe(filled.where, filled.where_reason);
         });

@@ -57,9 +57,10 @@ void read_kernels(const Session& session, SmokeRun& run) {
   for (size_t i = 0; i < anet_session_kernel_count(session.get()); ++i) {
     auto report = initialised<anet_kernel_report>();
     call(anet_session_get_kernel_report, session.get(), i, &report);
-    run.kernels.push_back({report.label, report.where, report.reason, report.runs,
-                           report.engine_evaluations, report.retries, report.fallbacks,
-                           report.engine_flops, report.host_flops});
+    run.kernels.push_back(
+        {report.label, report.where, report.reason, report.runs, report.engine_evaluations,
+         report.retries, report.fallbacks, report.engine_flops, report.host_flops, report.audits,
+         report.audit_error, report.engine_seconds, report.host_seconds, report.copy_seconds});
   }
 }
 
@@ -74,6 +75,11 @@ Json kernel_json(const KernelPlace& kernel) {
   json_set_count(object, "fallbacks", kernel.fallbacks);
   json_set_count(object, "engine_flops", kernel.engine_flops);
   json_set_count(object, "host_flops", kernel.host_flops);
+  json_set_count(object, "audits", kernel.audits);
+  json_set(object, "audit_error", kernel.audit_error);
+  json_set(object, "engine_seconds", kernel.engine_seconds);
+  json_set(object, "host_seconds", kernel.host_seconds);
+  json_set(object, "copy_seconds", kernel.copy_seconds);
   return object;
 }
 

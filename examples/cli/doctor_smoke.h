@@ -21,6 +21,11 @@ struct KernelPlace {
   uint64_t fallbacks = 0;
   uint64_t engine_flops = 0;
   uint64_t host_flops = 0;
+  uint64_t audits = 0;
+  double audit_error = 0; // the largest, relative to the tensor's largest value
+  double engine_seconds = 0;
+  double host_seconds = 0;
+  double copy_seconds = 0;
 };
 
 struct SmokeRun {

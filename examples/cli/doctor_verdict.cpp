@@ -35,6 +35,14 @@ Verdict judge_engine(const Examination& examination) {
     return {exit_failure, "engine unused", "the engine is here, but everything ran on the host",
             std::string("The reasons are above. Train with --device cpu. ") + send_back};
   }
+  if (const uint64_t fallbacks = run.sum(&KernelPlace::fallbacks); fallbacks > 0) {
+    return {exit_failure, "engine falters",
+            "the engine failed " + std::to_string(fallbacks) +
+                " times and the CPU stepped in; losses within " + percent(difference) +
+                " of the CPU's",
+            std::string("The reasons are above. Train with --device cpu, or with --audit. ") +
+                send_back};
+  }
   return {exit_ok, "engine works",
           "the engine works: " + steps + " with losses within " + percent(difference) +
               " of the CPU's, " + percent(run.engine_share()) + " of the FLOPs on the engine",
@@ -167,7 +175,7 @@ Verdict judge(const Examination& examination) {
   if (examination.requested == "cpu") return judge_cpu(examination);
   if (examination.available) return judge_engine(examination);
   return {exit_no_engine, "no engine",
-          "no Neural Engine here, or not one that we know; training on the CPU works",
+          "no Neural Engine that works here; training on the CPU works",
           "Train with `ane-train train --device cpu`."};
 }
 
