@@ -266,7 +266,8 @@ emulator-test: $(EMULATOR_TEST)  ## The emulator against ane-facts, by a client 
 # The Neural Engine's backend against the emulator, which the program looks for in its own folder.
 # It runs the op cases and counts allocations as the unit tests of the backend do.
 ANE_SOURCES := $(sort $(wildcard tests/ane/*.cpp)) \
-  $(addprefix tests/unit/backend/,support.cpp op_cases.cpp shape_cases.cpp allocation_count.cpp)
+  $(addprefix tests/unit/backend/,support.cpp op_cases.cpp shape_cases.cpp allocation_count.cpp \
+                                        ane_lowered.cpp)
 ANE_OBJECTS := $(ANE_SOURCES:%.cpp=$(OBJ)/%.o)
 ANE_TEST    := $(if $(filter Linux,$(OS)),$(if $(filter-out 0,$(ANE)),$(OBJ)/ane_test))
 
