@@ -227,8 +227,6 @@ ValueId divided(Lowering& l, ValueId value, const std::vector<int64_t>& extents,
 
 ValueId sum_along(Lowering& l, ValueId value, std::span<const size_t> slots, double divisor) {
   if (slots.empty()) return value;
-  int64_t count = 1;
-  for (size_t slot : slots) count *= l.b.shape(value)[slot];
   if (!l.rules.narrow_reduce_sum) {
     const std::vector<int64_t> axes(slots.begin(), slots.end());
     return l.watch(l.b.reduce(divisor == 1 ? "reduce_sum" : "reduce_mean", value, axes, true));
