@@ -229,7 +229,9 @@ capi-test: $(CAPI_TEST)
 
 # Apple's framework for the Neural Engine, on GNUstep: tests/emulator/README.md. load.c comes last: its
 # constructor needs the classes of the other files.
-OBJC         ?= $(CC)
+ifeq ($(origin OBJC),default)
+  OBJC := $(CC)
+endif
 OBJC_FLAGS   := -std=gnu11 -fexceptions -fobjc-exceptions -D_NATIVE_OBJC_EXCEPTIONS \
                 -fconstant-string-class=NSConstantString \
                 -isystem $(patsubst --sysroot=%,%,$(filter --sysroot=%,$(CC)))/usr/include/GNUstep
