@@ -48,8 +48,8 @@ inline uint16_t half_bits(float value) {
   const uint32_t sign = bits >> 16 & 0x8000u;
   const uint32_t magnitude = bits & 0x7fffffffu;
   const uint32_t normal = (magnitude - 0x38000000u) >> 13;
-  const auto small = static_cast<uint32_t>(
-      std::bit_cast<float>(magnitude < 0x38800000u ? magnitude : 0) * 0x1p24f);
+  const float subnormal = std::bit_cast<float>(magnitude < 0x38800000u ? magnitude : 0);
+  const auto small = static_cast<uint32_t>(static_cast<int32_t>(subnormal * 0x1p24f));
   uint32_t half = magnitude < 0x38800000u ? small : normal;
   half = magnitude >= 0x7f800000u ? (magnitude > 0x7f800000u ? 0x7e00u : 0x7c00u) : half;
   return static_cast<uint16_t>(sign | half);
@@ -66,6 +66,7 @@ inline float half_value(uint16_t half) {
   return std::bit_cast<float>(sign | bits);
 }
 
+// Halves are aligned to 2 bytes.
 void halves_to_floats(const void* halves, float* floats, int64_t count);
 // Rounds.
 void floats_to_halves(const float* floats, void* halves, int64_t count);

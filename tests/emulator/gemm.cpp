@@ -1,8 +1,9 @@
-// Compiled with -ffp-contract=fast: the product of two fp16 values is exact in float, so a fused
-// multiply-add gives the same bits as a multiplication and an addition.
+// The product of two fp16 values is exact in float, so a fused multiply-add gives the same bits as
+// a multiplication and an addition: these files are compiled with -ffp-contract=fast.
 #include "gemm.h"
 
 #include "arithmetic.h"
+#include "gemm_kernel.h"
 
 #include <algorithm>
 
@@ -10,11 +11,7 @@ namespace emulator {
 
 namespace {
 
-constexpr int64_t columns = 16; // of a panel of b
-constexpr int64_t rows = 6;
 constexpr int64_t depth = 256; // of k that one pass over a panel takes
-
-using Vector = float __attribute__((vector_size(32), aligned(4), may_alias));
 
 // b[k0 .. k0+depth][n0 .. n0+16], zeros beyond n.
 void pack(const Gemm& gemm, int64_t k0, int64_t k1, int64_t n0, float* panel) {
@@ -26,58 +23,34 @@ void pack(const Gemm& gemm, int64_t k0, int64_t k1, int64_t n0, float* panel) {
   }
 }
 
-// `count` rows of 16 results, added to what is there.
-template <int64_t count>
-[[gnu::always_inline]] inline void block(const Gemm& gemm, int64_t m0, int64_t n0, int64_t k0,
-                                         int64_t k1, const float* panel) {
-  Vector left[count];
-  Vector right[count];
-  for (int64_t i = 0; i < count; ++i) left[i] = right[i] = Vector{};
-  alignas(64) float edge[count][columns];
-  const int64_t width = std::min(columns, gemm.n - n0);
-  if (k0 > 0) {
-    for (int64_t i = 0; i < count; ++i) {
-      const float* c = gemm.c + (m0 + i) * gemm.c_row + n0;
-      for (int64_t j = 0; j < columns; ++j) edge[i][j] = j < width ? c[j] : 0;
-      left[i] = *reinterpret_cast<const Vector*>(edge[i]);
-      right[i] = *reinterpret_cast<const Vector*>(edge[i] + 8);
-    }
-  }
-  const float* a = gemm.a + m0 * gemm.a_row + k0 * gemm.a_column;
-  for (int64_t k = k0; k < k1; ++k, a += gemm.a_column, panel += columns) {
-    const Vector b0 = *reinterpret_cast<const Vector*>(panel);
-    const Vector b1 = *reinterpret_cast<const Vector*>(panel + 8);
-    for (int64_t i = 0; i < count; ++i) {
-      const float factor = a[i * gemm.a_row];
-      left[i] += factor * b0;
-      right[i] += factor * b1;
-    }
-  }
-  for (int64_t i = 0; i < count; ++i) {
-    float* c = gemm.c + (m0 + i) * gemm.c_row + n0;
-    *reinterpret_cast<Vector*>(edge[i]) = left[i];
-    *reinterpret_cast<Vector*>(edge[i] + 8) = right[i];
-    for (int64_t j = 0; j < width; ++j) c[j] = edge[i][j];
-  }
-}
-
-EMULATOR_CLONES void panel_product(const Gemm& gemm, int64_t n0, int64_t k0, int64_t k1,
-                                   const float* panel) {
-  int64_t m = 0;
-  for (; m + rows <= gemm.m; m += rows) block<rows>(gemm, m, n0, k0, k1, panel);
-  for (; m < gemm.m; ++m) block<1>(gemm, m, n0, k0, k1, panel);
-}
-
 } // namespace
 
 static_assert(panel_size == columns * depth);
 
+namespace {
+
+void panel_product_here(const Gemm& gemm, int64_t n0, int64_t k0, int64_t k1, const float* panel) {
+  panel_product(gemm, n0, k0, k1, panel);
+}
+
+using PanelProduct = void (*)(const Gemm&, int64_t, int64_t, int64_t, const float*);
+
+PanelProduct best_panel_product() {
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return panel_product_avx2;
+#endif
+  return panel_product_here;
+}
+
+} // namespace
+
 void multiply(const Gemm& gemm, float* panel) {
+  static const PanelProduct product = best_panel_product();
   for (int64_t k0 = 0; k0 < gemm.k; k0 += depth) {
     const int64_t k1 = std::min(k0 + depth, gemm.k);
     for (int64_t n0 = 0; n0 < gemm.n; n0 += columns) {
       pack(gemm, k0, k1, n0, panel);
-      panel_product(gemm, n0, k0, k1, panel);
+      product(gemm, n0, k0, k1, panel);
     }
   }
 }

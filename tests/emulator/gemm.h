@@ -26,6 +26,10 @@ inline constexpr int64_t panel_size = 16 * 256;
 // Each element adds its products in the order of k, one by one.
 void multiply(const Gemm& gemm, float* panel);
 
+// A part of multiply() on a processor with AVX2 and FMA: 16 columns from n0, k from k0 to k1, b
+// packed.
+void panel_product_avx2(const Gemm& gemm, int64_t n0, int64_t k0, int64_t k1, const float* panel);
+
 // As multiply, but each four products are added in fp16 first: [4096, 1, 1, ...] times ones loses
 // the ones that meet 4096 (ane-facts.md 6, R).
 void multiply_four_lane(const Gemm& gemm);
