@@ -249,7 +249,10 @@ $(OBJ)/%.o: %.m
 	$(Q)$(OBJC) $(CPPFLAGS) $(INCLUDES) $(OBJC_FLAGS) $(COMMON) $(CFLAGS) -c $< -o $@
 
 # Products of fp16 values are exact in float: a fused multiply-add has the bits of the two operations.
-$(OBJ)/tests/emulator/gemm.o: CXXFLAGS += -ffp-contract=fast -Wno-psabi
+$(OBJ)/tests/emulator/gemm.o $(OBJ)/tests/emulator/gemm_avx2.o: CXXFLAGS += -ffp-contract=fast -Wno-psabi
+$(OBJ)/tests/emulator/gemm_avx2.o: CXXFLAGS += $(if $(findstring x86_64,$(shell $(CXX) -dumpmachine)),-mavx2 -mfma)
+# Nobody reads the processor's exception flags or errno; the values stay the same.
+$(EMULATOR_OBJECTS): CXXFLAGS += -fno-trapping-math -fno-math-errno
 
 $(EMULATOR): $(EMULATOR_OBJECTS) $(call archive,mil) $(call archive,base) tests/emulator/exports.map
 	$(call say,LINK,$@)
