@@ -68,8 +68,9 @@ public:
 
   virtual bool is_loaded() const = 0;
   // Retries with growing pauses, because loads fail transiently (ane-facts.md 3.6, R). Throws
-  // Error(device), soon when has_no_room. The program is loaded when compile() returns it; loading
-  // a loaded program does nothing, nor does unloading one that is not.
+  // Error(device), soon when has_no_room and other programs of this engine are loaded. The program
+  // is loaded when compile() returns it; loading a loaded program does nothing, nor does unloading
+  // one that is not.
   virtual void load() = 0;
   // Throws Error(device); the program counts as unloaded all the same.
   virtual void unload() = 0;

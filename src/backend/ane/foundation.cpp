@@ -21,8 +21,8 @@ std::string describe_error(const Framework& framework, Id error) {
 Id underlying_error(const Framework& framework, Id error) {
   const Id info = framework.call<Method::error_user_info, Id>(error);
   if (!is_kind_of<Method::dictionary_object>(framework, info)) return nullptr;
-  const Id cause = framework.call<Method::dictionary_object, Id>(
-      info, make_string(framework, "NSUnderlyingError"));
+  const Id cause =
+      framework.call<Method::dictionary_object, Id>(info, framework.underlying_error_key());
   return is_kind_of<Method::error_domain>(framework, cause) ? cause : nullptr;
 }
 

@@ -78,7 +78,7 @@ Framework::Framework(const std::string& path)
     : path_(path.empty() ? apple_framework_path : path),
       libraries_(std::make_shared<Libraries>(path_)), runtime_(source_of(*libraries_)) {
   find_methods();
-  find_surface_functions(source_of(*libraries_));
+  find_symbols(source_of(*libraries_));
 }
 
 void Framework::find_methods() {
@@ -102,7 +102,8 @@ void Framework::find_methods() {
   }
 }
 
-void Framework::find_surface_functions(const SymbolSource& symbols) {
+void Framework::find_symbols(const SymbolSource& symbols) {
+  underlying_error_key_ = *static_cast<const Id*>(required_symbol(symbols, "NSUnderlyingErrorKey"));
   resolve(symbols, "IOSurfaceCreate", surfaces_.create);
   resolve(symbols, "IOSurfaceLookup", surfaces_.look_up);
   resolve(symbols, "IOSurfaceLock", surfaces_.lock);

@@ -84,6 +84,8 @@ public:
 
   const std::string& path() const { return path_; }
   const SurfaceFunctions& surfaces() const { return surfaces_; }
+  // Foundation's NSUnderlyingErrorKey, whose text is not the same everywhere.
+  Id underlying_error_key() const { return underlying_error_key_; }
   // The class that has the method.
   Class owner(Method method) const { return owners_[static_cast<size_t>(method)]; }
   std::string class_name(Id object) const { return runtime_.class_name(object); }
@@ -124,7 +126,7 @@ private:
   class Libraries;
 
   void find_methods();
-  void find_surface_functions(const SymbolSource& symbols);
+  void find_symbols(const SymbolSource& symbols);
   [[noreturn]] void fail_raised(std::string_view action, const Object& raised) const;
 
   std::string path_;
@@ -133,6 +135,7 @@ private:
   std::array<Class, known_methods.size()> owners_ = {};
   std::array<Selector, known_methods.size()> selectors_ = {};
   SurfaceFunctions surfaces_;
+  Id underlying_error_key_ = nullptr;
 };
 
 } // namespace anet::backend::ane

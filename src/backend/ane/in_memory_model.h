@@ -19,6 +19,7 @@ struct EngineContext {
   EngineOptions options;
   Object no_options; // an empty dictionary, which every call wants instead of nil
   std::atomic<int64_t> compilations{0};
+  std::atomic<int64_t> loaded{0}; // programs
 };
 
 // Thread class: as EngineProgram, without its locks.

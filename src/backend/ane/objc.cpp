@@ -7,7 +7,7 @@ namespace anet::backend::ane {
 void* required_symbol(const SymbolSource& symbols, const char* name) {
   void* address = symbols(name);
   if (address == nullptr)
-    fail(Status::unavailable, "the function '", name, "' is in none of the libraries");
+    fail(Status::unavailable, "the symbol '", name, "' is in none of the libraries");
   return address;
 }
 

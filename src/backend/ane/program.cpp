@@ -16,7 +16,7 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds first_pause{100}; // ane-facts.md 3.6, R
 constexpr milliseconds longest_pause{3200};
-// Of a load that has an alternative.
+// Of a load when there is a better way than waiting.
 constexpr int few_attempts = 2;
 
 class BoundRequest final : public EngineRequest {
@@ -73,13 +73,12 @@ CompiledProgram::CompiledProgram(std::shared_ptr<EngineContext> context, const M
   }
 }
 
-CompiledProgram::~CompiledProgram() {
-  if (loaded_) unload_quietly();
-}
+CompiledProgram::~CompiledProgram() { unload_quietly(); }
 
 bool CompiledProgram::load_cached() {
   if (!model_.is_cached()) return false;
-  const std::optional<Error> error = error_of([&] { load_patiently(few_attempts); });
+  const int attempts = std::min(few_attempts, context_->options.load_attempts);
+  const std::optional<Error> error = error_of([&] { load_patiently(attempts); });
   // A compilation would make no room.
   if (error && has_no_room(*error)) throw Error(*error);
   was_cached_ = !error;
@@ -102,13 +101,16 @@ void CompiledProgram::load_patiently(int attempts) {
   for (int attempt = 1;; ++attempt) {
     const std::optional<Error> error = error_of([&] { model_.load(); });
     if (!error) break;
-    // Waiting makes no room, unloading another program does: the caller should know soon.
-    const int limit = has_no_room(*error) ? few_attempts : attempts;
-    if (attempt >= limit) throw Error(*error);
+    // While programs of ours take up room the caller can make some, and should know soon.
+    // Otherwise it is another process that has to.
+    const int all = context_->options.load_attempts;
+    const int for_room = context_->loaded > 0 ? std::min(few_attempts, all) : all;
+    if (attempt >= (has_no_room(*error) ? for_room : attempts)) throw Error(*error);
     context_->options.pause(pause);
     pause = std::min(pause * 2, longest_pause);
   }
   loaded_ = true;
+  ++context_->loaded;
 }
 
 bool CompiledProgram::is_loaded() const {
@@ -125,16 +127,16 @@ void CompiledProgram::unload() {
   const std::unique_lock lock(mutex_);
   if (!loaded_) return;
   loaded_ = false;
+  --context_->loaded;
   model_.unload();
 }
 
 void CompiledProgram::unload_quietly() noexcept {
   try {
-    model_.unload();
+    unload();
   } catch (const std::exception&) {
     // Nobody uses the program any more; releasing the model is all that is left to do.
   }
-  loaded_ = false;
 }
 
 std::unique_ptr<EngineRequest>
