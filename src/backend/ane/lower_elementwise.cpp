@@ -2,6 +2,7 @@
 #include "backend/ane/lowering.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace anet::backend::ane {
 
@@ -36,7 +37,8 @@ void square(Lowering& l) {
 
 // min(max(x, low), high)
 ValueId between(Lowering& l, ValueId x, double low, double high) {
-  return l.b.binary("minimum", l.b.binary("maximum", x, l.half(low)), l.half(high));
+  if (!std::isinf(low)) x = l.b.binary("maximum", x, l.half(low));
+  return std::isinf(high) ? x : l.b.binary("minimum", x, l.half(high));
 }
 
 void clip(Lowering& l) {

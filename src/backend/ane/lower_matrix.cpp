@@ -29,47 +29,87 @@ ValueId read_matrix(Lowering& l, const Matrix& m) {
   return l.read(m.value, {m.batch[0], m.batch[1], m.rows, m.columns});
 }
 
-// The least divisor of a matrix's rows that brings them within the height limit; 1 when there is
-// none, and then the limit refuses the result.
+// Rows are split when they are above the height limit; 1 when there is no way, and then the limit
+// refuses the result.
 int64_t row_parts(const Lowering& l, const Matrix& m) {
-  const int64_t limit = l.rules.max_height;
-  if (!is_single(m) || m.rows <= limit) return 1;
-  for (int64_t parts = (m.rows + limit - 1) / limit; parts <= m.rows / 2; ++parts) {
-    if (m.rows % parts == 0) return parts;
-  }
-  return 1;
+  return is_single(m) ? parts_within(m.rows, l.rules.max_height) : 1;
 }
 
 ValueId read_parts(Lowering& l, const Matrix& m, int64_t parts) {
   return l.read(m.value, {1, parts, m.rows / parts, m.columns});
 }
 
-// A weight [out, in] as the kernel of a 1x1 convolution.
-ValueId kernel(Lowering& l, const Matrix& m) {
-  Literal literal = l.constant(m.value);
-  literal.blob.reset();
-  const int64_t out = result_rows(m);
-  const int64_t in = result_columns(m);
-  if (m.transposed && !l.is_trial()) {
-    const std::span<const std::byte> from = literal.data.view();
-    std::vector<std::byte> bytes(from.size());
-    for (int64_t i = 0; i < out; ++i) {
-      for (int64_t j = 0; j < in; ++j) {
-        const auto to = static_cast<size_t>(2 * (i * in + j));
-        const auto source = static_cast<size_t>(2 * (j * out + i));
-        bytes[to] = from[source];
-        bytes[to + 1] = from[source + 1];
-      }
-    }
-    literal.data = mil::Bytes(std::move(bytes));
+// Part of a weight [out, in] as the kernel of a 1x1 convolution.
+struct Block {
+  int64_t row = 0;
+  int64_t rows = 0;
+  int64_t column = 0;
+  int64_t columns = 0;
+};
+
+ValueId kernel(Lowering& l, const Matrix& m, const Block& block) {
+  const mil::Type type{DataType::fp16, {block.rows, block.columns, 1, 1}, {}};
+  if (l.is_trial()) {
+    Literal unread;
+    unread.type.dtype = type.dtype;
+    unread.type.shape = type.shape;
+    return l.b.constant(std::move(unread));
   }
-  literal.type.shape = {out, in, 1, 1};
-  return l.b.constant(std::move(literal));
+  const Literal literal = l.constant(m.value);
+  const bool whole = block.rows == result_rows(m) && block.columns == result_columns(m);
+  if (whole && !m.transposed) return l.b.constant(Literal::bytes(type, literal.data));
+  const std::span<const std::byte> from = literal.data.view();
+  std::vector<std::byte> bytes(static_cast<size_t>(2 * block.rows * block.columns));
+  size_t next = 0;
+  for (int64_t i = block.row; i < block.row + block.rows; ++i) {
+    for (int64_t j = block.column; j < block.column + block.columns; ++j) {
+      const auto at =
+          static_cast<size_t>(2 * (m.transposed ? j * m.columns + i : i * m.columns + j));
+      bytes[next++] = from[at];
+      bytes[next++] = from[at + 1];
+    }
+  }
+  return l.b.constant(Literal::bytes(type, mil::Bytes(std::move(bytes))));
+}
+
+// weight[block] times x [n, in, height, width]: parts of the contraction are added up.
+ValueId convolve_rows(Lowering& l, const Matrix& weight, ValueId x, int64_t row, int64_t rows) {
+  const Shape shape = l.b.shape(x);
+  const int64_t in = result_columns(weight);
+  const int64_t step = in / parts_within(in, max_conv_channels);
+  ValueId sum = mil::no_value;
+  for (int64_t column = 0; column < in; column += step) {
+    Shape part = shape;
+    part[channel_slot] = step;
+    const ValueId channels = step == in ? x : l.b.slice_by_size(x, {0, column, 0, 0}, part);
+    const ValueId product =
+        l.watch(l.b.linear(channels, kernel(l, weight, {row, rows, column, step})));
+    sum = sum == mil::no_value ? product : l.watch(l.b.add(sum, product));
+  }
+  return sum;
 }
 
 bool fits_convolution(const Lowering& l, const Matrix& weight) {
-  return l.rules.constant_product == ConstantProduct::convolution && is_single(weight) &&
-         result_columns(weight) <= max_conv_channels && result_rows(weight) <= l.rules.max_channels;
+  return l.rules.constant_product == ConstantProduct::convolution && is_single(weight);
+}
+
+// weight times x [n, in, height, width] as [n, out, height, width]. More outputs than an engine has
+// channels lie on channels and height: [1, parts, out / parts, width].
+ValueId convolve_image(Lowering& l, const Matrix& weight, ValueId x) {
+  const int64_t out = result_rows(weight);
+  if (out <= l.rules.max_channels) return convolve_rows(l, weight, x, 0, out);
+  const Shape shape = l.b.shape(x);
+  const int64_t rows = out / parts_within(out, l.rules.max_height);
+  if (rows == out || shape[0] > 1 || shape[height_slot] > 1) {
+    l.refuse("expected at most ", l.rules.max_channels, " channels, seen ", out,
+             " (ane-facts.md 4.5)");
+  }
+  std::vector<ValueId> parts;
+  for (int64_t row = 0; row < out; row += rows) {
+    parts.push_back(
+        l.reshape(convolve_rows(l, weight, x, row, rows), {1, 1, rows, shape[width_slot]}));
+  }
+  return join(l, parts, channel_slot);
 }
 
 // weight times x, as a convolution over x's rows.
@@ -78,8 +118,9 @@ ValueId convolve(Lowering& l, const Matrix& weight, const Matrix& x) {
   ValueId input = read_matrix(l, x);
   if (x.transposed) input = l.swap_matrix_axes(input);
   input = l.reshape(input, {outer, result_rows(x), 1, result_columns(x)});
-  const ValueId product = l.watch(l.b.linear(input, kernel(l, weight)));
-  if (l.is_image() && x.batch[0] == 1 && x.batch[1] == 1) return product;
+  const ValueId product = convolve_image(l, weight, input);
+  const bool split = result_rows(weight) > l.rules.max_channels;
+  if (split || (l.is_image() && outer == 1)) return product;
   return l.reshape(product, {x.batch[0], x.batch[1], result_rows(weight), result_columns(x)});
 }
 
@@ -278,8 +319,11 @@ void conv(Lowering& l) {
     const ValueId taps = compressed_weight(l, weight);
     if (taps != mil::no_value || fits_convolution(l, matrix)) {
       const ValueId x = l.read(l.input("x"), as_image(l.shape("x")));
-      const ValueId used = taps != mil::no_value ? taps : kernel(l, matrix);
-      return write_with_bias(l, l.watch(l.b.linear(x, used)), channel_slot);
+      if (taps != mil::no_value) {
+        return write_with_bias(l, l.watch(l.b.linear(x, taps)), channel_slot);
+      }
+      const bool split = result_rows(matrix) > l.rules.max_channels;
+      return write_with_bias(l, convolve_image(l, matrix, x), split ? height_slot : channel_slot);
     }
   }
   write_with_bias(l, multiply(l, matrix, as_columns(l, l.input("x"))), height_slot);

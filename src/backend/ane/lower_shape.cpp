@@ -109,26 +109,6 @@ void pad(Lowering& l) {
   l.write(l.rules.has_concat ? x : pad_slots(l, x, amounts, filling));
 }
 
-// Values of equal extents but for one slot, one after the other.
-ValueId join(Lowering& l, const std::vector<ValueId>& parts, size_t slot) {
-  if (parts.size() == 1) return parts.front();
-  if (l.rules.has_concat) return l.b.concat(parts, static_cast<int64_t>(slot));
-  int64_t total = 0;
-  for (ValueId part : parts) total += l.b.shape(part)[slot];
-  ValueId sum = mil::no_value;
-  int64_t before = 0;
-  for (ValueId part : parts) {
-    const int64_t extent = l.b.shape(part)[slot];
-    std::vector<int64_t> amounts(8, 0);
-    amounts[2 * slot] = before;
-    amounts[2 * slot + 1] = total - before - extent;
-    const ValueId padded = pad_slots(l, part, amounts, 0);
-    sum = sum == mil::no_value ? padded : l.b.add(sum, padded);
-    before += extent;
-  }
-  return sum;
-}
-
 void concat(Lowering& l) {
   if (l.boolean("interleave")) l.refuse("expected interleave to be false");
   const Shape& shape = l.output_shape();
@@ -200,6 +180,25 @@ void reverse(Lowering& l) {
 }
 
 } // namespace
+
+ValueId join(Lowering& l, const std::vector<ValueId>& parts, size_t slot) {
+  if (parts.size() == 1) return parts.front();
+  if (l.rules.has_concat) return l.b.concat(parts, static_cast<int64_t>(slot));
+  int64_t total = 0;
+  for (ValueId part : parts) total += l.b.shape(part)[slot];
+  ValueId sum = mil::no_value;
+  int64_t before = 0;
+  for (ValueId part : parts) {
+    const int64_t extent = l.b.shape(part)[slot];
+    std::vector<int64_t> amounts(8, 0);
+    amounts[2 * slot] = before;
+    amounts[2 * slot + 1] = total - before - extent;
+    const ValueId padded = pad_slots(l, part, amounts, 0);
+    sum = sum == mil::no_value ? padded : l.b.add(sum, padded);
+    before += extent;
+  }
+  return sum;
+}
 
 std::span<const OpEntry> shape_lowerings() {
   static const OpEntry entries[] = {

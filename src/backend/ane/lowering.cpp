@@ -24,14 +24,6 @@ Shape with_rank(const Shape& shape, size_t rank) {
   return padded;
 }
 
-// The least number of equal parts of at most `limit`; 1 when there is none.
-int64_t parts_within(int64_t extent, int64_t limit) {
-  for (int64_t parts = (extent + limit - 1) / limit; parts <= extent / 2; ++parts) {
-    if (extent % parts == 0) return parts;
-  }
-  return 1;
-}
-
 Literal in_half_precision(Literal literal) {
   if (!mil::is_floating(literal.type.dtype) || literal.type.dtype == DataType::fp16) return literal;
   return Literal::numbers({DataType::fp16, literal.type.shape, {}}, literal.numbers());
@@ -86,6 +78,14 @@ bool broadcast_alike(size_t a, size_t b, const Shape& shape, std::span<const Sha
 }
 
 } // namespace
+
+int64_t parts_within(int64_t extent, int64_t limit) {
+  if (extent <= limit) return 1;
+  for (int64_t parts = (extent + limit - 1) / limit; parts <= extent / 2; ++parts) {
+    if (extent % parts == 0) return parts;
+  }
+  return 1;
+}
 
 Shape Frame::extents(const Shape& shape) const {
   const Shape padded = with_rank(shape, rank);
@@ -308,7 +308,9 @@ Frame Lowering::frame(const Shape& shape, std::span<const Shape> operands,
   if (shape.size() <= 4) {
     const bool owns_unit =
         std::any_of(own.begin(), own.end(), [&](size_t axis) { return shape[axis] == 1; });
-    result.slots = place_few(shape, image_, owns_unit);
+    // More channels than there are go where they can be split.
+    const bool fits = shape.size() < 3 || shape[shape.size() - 3] <= rules.max_channels;
+    result.slots = place_few(shape, image_ && fits, owns_unit);
   } else {
     std::vector<std::vector<size_t>> groups;
     for (size_t axis = 0; axis + 1 < shape.size(); ++axis) {

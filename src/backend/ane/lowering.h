@@ -138,6 +138,12 @@ private:
   bool image_;
 };
 
+// The least number of equal parts of at most `limit`; 1 when there is none.
+int64_t parts_within(int64_t extent, int64_t limit);
+
+// Values of equal extents but for one slot, one after the other.
+ValueId join(Lowering& l, const std::vector<ValueId>& parts, size_t slot);
+
 // A matrix operand of a product: four axes [outer, inner, rows, columns] of a source value.
 struct Matrix {
   ValueId value = mil::no_value;

@@ -33,7 +33,8 @@ struct Rules {
   bool has_concat = true;        // else pads and additions
   bool narrow_reduce_sum = true; // sums add up in fp16: written as matmul with ones
   // Slices along the width that do not begin at 0 turn magnitudes above 4094 into infinities
-  // (ane-facts.md 6, R: M1, M2): written as products with selection matrices.
+  // (ane-facts.md 6, R: M1, M2): made along the height, between two transposes. Packed inputs lie
+  // below each other then.
   bool clamps_width_slices = true;
   bool native_causal_attention = false; // scaled_dot_product_attention that honours its mask
   bool table_activations = false;       // sigmoid and its like are coarse: written with exp

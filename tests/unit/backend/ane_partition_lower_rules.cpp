@@ -148,6 +148,46 @@ TEST_CASE("constant weights are convolutions or matmul, as the rules say") {
   check(function, rules);
 }
 
+// A frozen head: more outputs than channels forward, more inputs than a convolution takes backward.
+TEST_CASE("constant weights too large for one convolution are several") {
+  Rules rules;
+  rules.max_channels = 30;
+  rules.max_height = 16;
+  Random random(6);
+  const Literal weight = weights(random, {40, 12, 1, 1});
+  Builder b;
+  const ValueId logits = b.linear(b.input("x", half({1, 12, 1, 7})), b.constant(weight));
+  const Function forward = finish(b, b.add(logits, b.input("bias", half({1, 40, 1, 1}))));
+  CHECK(count_ops(ane::lower(forward, rules, {}).function, "conv") == 4);
+  CHECK(output_shape(ane::lower(forward, rules, {}), 0) == Shape{1, 4, 10, 7});
+  check(forward, rules);
+
+  const Literal tall = weights(random, {33000, 3, 1, 1});
+  Builder c;
+  const ValueId back = c.transpose(c.constant(tall), {1, 0, 2, 3});
+  const Function backward = finish(c, c.linear(c.input("x", half({1, 33000, 1, 2})), back));
+  CHECK(count_ops(ane::lower(backward, {}, {}).function, "conv") == 3);
+  CHECK(check(backward, {}).half <= 1e-2);
+}
+
+TEST_CASE("frozen weights beside runtime ones") {
+  Random random(7);
+  Builder b;
+  const ValueId x = b.input("x", half({1, 20, 1, 7}));
+  const ValueId down = b.input("down", half({4, 20, 1, 1}));
+  const ValueId up = b.input("up", half({12, 4, 1, 1}));
+  const ValueId base = b.linear(x, b.constant(weights(random, {12, 20, 1, 1})));
+  const ValueId adapted = b.mul(b.linear(b.linear(x, down), up), 2.0);
+  const Function function = finish(b, b.add(base, adapted));
+  for (const auto& [label, rules] : rules_variants()) {
+    INFO(label);
+    check(function, rules);
+  }
+  const Lowered lowered = ane::lower(function, {}, {});
+  CHECK(count_ops(lowered.function, "conv") == 1);
+  CHECK(count_ops(lowered.function, "matmul") == 2);
+}
+
 TEST_CASE("a bias is added") {
   Random random(4);
   for (const bool constant : {false, true}) {
