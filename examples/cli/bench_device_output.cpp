@@ -66,19 +66,20 @@ double ratio(const BenchSweep* sweep, std::string_view over, std::string_view un
   return count == 0 ? 0 : std::exp(sum / count);
 }
 
-// The last size whose throughput is more than four fifths of the best so far, when a later one's
-// is not; 0 when there is no such fall.
+// The size after which throughput stays a fifth or more below the best; 0 without such a fall. A
+// single slow point in between is a disturbance.
 double cliff(const BenchSweep* sweep) {
-  if (sweep == nullptr) return 0;
   double best = 0;
   double last = 0;
+  bool below = false;
+  if (sweep == nullptr) return 0;
   for (const BenchPoint& point : sweep->points) {
     if (point.status != "ok") continue;
-    if (point.value < 0.8 * best) return last;
     best = std::max(best, point.value);
-    last = point.x;
+    below = point.value < 0.8 * best;
+    if (!below) last = point.x;
   }
-  return 0;
+  return below ? last : 0;
 }
 
 std::vector<std::string> series_of(const BenchSweep& sweep) {

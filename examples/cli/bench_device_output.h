@@ -28,7 +28,7 @@ struct BenchSummary {
   double int8_over_fp16 = 0;
   double inputs_over_constants = 0;
   double two_threads_over_one = 0;
-  double weight_cliff_megabytes = 0; // the size after which throughput falls by a fifth or more
+  double weight_cliff_megabytes = 0; // the size after which throughput stays a fifth or more lower
 };
 BenchSummary summarize(const std::vector<BenchSweep>& sweeps);
 
