@@ -48,8 +48,9 @@ inline uint16_t half_bits(float value) {
   const uint32_t sign = bits >> 16 & 0x8000u;
   const uint32_t magnitude = bits & 0x7fffffffu;
   const uint32_t normal = (magnitude - 0x38000000u) >> 13;
-  const float subnormal = std::bit_cast<float>(magnitude < 0x38800000u ? magnitude : 0);
-  const auto small = static_cast<uint32_t>(static_cast<int32_t>(subnormal * 0x1p24f));
+  // 0.5 leaves units of 2^-24 in the mantissa.
+  const uint32_t small =
+      std::bit_cast<uint32_t>(std::bit_cast<float>(magnitude) + 0.5f) - 0x3f000000u;
   uint32_t half = magnitude < 0x38800000u ? small : normal;
   half = magnitude >= 0x7f800000u ? (magnitude > 0x7f800000u ? 0x7e00u : 0x7c00u) : half;
   return static_cast<uint16_t>(sign | half);
