@@ -75,7 +75,7 @@ TEST_CASE("a program that the compiler rejects is unsupported, with the compiler
     CHECK(error.detail().code == 1);
     CHECK(contains(error.message(), "compile: "));
     CHECK(contains(error.message(), "ANECCompile("));
-    CHECK(contains(error.message(), "InvalidMILProgram"));
+    CHECK(contains(error.message(), "FAILED: err=( "));
     CHECK_FALSE(has_no_room(error));
     CHECK(engine->compile_count() == 1);
     CHECK_FALSE(engine->is_cached(program));
@@ -151,14 +151,27 @@ TEST_CASE("a load that keeps failing is an error in the end") {
 TEST_CASE("a cached program that does not load is compiled again, once") {
   EngineFixture fixture;
   {
-    const auto engine = fixture.open();
+    const auto engine = fixture.open(1); // one attempt
     engine->compile(addition());
-    fixture.emulator.set("transient_load", "2");
+    fixture.emulator.set("fail_load", "1");
     const auto program = engine->compile(addition());
     CHECK(program->is_loaded());
     CHECK_FALSE(program->was_cached());
     CHECK(engine->compile_count() == 2);
-    CHECK(*fixture.pauses == std::vector<int64_t>{100});
+    CHECK(fixture.pauses->empty());
+  }
+  check_nothing_left(fixture);
+}
+
+TEST_CASE("a cached program waits for room that another process takes up") {
+  EngineFixture fixture;
+  {
+    const auto engine = fixture.open();
+    engine->compile(addition());
+    fixture.emulator.set("transient_load", "4");
+    CHECK(engine->compile(addition())->was_cached());
+    CHECK(*fixture.pauses == std::vector<int64_t>{100, 200, 400, 800});
+    CHECK(engine->compile_count() == 1);
   }
   check_nothing_left(fixture);
 }

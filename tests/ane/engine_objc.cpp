@@ -78,7 +78,7 @@ TEST_CASE("encodings differ in types, in their number and in their order") {
 
 TEST_CASE("an encoding that is cut off is unequal, not an error") {
   CHECK_FALSE(same_encoding("@24@0:8^{__IOSurface=}16", "@24@0:8^{__IOSurf"));
-  CHECK_FALSE(same_encoding("@24@0:8@16", "@24@0:8@\"NSStr"));
+  CHECK_FALSE(same_encoding("@32@0:8@16@24", "@24@0:8@\"NSStr16@24"));
   CHECK_FALSE(same_encoding("@24@0:8^@16", "@24@0:8^"));
 }
 

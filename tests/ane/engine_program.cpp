@@ -461,6 +461,8 @@ TEST_CASE("the identifier differs when text or weights differ") {
     identifiers.insert(engine->compile(program)->identifier());
   CHECK(identifiers.size() == 4);
   CHECK(engine->compile(fp16_convolution(small_weights))->was_cached());
+  check_convolution(*engine, fp16_convolution(small_weights), small_weights);
+  changed.back() = -3;
   check_convolution(*engine, fp16_convolution(changed), changed);
 }
 
