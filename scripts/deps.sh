@@ -4,7 +4,7 @@
 set -eu
 
 debian_build='g++ make pkg-config libdnnl-dev libhwy-dev libcjson-dev python3'
-debian_test='doctest-dev libbenchmark-dev clang-format clang-tidy python3-numpy python3-torch libopenblas0-pthread'
+debian_test='doctest-dev gobjc libgnustep-base-dev libbenchmark-dev clang-format clang-tidy python3-numpy python3-torch libopenblas0-pthread'
 debian_macos='dpkg-dev lld llvm python3-venv'
 debian_arm64='g++-aarch64-linux-gnu gobjc-aarch64-linux-gnu qemu-user'
 brew_build='highway cjson pkgconf'
