@@ -2,11 +2,13 @@
 
 #include "../ane_emulator.h"
 
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
+#define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -304,3 +306,24 @@ Reset::Reset() { ane_emulator_reset(); }
 Reset::~Reset() { ane_emulator_reset(); }
 
 } // namespace client
+
+#ifdef __SANITIZE_ADDRESS__
+// GCC's Objective-C runtime keeps its tables of classes where the sanitizer does not look. What the
+// emulator and GNUstep allocate themselves is still checked.
+extern "C" __attribute__((visibility("default"))) const char* __lsan_default_suppressions() {
+  return "leak:libobjc.so\n";
+}
+#endif
+
+// "--describe class selector meta" prints a method's type encoding: tests of what the environment
+// variable does need another process.
+int main(int argc, char** argv) {
+  if (argc == 5 && std::string(argv[1]) == "--describe") {
+    const char* encoding = bridge_encoding(argv[2], argv[3], std::atoi(argv[4]));
+    std::puts(encoding != nullptr              ? encoding
+              : bridge_has_class(argv[2]) != 0 ? "no method"
+                                               : "no class");
+    return 0;
+  }
+  return doctest::Context(argc, argv).run();
+}

@@ -5,9 +5,12 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 using namespace client;
 
@@ -572,4 +575,62 @@ TEST_CASE("probes: quirks that single reports have") {
     CHECK_FALSE(plain.run(ones(), results));
     CHECK(has(plain.failure(), "status=0x1d "));
   }
+}
+
+namespace {
+
+// This program again, with ANE_EMULATOR set. RUNNER is the command that runs programs of another
+// processor (scripts/run-tests.sh).
+std::string describe(const std::string& options, const std::string& method) {
+  const char* runner = std::getenv("RUNNER");
+  const std::string program = std::filesystem::read_symlink("/proc/self/exe");
+  const std::string command = "ANE_EMULATOR='" + options + "' " +
+                              (runner != nullptr ? runner : "") + " '" + program + "' --describe " +
+                              method + " 2> /dev/null";
+  std::FILE* pipe = popen(command.c_str(), "r");
+  REQUIRE(pipe != nullptr);
+  char line[256] = "";
+  const bool answered = std::fgets(line, sizeof line, pipe) != nullptr;
+  pclose(pipe);
+  std::string text = answered ? line : "died";
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  return text;
+}
+
+} // namespace
+
+TEST_CASE("the environment variable leaves out classes and methods") {
+  const std::string method = "_ANEClient echo: 0";
+  CHECK(describe("profile=m1", method) == "B24@0:8@16");
+  CHECK(describe("missing_class=_ANEClient", method) == "no class");
+  CHECK(describe("missing_class=_ANEModel", method) == "B24@0:8@16");
+  CHECK(describe("missing_selector=_ANEClient:echo:", method) == "no method");
+  CHECK(describe("wrong_encoding=_ANEClient:echo:,lut=1", method) == "v16@0:8");
+  CHECK(describe("missing_selector=_ANEClient:sharedConnection", "_ANEClient sharedConnection 1") ==
+        "no method");
+  CHECK(describe("no_such_key=1", method) == "died");
+}
+
+TEST_CASE("models on several threads") {
+  const Pool pool;
+  const Reset reset;
+  std::atomic<int> right = 0;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&right, t] {
+      const Pool thread_pool;
+      for (int i = 0; i < 5; ++i) {
+        const int factor = 2 + t * 5 + i;
+        Model model(scaled(std::to_string(factor)));
+        if (!model.compile() || !model.load()) return;
+        Values results;
+        if (!model.run(ones(), results)) return;
+        if (results.at("y") == std::vector<double>(128, factor)) ++right;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  CHECK(right == 20);
+  CHECK(ane_emulator_count("evaluations") == 20);
+  CHECK(ane_emulator_count("loaded") == 0);
 }
