@@ -337,7 +337,7 @@ asan:  ## Unit and C ABI tests with AddressSanitizer, UBSan and leak checks
 tsan:  ## The tests that use threads, with ThreadSanitizer: base, backend, train, generate, C ABI
 	$(Q)$(MAKE) MODE=tsan run-sanitized
 
-SANITIZED_asan := $(UNIT_TESTS) $(CAPI_TEST) $(ANE_TEST)
+SANITIZED_asan := $(UNIT_TESTS) $(CAPI_TEST) $(EMULATOR_TEST) $(ANE_TEST)
 SANITIZED_tsan := $(filter $(OBJ)/unit_base $(OBJ)/unit_backend $(OBJ)/unit_train \
                     $(OBJ)/unit_generate,$(UNIT_TESTS)) $(CAPI_TEST)
 
