@@ -1,0 +1,67 @@
+// Sessions on the emulated engine, beside the same ones on the CPU.
+#pragma once
+
+#include "../unit/train/support.h"
+#include "support.h"
+
+#include <functional>
+
+namespace anet::test {
+
+// What the device learns about the chip, for the tests of one process: asking takes a second.
+inline const std::string& probe_cache() {
+  static const TemporaryFolder folder("anet-ane-probes");
+  static const std::string path = folder.path();
+  return path;
+}
+
+// The device, with everything on the engine that it can take.
+struct AneFixture {
+  TemporaryDirectory temporary;
+  Emulator emulator;
+  backend::DeviceOptions options;
+
+  AneFixture() {
+    options.threads = 2;
+    options.ane.framework_path = emulator_path();
+    options.ane.cache_directory = probe_cache();
+    options.ane.placement.fill(backend::PlacementPolicy::engine);
+  }
+  std::shared_ptr<backend::Device> open() const { return backend::open_device("ane", options); }
+};
+
+inline train::SessionOptions half_options() {
+  train::SessionOptions options = small_options();
+  options.precision = train::PrecisionMode::f16;
+  return options;
+}
+
+inline std::unique_ptr<train::Session> make_session(std::shared_ptr<backend::Device> device,
+                                                    const train::SessionOptions& options,
+                                                    const model::Config& config = small_config()) {
+  auto model = std::make_shared<model::Model>(config);
+  model::initialize(model->parameters(), model->config(), 1, model->weights());
+  return std::make_unique<train::Session>(std::move(device), model, options);
+}
+
+// Steps on batches that follow from the number of the step.
+inline std::vector<train::StepResult> train_steps(train::Session& session, int steps,
+                                                  int first = 0) {
+  std::vector<train::StepResult> results;
+  const train::SessionOptions& options = session.options();
+  for (int step = first; step < first + steps; ++step) {
+    const OwnedBatch batch(100 + static_cast<uint64_t>(step), options.batch_size,
+                           options.sequence_length);
+    const train::Batch view = batch.view();
+    results.push_back(session.step({&view, 1}));
+  }
+  return results;
+}
+
+// Share of the work of products that the engine did.
+inline double engine_share(const backend::RunTotals& work) {
+  const auto engine = static_cast<double>(work.engine_flops);
+  return engine / (engine + static_cast<double>(work.host_flops));
+}
+
+} // namespace anet::test
