@@ -36,10 +36,7 @@ int main(int argc, char **argv) {
   anet_error *error = NULL;
 
   anet_device *device = NULL;
-  anet_device_info info;
-  anet_struct_init(&info, sizeof info);
   check(anet_device_open("auto", NULL, &device, &error), error);
-  check(anet_device_get_info(device, &info, &error), error);
 
   /* Text becomes windows of 128 tokens; the last tenth is kept aside to measure progress on text
    * that the model has not seen. */
@@ -72,8 +69,6 @@ int main(int argc, char **argv) {
   anet_session *session = NULL;
   anet_session_options options;
   anet_struct_init(&options, sizeof options);
-  /* The Neural Engine computes in fp16 alone. */
-  options.precision = info.has_f32 ? ANET_PRECISION_F32 : ANET_PRECISION_F16;
   options.batch_size = 8;
   options.sequence_length = data.sequence_length;
   options.learning_rate = 1e-3;

@@ -733,8 +733,9 @@ typedef struct anet_session anet_session;
 
 typedef int32_t anet_precision;
 enum {
-  ANET_PRECISION_F32 = 0, /**< same seed, same threads: same bits */
-  ANET_PRECISION_F16 = 1  /**< programs in fp16, fp32 master weights, dynamic loss scale */
+  ANET_PRECISION_DEFAULT = 0, /**< F32 where the device has it (the CPU), else F16 */
+  ANET_PRECISION_F32 = 1,     /**< same seed, same threads: same bits */
+  ANET_PRECISION_F16 = 2      /**< programs in fp16, fp32 master weights, dynamic loss scale */
 };
 
 typedef int32_t anet_optimizer;

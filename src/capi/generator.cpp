@@ -21,14 +21,16 @@ static_assert(static_cast<anet_finish_reason>(FinishReason::callback) == ANET_FI
 std::unique_ptr<anet_generator> create(anet_device& device, anet_model& model,
                                        const anet_tokenizer* tokenizer,
                                        const anet_generator_options& options) {
-  const int32_t precision = check_enumerator(options.precision, ANET_PRECISION_F32, 2,
+  const int32_t precision = check_enumerator(options.precision, ANET_PRECISION_DEFAULT, 3,
                                              Status::unsupported_option, "options.precision");
   auto handle = std::make_unique<anet_generator>();
   handle->device = Ref(device);
   handle->model = Ref(model);
   if (tokenizer != nullptr) handle->tokenizer = Ref(check_handle(tokenizer, "tokenizer"));
   const auto call = enter_model(model, Access::shared);
-  const auto dtype = precision == ANET_PRECISION_F16 ? mil::DataType::fp16 : mil::DataType::fp32;
+  std::optional<mil::DataType> dtype;
+  if (precision == ANET_PRECISION_F32) dtype = mil::DataType::fp32;
+  if (precision == ANET_PRECISION_F16) dtype = mil::DataType::fp16;
   handle->generator = std::make_unique<generate::Generator>(
       device.device, model.model,
       generate::GeneratorOptions{.context_length = options.context_length, .dtype = dtype});

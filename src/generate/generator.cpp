@@ -121,8 +121,10 @@ Generator::Generator(std::shared_ptr<backend::Device> device, std::shared_ptr<mo
   if (context < 1 || context > limit)
     fail(Status::out_of_range, "expected context_length between 1 and the model's ", limit,
          ", seen ", context);
-  backend::check_precision(*device_, options.dtype);
-  state_ = std::make_unique<State>(*device_, *model_, context, options.dtype);
+  const mil::DataType dtype = options.dtype.value_or(
+      backend::computes_fp32(*device_) ? mil::DataType::fp32 : mil::DataType::fp16);
+  backend::check_precision(*device_, dtype);
+  state_ = std::make_unique<State>(*device_, *model_, context, dtype);
 }
 
 Generator::~Generator() = default;

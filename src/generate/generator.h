@@ -10,14 +10,16 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
 namespace anet::generate {
 
 struct GeneratorOptions {
-  int32_t context_length = 0;                // tokens in the KV cache; 0: the model's
-  mil::DataType dtype = mil::DataType::fp32; // fp32 or fp16
+  int32_t context_length = 0; // tokens in the KV cache; 0: the model's
+  // fp32 or fp16; none: fp32 where the device has it
+  std::optional<mil::DataType> dtype = std::nullopt;
 };
 
 enum class FinishReason : int32_t { length = 1, stop = 2, context = 3, callback = 4 };

@@ -13,7 +13,7 @@ using PrecisionMember = EnumMember<SessionOptions, PrecisionMode>;
 using OptimizerMember = EnumMember<SessionOptions, OptimizerKind>;
 using ScheduleMember = EnumMember<SessionOptions, ScheduleKind>;
 
-constexpr std::string_view precision_names[] = {"f32", "f16"};
+constexpr std::string_view precision_names[] = {"default", "f32", "f16"};
 constexpr std::string_view optimizer_names[] = {"adamw", "sgd"};
 constexpr std::string_view schedule_names[] = {"constant", "linear", "cosine", "wsd"};
 
@@ -151,7 +151,9 @@ void resolve_loss_scale(SessionOptions& o) {
 
 } // namespace
 
-SessionOptions resolve(SessionOptions options, const model::Config& config) {
+SessionOptions resolve(SessionOptions options, const model::Config& config,
+                       PrecisionMode default_precision) {
+  if (options.precision == PrecisionMode::device_default) options.precision = default_precision;
   resolve_batch(options, config);
   resolve_optimizer(options);
   resolve_schedule(options);

@@ -9,12 +9,12 @@
 
 namespace anet::train {
 
-enum class PrecisionMode : int32_t { f32 = 0, f16 = 1 };
+enum class PrecisionMode : int32_t { device_default = 0, f32 = 1, f16 = 2 };
 enum class OptimizerKind : int32_t { adamw = 0, sgd = 1 };
 enum class ScheduleKind : int32_t { constant = 0, linear = 1, cosine = 2, wsd = 3 };
 
 struct SessionOptions {
-  PrecisionMode precision = PrecisionMode::f32;
+  PrecisionMode precision = PrecisionMode::device_default;
   int32_t batch_size = 0;
   int32_t sequence_length = 0;
   int32_t accumulation_steps = 0;
@@ -43,7 +43,8 @@ struct SessionOptions {
 
 // Fills in the defaults and checks every field, and that fields belong together: an option that
 // would do nothing is an error. Throws invalid_argument or unsupported_option naming the field.
-SessionOptions resolve(SessionOptions options, const model::Config& config);
+SessionOptions resolve(SessionOptions options, const model::Config& config,
+                       PrecisionMode default_precision = PrecisionMode::f32);
 
 void read_options(const JsonView& json, SessionOptions& options);
 Json write_options(const SessionOptions& options);

@@ -58,7 +58,8 @@ void add_timing(StepResult& total, const PassResult& pass) {
 // Throws unsupported_option also for what the device cannot honour.
 SessionOptions resolve_for(const backend::Device& device, const SessionOptions& options,
                            const model::Config& config) {
-  const SessionOptions resolved = resolve(options, config);
+  const SessionOptions resolved = resolve(
+      options, config, backend::computes_fp32(device) ? PrecisionMode::f32 : PrecisionMode::f16);
   backend::check_precision(device, StepPlan::dtype_of(resolved));
   return resolved;
 }

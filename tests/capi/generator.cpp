@@ -305,7 +305,7 @@ TEST_CASE("half precision ranks tokens alike") {
   writer.generator.reset(handle);
   CHECK(writer.generate({'a', 'b', 'c'}, sampling(4)).ids ==
         std::vector<int32_t>{'d', 'e', 'f', 'g'});
-  options.precision = 2;
+  options.precision = 3;
   CHECK(attempt(anet_generator_create, writer.device.get(), writer.model.get(), nullptr, &options,
                 &handle)
             .status == ANET_E_UNSUPPORTED_OPTION);
