@@ -139,6 +139,9 @@ void stack(Lowering& l) {
 // (ane-facts.md 4.4, R). [.., n, ..] is [before, 1, n * after] plus zeros [1, times, 1].
 void tile(Lowering& l) {
   Shape shape = l.shape("x");
+  const DataType dtype = l.source.type(l.input("x")).dtype;
+  if (dtype != DataType::fp16)
+    l.refuse("expected fp16 to repeat, seen ", mil::data_type_name(dtype));
   const std::vector<int64_t> times = l.integers("reps");
   ValueId x = l.read(l.input("x"));
   for (size_t axis = 0; axis < shape.size(); ++axis) {
