@@ -201,12 +201,15 @@ TEST_CASE("the reports of kernels add up to those of steps") {
 TEST_CASE("the engine computes in fp16 alone") {
   AneFixture f;
   const auto device = f.open();
+  train::SessionOptions options = small_options();
+  CHECK(make_session(device, options)->options().precision == train::PrecisionMode::f16);
+  options.precision = train::PrecisionMode::f32;
   for (const bool plan : {true, false}) {
     try {
       if (plan)
-        train::Session::plan_memory(*device, small_config(), small_options());
+        train::Session::plan_memory(*device, small_config(), options);
       else
-        make_session(device, small_options());
+        make_session(device, options);
       FAIL("expected a refusal");
     } catch (const Error& error) {
       CHECK(error.status() == Status::unsupported_option);
