@@ -16,11 +16,7 @@ using anet::test::parse_program;
 
 namespace {
 
-mil::Program addition(int64_t width = 16) {
-  const std::string type = "tensor<fp16, [1, 2, 1, " + std::to_string(width) + "]>";
-  return parse_program("func main<ios18>(" + type + " x, " + type + " y) {\n" + type +
-                       " z = add(x = x, y = y);\n} -> (z);");
-}
+mil::Program addition(int64_t width = 16) { return test::addition(2, width); }
 
 template <typename Action>
 Error error_from(Action&& action) {

@@ -1,10 +1,13 @@
-// Frameworks that are not as known: each is opened by a process of its own, because classes are
-// registered once.
+// What needs processes of its own: frameworks that are not as known, because classes are registered
+// once, and a cache that processes share.
 #include "support.h"
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <array>
 #include <string>
+#include <thread>
 
 using namespace anet;
 
@@ -50,4 +53,22 @@ TEST_CASE("a method whose types have changed is named with both encodings") {
   CHECK(output.starts_with("unavailable: the method -[_ANEInMemoryModel "
                            "evaluateWithQoS:options:request:error:] has the type encoding '"));
   CHECK(output.find("expected 'B44@0:8I16@20@28^@36'") != std::string::npos);
+}
+
+TEST_CASE("processes that compile the same program at once share the work and leave nothing") {
+  const test::TemporaryDirectory cache;
+  const test::TemporaryDirectory temporary;
+  const std::string settings = "compile_latency_us=50000,cache_dir=" + cache.path();
+  std::array<std::string, 4> outputs;
+  std::array<std::thread, 4> threads;
+  for (size_t i = 0; i < threads.size(); ++i)
+    threads[i] = std::thread([&, i] {
+      outputs[i] =
+          test::run_self("ANE_EMULATOR", settings, {"compile-addition", test::emulator_path()})
+              .output;
+    });
+  for (std::thread& thread : threads) thread.join();
+  std::sort(outputs.begin(), outputs.end());
+  CHECK(outputs == std::array<std::string, 4>{"cached\n", "cached\n", "cached\n", "compiled\n"});
+  CHECK(temporary.names().empty());
 }

@@ -15,6 +15,7 @@
 
 using namespace anet;
 using namespace anet::backend::ane;
+using anet::test::addition;
 using anet::test::EngineFixture;
 using anet::test::parse_program;
 
@@ -24,13 +25,6 @@ constexpr const char* weights_path = "@model_path/weights/weight.bin";
 
 std::string tensor(const std::string& type, std::initializer_list<int64_t> shape) {
   return "tensor<" + type + ", " + mil::shape_to_string(mil::Shape(shape)) + ">";
-}
-
-// z = x + y of [1, channels, 1, width].
-mil::Program addition(int64_t channels, int64_t width) {
-  const std::string type = tensor("fp16", {1, channels, 1, width});
-  return parse_program("func main<ios18>(" + type + " x, " + type + " y) {\n" + type +
-                       " z = add(x = x, y = y)[name = string(\"z\")];\n} -> (z);");
 }
 
 // One procedure of a program with surfaces for all its ports.

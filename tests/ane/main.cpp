@@ -11,18 +11,18 @@
 
 // Foundation keeps what it makes at start for the life of the process, out of LeakSanitizer's
 // sight. Objects that our code ought to release are counted by the emulator instead.
-extern "C" const char* __lsan_default_suppressions();
+extern "C" __attribute__((visibility("default"))) const char* __lsan_default_suppressions();
 extern "C" const char* __lsan_default_suppressions() {
   return "leak:libobjc.so\nleak:libgnustep-base.so\n";
 }
 
 namespace {
 
-// What a test starts to see how the engine opens under another ANE_EMULATOR.
-int open_engine_and_tell(const char* path) {
+// What tests start as processes of their own: prints "ok" or the error.
+template <typename Action>
+int tell(Action&& action) {
   try {
-    anet::backend::ane::open_engine({.framework_path = path, .pause = {}});
-    std::puts("ok");
+    std::puts(action());
     return 0;
   } catch (const anet::Error& error) {
     std::printf("%s: %s\n", anet::status_name(error.status()), error.what());
@@ -30,10 +30,24 @@ int open_engine_and_tell(const char* path) {
   }
 }
 
+const char* open_engine(const char* path) {
+  anet::backend::ane::open_engine({.framework_path = path, .pause = {}});
+  return "ok";
+}
+
+const char* compile_addition(const char* path) {
+  const auto engine = anet::backend::ane::open_engine({.framework_path = path, .pause = {}});
+  const auto program = engine->compile(anet::test::addition(2, 16));
+  return program->was_cached() ? "cached" : "compiled";
+}
+
 } // namespace
 
 int main(int argc, char** argv) {
   anet::test::set_program_path(argv[0]);
-  if (argc == 3 && std::strcmp(argv[1], "open-engine") == 0) return open_engine_and_tell(argv[2]);
+  if (argc == 3 && std::strcmp(argv[1], "open-engine") == 0)
+    return tell([&] { return open_engine(argv[2]); });
+  if (argc == 3 && std::strcmp(argv[1], "compile-addition") == 0)
+    return tell([&] { return compile_addition(argv[2]); });
   return doctest::Context(argc, argv).run();
 }

@@ -11,6 +11,7 @@
 #include <cstring>
 #include <dirent.h>
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <sstream>
 #include <stdexcept>
 #include <sys/wait.h>
@@ -154,6 +155,12 @@ mil::Program parse_program(const std::string& functions, mil::BlobFiles blobs) {
   return mil::parse("program(1.3)\n{\n" + functions + "\n}\n", std::move(blobs));
 }
 
+mil::Program addition(int64_t channels, int64_t width) {
+  const std::string type = "tensor<fp16, " + mil::shape_to_string({1, channels, 1, width}) + ">";
+  return parse_program("func main<ios18>(" + type + " x, " + type + " y) {\n" + type +
+                       " z = add(x = x, y = y)[name = string(\"z\")];\n} -> (z);");
+}
+
 std::vector<std::shared_ptr<Surface>> make_surfaces(Engine& engine,
                                                     std::span<const EnginePort> ports) {
   std::vector<std::shared_ptr<Surface>> result;
@@ -199,37 +206,55 @@ std::vector<std::string> own_command() {
   return words;
 }
 
-[[noreturn]] void become(int output, const std::string& variable, const std::string& value,
-                         const std::vector<std::string>& arguments) {
-  std::vector<std::string> words = own_command();
-  words.insert(words.end(), arguments.begin(), arguments.end());
+// Pointers as exec wants them; `words` must outlive them.
+std::vector<char*> pointers_to(std::vector<std::string>& words) {
   std::vector<char*> pointers;
   for (std::string& word : words) pointers.push_back(word.data());
   pointers.push_back(nullptr);
-  ::dup2(output, STDOUT_FILENO);
-  ::setenv(variable.c_str(), value.c_str(), 1);
-  ::execvp(pointers[0], pointers.data());
-  ::_exit(127);
+  return pointers;
+}
+
+// The environment with `variable` set to `value`.
+std::vector<std::string> environment_with(const std::string& variable, const std::string& value) {
+  std::vector<std::string> words = {variable + "=" + value};
+  for (char** entry = environ; *entry != nullptr; ++entry)
+    if (!std::string_view(*entry).starts_with(variable + "=")) words.emplace_back(*entry);
+  return words;
+}
+
+std::string read_all(int descriptor) {
+  std::string text;
+  std::array<char, 4096> buffer;
+  for (;;) {
+    const ssize_t count = ::read(descriptor, buffer.data(), buffer.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) return text;
+    text.append(buffer.data(), static_cast<size_t>(count));
+  }
 }
 
 } // namespace
 
 ProcessResult run_self(const std::string& variable, const std::string& value,
                        const std::vector<std::string>& arguments) {
+  std::vector<std::string> words = own_command();
+  words.insert(words.end(), arguments.begin(), arguments.end());
+  std::vector<std::string> settings = environment_with(variable, value);
+  const std::vector<char*> command = pointers_to(words);
+  const std::vector<char*> environment = pointers_to(settings);
   std::array<int, 2> ends = {};
-  if (::pipe(ends.data()) != 0) fail_errno("create", "a pipe");
+  if (::pipe2(ends.data(), O_CLOEXEC) != 0) fail_errno("create", "a pipe");
+  // Other threads may be running: the child calls nothing but what is safe then.
   const pid_t child = ::fork();
   if (child < 0) fail_errno("fork", program_path());
-  if (child == 0) become(ends[1], variable, value, arguments);
+  if (child == 0) {
+    ::dup2(ends[1], STDOUT_FILENO);
+    ::execvpe(command[0], command.data(), environment.data());
+    ::_exit(127);
+  }
   ::close(ends[1]);
   ProcessResult result;
-  std::array<char, 4096> buffer;
-  for (;;) {
-    const ssize_t count = ::read(ends[0], buffer.data(), buffer.size());
-    if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) break;
-    result.output.append(buffer.data(), static_cast<size_t>(count));
-  }
+  result.output = read_all(ends[0]);
   ::close(ends[0]);
   while (::waitpid(child, &result.status, 0) < 0 && errno == EINTR) {
   }

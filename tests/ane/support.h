@@ -70,6 +70,9 @@ struct EngineFixture {
 // Function bodies as MIL text, inside of a program.
 mil::Program parse_program(const std::string& functions, mil::BlobFiles blobs = {});
 
+// z = x + y of [1, channels, 1, width] in fp16.
+mil::Program addition(int64_t channels, int64_t width);
+
 // Surfaces of the size that the ports ask for.
 std::vector<std::shared_ptr<backend::ane::Surface>>
 make_surfaces(backend::ane::Engine& engine, std::span<const backend::ane::EnginePort> ports);
