@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 
+#include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <sys/wait.h>
@@ -116,6 +117,20 @@ TEST_CASE("resuming from what is not there, or of another shape, is refused") {
   CHECK(train::resume(device, folder.path("run"), &other)->options().learning_rate == 5e-3);
 }
 
+namespace {
+
+// Resumes what is at `root` and trains on, with a checkpoint in `to` after every step.
+void resume_and_save(const std::string& root, const std::string& to, int64_t count) {
+  const auto session = train::resume(backend::open_device("cpu", {.threads = 1}), root, nullptr);
+  train::FitOptions options = steps(count);
+  options.save_every = 1;
+  options.checkpoint_root = to;
+  options.keep_last = 2;
+  session->fit(*dataset(), nullptr, options);
+}
+
+} // namespace
+
 TEST_CASE("a process killed at any moment leaves a loadable checkpoint") {
   TemporaryFolder folder("anet-kill");
   const std::string root = folder.path("run");
@@ -123,6 +138,10 @@ TEST_CASE("a process killed at any moment leaves a loadable checkpoint") {
     const auto session = small_session(small_options(), 1);
     session->save(root, 2, {});
   }
+  // Moments from before the first step to after a few, however fast the machine is.
+  const auto start = std::chrono::steady_clock::now();
+  resume_and_save(root, folder.path("measured"), 2);
+  const std::chrono::duration<double, std::micro> life = std::chrono::steady_clock::now() - start;
   constexpr int kills = 50;
   int64_t furthest = 0;
   for (int i = 0; i < kills; ++i) {
@@ -131,19 +150,13 @@ TEST_CASE("a process killed at any moment leaves a loadable checkpoint") {
     if (child == 0) {
       // Nothing of doctest runs in the child.
       try {
-        const auto session =
-            train::resume(backend::open_device("cpu", {.threads = 1}), root, nullptr);
-        train::FitOptions options = steps(1'000'000);
-        options.save_every = 1;
-        options.checkpoint_root = root;
-        options.keep_last = 2;
-        session->fit(*dataset(), nullptr, options);
+        resume_and_save(root, root, 1'000'000);
       } catch (...) {
       }
       _exit(1);
     }
     Random random(static_cast<uint64_t>(i));
-    usleep(static_cast<useconds_t>(20'000 + random.below(120'000)));
+    usleep(static_cast<useconds_t>(random.below(static_cast<uint64_t>(4 * life.count()))));
     kill(child, SIGKILL);
     int state = 0;
     waitpid(child, &state, 0);
