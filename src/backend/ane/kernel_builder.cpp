@@ -182,7 +182,8 @@ bool KernelBuilder::compile(Piece& piece) {
 }
 
 void KernelBuilder::send_to_host(const mil::Function& segment, const std::string& reason) {
-  note(reason);
+  // Before the ops that no chip takes, which are always the same.
+  if (!contains(reasons_, reason)) reasons_.insert(reasons_.begin(), reason);
   size_t moved = 0;
   for (const mil::Operation& op : function_.ops) {
     if (op.schema == mil::const_schema()) continue;
