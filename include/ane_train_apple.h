@@ -22,8 +22,8 @@ extern "C" {
  * @param iosurface an IOSurfaceRef; retained until the buffer is released.
  * @param desc the tensor in the surface, from its first byte on.
  * @return ANET_E_UNSUPPORTED where the device has no surfaces, ANET_E_TYPE_MISMATCH or
- *         ANET_E_SHAPE_MISMATCH for a bad `desc` or a surface that is smaller than it,
- *         ANET_E_DEVICE when the surface cannot be locked.
+ *         ANET_E_SHAPE_MISMATCH for a bad `desc`, ANET_E_OUT_OF_RANGE when the surface is smaller
+ *         than `desc` needs.
  */
 ANET_API anet_status anet_buffer_import_iosurface(anet_device *device, void *iosurface,
                                                   const anet_tensor_desc *desc,

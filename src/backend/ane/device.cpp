@@ -127,7 +127,7 @@ public:
 private:
   std::unique_ptr<Buffer> wrap(std::shared_ptr<Surface> surface, const Layout& layout) const {
     if (static_cast<size_t>(layout.span_bytes()) > surface->size_bytes())
-      fail(Status::invalid_argument, "expected at least ", layout.span_bytes(),
+      fail(Status::out_of_range, "expected at least ", layout.span_bytes(),
            " bytes for the layout, seen a surface of ", surface->size_bytes());
     return environment_->wrap(layout, std::move(surface));
   }
