@@ -57,6 +57,8 @@ EngineSegment::EngineSegment(std::shared_ptr<Environment> environment, mil::Func
   attach(out_, lowered.outputs, procedure.outputs, function_.outputs);
   for (size_t i = 0; i < out_.ports.size(); ++i)
     if (!lowered.peaks.empty() && out_.ports[i].name == lowered.peaks) peaks_ = i;
+  for (const EnginePort& port : out_.ports)
+    inspections_.emplace_back(Layout{port.dtype, port.shape, port.strides});
   seen_.resize(out_.ports.size());
   zero_is_right_.resize(out_.ports.size(), false);
   key_.resize(in_.ports.size() + out_.ports.size());
@@ -91,6 +93,8 @@ const Layout* EngineSegment::native_output(size_t port) const {
 }
 
 void EngineSegment::set_ports(std::vector<SegmentPort> inputs, std::vector<SegmentPort> outputs) {
+  input_inspections_.clear();
+  for (const SegmentPort& port : inputs) input_inspections_.emplace_back(port.layout);
   set_ports(in_, std::move(inputs), true);
   set_ports(out_, std::move(outputs), false);
 }

@@ -97,8 +97,9 @@ private:
     bool suspicious = false; // zeros that have to be looked into
   };
   Seen look(std::span<const View> inputs);
-  bool any_nonzero(std::span<const View> views) const;
-  bool all_finite(std::span<const View> views) const;
+  bool any_nonzero(std::span<const View> inputs) const;
+  bool all_finite(std::span<const View> inputs) const;
+  Contents inspect_input(size_t i, std::span<const View> inputs) const;
   // What the understudy, run on the side, makes of the engine's outputs.
   struct HostResult {
     bool overflowed = false;
@@ -122,9 +123,11 @@ private:
   Direction out_;
   std::optional<size_t> peaks_; // index of the engine's output
   std::vector<CachedRequest> requests_;
-  std::vector<const Surface*> key_; // of this run
-  std::vector<Contents> seen_;      // of the engine's outputs in this run
-  std::vector<bool> zero_is_right_; // by engine output: the host found zeros too
+  std::vector<const Surface*> key_;           // of this run
+  std::vector<Inspection> input_inspections_; // of the source's inputs
+  std::vector<Inspection> inspections_;       // of the engine's outputs
+  std::vector<Contents> seen_;                // of the engine's outputs in this run
+  std::vector<bool> zero_is_right_;           // by engine output: the host found zeros too
   std::unique_ptr<Kernel> understudy_;
   std::vector<std::unique_ptr<Buffer>> comparison_; // the understudy's outputs beside the engine's
   std::vector<View> comparison_views_;

@@ -8,19 +8,13 @@
 
 namespace anet::backend::ane {
 
-namespace {
-
-Layout layout_of(const EnginePort& port) { return {port.dtype, port.shape, port.strides}; }
-
-} // namespace
-
 EngineSegment::Seen EngineSegment::look(std::span<const View> inputs) {
   ThreadPool& pool = environment_->host().thread_pool();
   bool infinite = false, all_zero = true, new_zero = false;
   for (size_t i = 0; i < out_.ports.size(); ++i) {
     const Surface& surface = *out_.surfaces[i];
     const SurfaceLock lock(surface, false);
-    seen_[i] = inspect(surface.data(), layout_of(out_.ports[i]), pool);
+    seen_[i] = inspections_[i].run(surface.data(), pool);
     infinite = infinite || !seen_[i].finite;
     all_zero = all_zero && seen_[i].all_zero;
     new_zero = new_zero || (seen_[i].all_zero && !zero_is_right_[i] && i != peaks_);
@@ -32,20 +26,22 @@ EngineSegment::Seen EngineSegment::look(std::span<const View> inputs) {
   return seen;
 }
 
-bool EngineSegment::any_nonzero(std::span<const View> views) const {
-  ThreadPool& pool = environment_->host().thread_pool();
-  return std::any_of(views.begin(), views.end(), [&](const View& view) {
-    const HostAccess access({&view, 1}, {});
-    return !inspect(view.buffer->data() + view.offset, view.layout, pool).all_zero;
-  });
+bool EngineSegment::any_nonzero(std::span<const View> inputs) const {
+  for (size_t i = 0; i < inputs.size(); ++i)
+    if (!inspect_input(i, inputs).all_zero) return true;
+  return false;
 }
 
-bool EngineSegment::all_finite(std::span<const View> views) const {
-  ThreadPool& pool = environment_->host().thread_pool();
-  return std::all_of(views.begin(), views.end(), [&](const View& view) {
-    const HostAccess access({&view, 1}, {});
-    return inspect(view.buffer->data() + view.offset, view.layout, pool).finite;
-  });
+bool EngineSegment::all_finite(std::span<const View> inputs) const {
+  for (size_t i = 0; i < inputs.size(); ++i)
+    if (!inspect_input(i, inputs).finite) return false;
+  return true;
+}
+
+Contents EngineSegment::inspect_input(size_t i, std::span<const View> inputs) const {
+  const HostAccess access(inputs.subspan(i, 1), {});
+  return input_inspections_[i].run(inputs[i].buffer->data() + inputs[i].offset,
+                                   environment_->host().thread_pool());
 }
 
 bool EngineSegment::zeros_are_right(std::span<const View> inputs, std::span<const View> outputs,

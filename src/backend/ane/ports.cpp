@@ -56,6 +56,24 @@ Layout columns_of(const EnginePort& port, const LoweredPort& source) {
   return layout;
 }
 
+// Strides of axes of one element say nothing; here they are those that a dense layout would have,
+// and the same whatever axes the engine sees, so that equal layouts compare equal.
+Layout canonical(Layout layout) {
+  const size_t rank = layout.shape.size();
+  for (size_t d = rank; d-- > 0;) {
+    if (layout.shape[d] != 1) continue;
+    int64_t stride = cpu::element_size(layout.dtype);
+    if (d + 1 < rank) {
+      size_t outer = d;
+      while (outer > 0 && layout.shape[outer] == 1) --outer;
+      stride = layout.shape[outer] != 1 ? layout.strides[outer]
+                                        : layout.strides[d + 1] * layout.shape[d + 1];
+    }
+    layout.strides[d] = stride;
+  }
+  return layout;
+}
+
 void check_port(const LoweredPort& lowered, const EnginePort& port, bool packed) {
   const bool same_shape = packed || port.shape == lowered.type.shape;
   if (port.dtype == lowered.type.dtype && same_shape && port.strides.size() == 4) return;
@@ -113,7 +131,7 @@ std::vector<PortBinding> bind_ports(std::span<const mil::Type> sources,
                                            lowered[i].column * port.strides[3]);
     }
     const auto reshaped = reshape_layout(native, sources[i].shape);
-    binding.layout = reshaped ? *reshaped : native;
+    binding.layout = reshaped ? canonical(*reshaped) : native;
     binding.direct = reshaped && !packed && sources[i].dtype == port.dtype;
     bindings.push_back(std::move(binding));
   }

@@ -20,17 +20,12 @@ class Prober {
 public:
   explicit Prober(Engine& engine) : engine_(engine) {}
 
-  // Runs `question`, which returns "" for yes or the reason for no. What the compiler rejects is a
-  // no; what fails otherwise is one that may be asked again.
+  // Runs `question`, which returns "" for yes or the reason for no. The compiler's no is believed
+  // when it says it twice, because its service fails at times (ane-facts.md 5.2); what fails
+  // otherwise may be asked again another day.
   bool ask(const char* name, const std::function<std::string()>& question) {
-    ProbeAnswer answer{name, false, "", true};
-    try {
-      answer.detail = question();
-      answer.answer = answer.detail.empty();
-    } catch (const Error& error) {
-      answer.detail = error.message();
-      answer.conclusive = error.status() == Status::unsupported;
-    }
+    Attempt answer = attempt(name, question);
+    if (answer.rejected) answer = attempt(name, question);
     answers_.push_back(answer);
     return answer.answer;
   }
@@ -62,6 +57,23 @@ public:
   std::vector<ProbeAnswer>& answers() { return answers_; }
 
 private:
+  struct Attempt : ProbeAnswer {
+    bool rejected = false;
+  };
+
+  static Attempt attempt(const char* name, const std::function<std::string()>& question) {
+    Attempt result{{name, false, "", true}, false};
+    try {
+      result.detail = question();
+      result.answer = result.detail.empty();
+    } catch (const Error& error) {
+      result.detail = error.message();
+      result.rejected = error.status() == Status::unsupported;
+      result.conclusive = result.rejected;
+    }
+    return result;
+  }
+
   Engine& engine_;
   std::vector<ProbeAnswer> answers_;
 };

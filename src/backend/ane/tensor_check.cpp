@@ -68,14 +68,15 @@ cpu::LoopNest<1> elements_of(const Layout& layout) {
 
 } // namespace
 
-Contents inspect(const std::byte* data, const Layout& layout, ThreadPool& pool) {
-  const cpu::LoopNest<1> nest = elements_of(layout);
-  const int64_t stride = nest.inner_strides()[0] / cpu::element_size(layout.dtype);
+Inspection::Inspection(const Layout& layout) : dtype_(layout.dtype), nest_(elements_of(layout)) {}
+
+Contents Inspection::run(const std::byte* data, ThreadPool& pool) const {
+  const int64_t stride = nest_.inner_strides()[0] / cpu::element_size(dtype_);
   std::atomic<bool> any = false, infinite = false;
-  pool.parallel_for(nest.elements(), grain, [&](int64_t begin, int64_t end) {
+  pool.parallel_for(nest_.elements(), grain, [&](int64_t begin, int64_t end) {
     Bits found;
-    cpu::for_each_row(nest, begin, end, [&](const auto& offsets, int64_t n) {
-      const Bits row = scan(layout.dtype, data + offsets[0], stride, n);
+    cpu::for_each_row(nest_, begin, end, [&](const auto& offsets, int64_t n) {
+      const Bits row = scan(dtype_, data + offsets[0], stride, n);
       found.any |= row.any;
       found.infinite |= row.infinite;
     });

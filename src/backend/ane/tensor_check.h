@@ -3,6 +3,7 @@
 #pragma once
 
 #include "backend/backend.h"
+#include "backend/cpu/operand.h"
 
 #include <string>
 
@@ -17,8 +18,16 @@ struct Contents {
   bool finite = true;
 };
 
-// Reads every element once; for ordinary floating and integer types.
-Contents inspect(const std::byte* data, const Layout& layout, ThreadPool& pool);
+// Reads every element once; for numeric types. Planned once, a run allocates nothing.
+class Inspection {
+public:
+  explicit Inspection(const Layout& layout);
+  Contents run(const std::byte* data, ThreadPool& pool) const;
+
+private:
+  DataType dtype_;
+  cpu::LoopNest<1> nest_; // strides in bytes
+};
 
 // The engine's tensor against the host's, of equal layouts.
 struct Comparison {
