@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """`ane-train doctor` and `ane-train bench-device` say what docs/neural-engine.md promises: on the
-CPU, without a framework, and on the emulated framework, healthy and broken.
+CPU, without a framework, and on the emulated framework, healthy and broken. The other commands
+train and write on the emulated framework, and tell where the work ran.
 usage: check-cli-ane.py build-directory"""
 
 import json
@@ -190,6 +191,71 @@ def check_bench():
     check(found["device"]["report"]["framework_path"] == EMULATOR, found["device"])
 
 
+MODEL = json.dumps({"hidden_size": 64, "intermediate_size": 96, "layer_count": 2, "head_count": 4,
+                    "context_length": 64, "tie_embeddings": True})
+
+
+def train(folder, *arguments, emulator=""):
+    """The text, the step records, the end record and the report of a short training."""
+    data, log, report = (os.path.join(folder, name) for name in ("text.txt", "log", "report.html"))
+    with open(data, "w", encoding="utf-8") as file:
+        file.write("".join(f"{n} and one make {n + 1}.\n" for n in range(600)))
+    text = run("train", "--model", MODEL, "--data", data, "--batch-size", "2", "--steps", "12",
+               "--learning-rate", "0.003", "--log", log, "--report", report, "--checkpoint-root",
+               os.path.join(folder, "checkpoints"), "--sample", "1 and", "--sample-tokens", "5",
+               *arguments, expected=0, emulator=emulator)
+    with open(log, encoding="utf-8") as file:
+        records = [json.loads(line) for line in file]
+    with open(report, encoding="utf-8") as file:
+        html = file.read()
+    steps = [record for record in records if record["event"] == "step"]
+    check(steps[-1]["loss"] < 0.9 * steps[0]["loss"], steps)
+    check(records[-1]["event"] == "end", records[-1])
+    check("Where the work ran" in html, html[:500])
+    return text, steps, records[-1], html
+
+
+def check_training():
+    with tempfile.TemporaryDirectory() as folder:
+        engine = ("--device", "ane", "--framework", EMULATOR, "--placement", "engine")
+        text, steps, end, html = train(folder, *engine)
+        for step in steps:
+            share = step["engine_flops"] / (step["engine_flops"] + step["host_flops"])
+            check(step["engine_evaluations"] > 0 and share >= 0.95, step)
+            check(0 < step["engine_seconds"] <= step["seconds"], step)
+        # Evaluations and samples run programs of their own.
+        total = sum(kernel["evaluations"] for kernel in end["kernels"])
+        check(total > sum(step["engine_evaluations"] for step in steps), end)
+        check("% of the FLOPs" in text and "0 fallbacks" in text, text)
+        check("block_backward" in html and "Engine and CPU" in html, html[-3000:])
+
+        checkpoints = os.path.join(folder, "checkpoints")
+        out = run("generate", "--model", checkpoints, "--prompt", "1 and", "--temperature", "0",
+                  "--max-tokens", "5", *engine, expected=0)
+        check(out.startswith("1 and"), out)
+        losses = [json.loads(run("eval", "--model", checkpoints, "--data",
+                                 os.path.join(folder, "text.txt"), "--windows", "4", "--json",
+                                 *where, expected=0))["loss"]
+                  for where in (engine, ("--device", "cpu"))]
+        check(math.isclose(*losses, rel_tol=0.01), losses)
+    with tempfile.TemporaryDirectory() as folder:
+        text, steps, end, html = train(folder, *engine, emulator="fail_evaluate=150+")
+        check(sum(step["fallbacks"] for step in steps) > 0, steps)
+        check("fell back to the CPU" in text and "status=0x" in text, text)
+        check("status=0x" in html, html[-3000:])
+    with tempfile.TemporaryDirectory() as folder:
+        text, steps, end, _ = train(folder, "--device", "cpu")
+        check(all(step["engine_evaluations"] == 0 < step["host_flops"] for step in steps), steps)
+        check(all(kernel["where"] == "cpu" for kernel in end["kernels"]), end)
+
+
+def check_devices():
+    out = run("devices", "--framework", EMULATOR, expected=0)
+    check("auto is ane" in out and "not available" not in out, out)
+    out = run("devices", "--framework", os.path.join(BUILD, "no-such-framework"), expected=0)
+    check("no-such-framework" in out and "auto is cpu" in out, out)
+
+
 def check_usage():
     for pattern, arguments in (
             ("expects ane or cpu", ["doctor", "--device", "gpu"]),
@@ -211,4 +277,6 @@ check_doctor_without_engine()
 check_doctor_with_engine()
 check_doctor_with_faults()
 check_bench()
+check_training()
+check_devices()
 print(f"{checks} checks")

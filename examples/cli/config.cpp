@@ -34,7 +34,7 @@ constexpr SessionKey session_keys[] = {
     {"momentum", Kind::number, "X", "sgd (0)"},
     {"weight_decay", Kind::number, "X", "decoupled, matrices only (0)"},
     {"clip_norm", Kind::number, "X", "of the whole gradient (off)"},
-    {"precision", Kind::word, "NAME", "f32 or f16 (f32)"},
+    {"precision", Kind::word, "NAME", "default, f32 or f16 (f32 where the device has it)"},
     {"initial_loss_scale", Kind::number, "X", "f16 (65536)"},
     {"loss_scale_growth_steps", Kind::integer, "N", "f16 (2000)"},
     {"activation_checkpointing", Kind::boolean, "0|1", "recompute activations to save memory (0)"},
@@ -166,10 +166,7 @@ CommandLine train_command_line(TrainConfig& config) {
         {"log", "FILE", "one JSON object a line for every event", store(config.log)},
         {"report", "FILE", "a self-contained HTML page at the end", store(config.report)},
         {"summary", "FILE", "the final numbers as JSON", store(config.summary)}}});
-  line.groups.push_back(
-      {"Device",
-       {{"device", "NAME", "see `ane-train devices` (auto)", store(config.device)},
-        {"threads", "N", "(one a core)", store_integer("threads", config.threads)}}});
+  line.groups.push_back({"Device", device_options(config.device)});
   return line;
 }
 
@@ -209,9 +206,10 @@ void apply_session_options(const TrainConfig& config, anet_session_options& opti
 }
 
 anet_precision parse_precision(const std::string& text) {
+  if (text == "default") return ANET_PRECISION_DEFAULT;
   if (text == "f32") return ANET_PRECISION_F32;
   if (text == "f16") return ANET_PRECISION_F16;
-  throw UsageError("--precision expects f32 or f16, got '" + text + "'");
+  throw UsageError("--precision expects default, f32 or f16, got '" + text + "'");
 }
 
 } // namespace cli

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "args.h"
+#include "device_flags.h"
 
 #include <ane_train.h>
 
@@ -22,8 +23,7 @@ struct TrainConfig {
   // Keys of anet_session_options with their JSON values; the library's own table checks them.
   std::map<std::string, std::string> session;
 
-  std::string device = "auto";
-  uint32_t threads = 0;
+  DeviceFlags device;
 
   std::string checkpoint_root;
   bool resume = false;

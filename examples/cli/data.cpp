@@ -10,12 +10,6 @@ bool is_token_file(const std::string& path) {
   return std::filesystem::path(path).extension() == ".bin";
 }
 
-Device open_device(const std::string& name, uint32_t threads) {
-  auto options = initialised<anet_device_options>();
-  options.threads = threads;
-  return create<Device>(anet_device_open, name.c_str(), &options);
-}
-
 Tokenizer open_tokenizer() { return create<Tokenizer>(anet_tokenizer_create_bytes); }
 
 Dataset open_dataset(const std::string& path, const Tokenizer& tokenizer, int32_t sequence_length,

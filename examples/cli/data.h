@@ -10,7 +10,6 @@ namespace cli {
 
 bool is_token_file(const std::string& path); // by its name: .bin
 
-Device open_device(const std::string& name, uint32_t threads);
 Tokenizer open_tokenizer();
 
 // Text goes through `tokenizer`; ids of a token file must be below `vocab_size`.

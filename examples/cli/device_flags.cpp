@@ -41,6 +41,8 @@ std::vector<Option> device_options(DeviceFlags& flags) {
            store_integer("audit", flags.audit_every)}};
 }
 
+bool names_framework(const DeviceFlags& flags) { return !framework_of(flags).empty(); }
+
 Device open_device(const DeviceFlags& flags) {
   const std::string framework = framework_of(flags);
   auto ane = initialised<anet_ane_options>();

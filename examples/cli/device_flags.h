@@ -23,6 +23,9 @@ struct DeviceFlags {
 // --device, --threads, --framework, --placement and --audit, bound to `flags`.
 std::vector<Option> device_options(DeviceFlags& flags);
 
+// A framework other than Apple's, by flag or in the environment.
+bool names_framework(const DeviceFlags& flags);
+
 // Throws Failure; of status ANET_E_UNAVAILABLE when this machine lacks the device.
 Device open_device(const DeviceFlags& flags);
 

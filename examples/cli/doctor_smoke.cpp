@@ -5,7 +5,6 @@
 #include <chrono>
 #include <cmath>
 #include <limits>
-#include <numeric>
 
 namespace cli {
 namespace {
@@ -53,49 +52,7 @@ void train(const SmokeSetup& setup, const Session& session, SmokeRun& run) {
   }
 }
 
-void read_kernels(const Session& session, SmokeRun& run) {
-  for (size_t i = 0; i < anet_session_kernel_count(session.get()); ++i) {
-    auto report = initialised<anet_kernel_report>();
-    call(anet_session_get_kernel_report, session.get(), i, &report);
-    run.kernels.push_back(
-        {report.label, report.where, report.reason, report.runs, report.engine_evaluations,
-         report.retries, report.fallbacks, report.engine_flops, report.host_flops, report.audits,
-         report.audit_error, report.engine_seconds, report.host_seconds, report.copy_seconds});
-  }
-}
-
-Json kernel_json(const KernelPlace& kernel) {
-  Json object = json_object();
-  json_set(object, "label", kernel.label);
-  json_set(object, "where", kernel.where);
-  json_set(object, "reason", kernel.reason);
-  json_set_count(object, "runs", kernel.runs);
-  json_set_count(object, "evaluations", kernel.evaluations);
-  json_set_count(object, "retries", kernel.retries);
-  json_set_count(object, "fallbacks", kernel.fallbacks);
-  json_set_count(object, "engine_flops", kernel.engine_flops);
-  json_set_count(object, "host_flops", kernel.host_flops);
-  json_set_count(object, "audits", kernel.audits);
-  json_set(object, "audit_error", kernel.audit_error);
-  json_set(object, "engine_seconds", kernel.engine_seconds);
-  json_set(object, "host_seconds", kernel.host_seconds);
-  json_set(object, "copy_seconds", kernel.copy_seconds);
-  return object;
-}
-
 } // namespace
-
-uint64_t SmokeRun::sum(uint64_t KernelPlace::*counter) const {
-  return std::accumulate(
-      kernels.begin(), kernels.end(), uint64_t{0},
-      [counter](uint64_t total, const KernelPlace& kernel) { return total + kernel.*counter; });
-}
-
-double SmokeRun::engine_share() const {
-  const auto engine = static_cast<double>(sum(&KernelPlace::engine_flops));
-  const double total = engine + static_cast<double>(sum(&KernelPlace::host_flops));
-  return total > 0 ? engine / total : 0;
-}
 
 SmokeRun train_smoke(const SmokeSetup& setup, const Device& device, anet_precision precision) {
   SmokeRun run;
@@ -107,7 +64,7 @@ SmokeRun train_smoke(const SmokeSetup& setup, const Device& device, anet_precisi
   try {
     const Session session = new_session(setup, device, precision);
     train(setup, session, run);
-    read_kernels(session, run);
+    run.kernels = kernel_places(session);
     run.report = device_report(device);
   } catch (const Failure& failure) {
     run.error = std::string(anet_status_name(failure.status)) + ": " + failure.what();
@@ -143,11 +100,7 @@ Json smoke_json(const SmokeRun& run) {
   json_set_count(object, "evaluations", run.sum(&KernelPlace::evaluations));
   json_set_count(object, "retries", run.sum(&KernelPlace::retries));
   json_set_count(object, "fallbacks", run.sum(&KernelPlace::fallbacks));
-  Json kernels(cJSON_CreateArray());
-  for (const KernelPlace& kernel : run.kernels) {
-    cJSON_AddItemToArray(kernels.get(), kernel_json(kernel).release());
-  }
-  json_set(object, "kernels", std::move(kernels));
+  json_set(object, "kernels", kernels_json(run.kernels));
   return object;
 }
 

@@ -3,30 +3,13 @@
 
 #include "handles.h"
 #include "json.h"
+#include "kernel_places.h"
 
 #include <cstdint>
 #include <string>
 #include <vector>
 
 namespace cli {
-
-// Where a part of the training ran.
-struct KernelPlace {
-  std::string label;  // "block forward"
-  std::string where;  // "ane", "cpu", "ane+cpu"
-  std::string reason; // for the host's part
-  uint64_t runs = 0;
-  uint64_t evaluations = 0;
-  uint64_t retries = 0;
-  uint64_t fallbacks = 0;
-  uint64_t engine_flops = 0;
-  uint64_t host_flops = 0;
-  uint64_t audits = 0;
-  double audit_error = 0; // the largest, relative to the tensor's largest value
-  double engine_seconds = 0;
-  double host_seconds = 0;
-  double copy_seconds = 0;
-};
 
 struct SmokeRun {
   std::string device;    // "ane"
@@ -38,8 +21,8 @@ struct SmokeRun {
   std::vector<KernelPlace> kernels;
   std::string report; // the device's about itself, with the session's programs in place
 
-  uint64_t sum(uint64_t KernelPlace::*counter) const;
-  double engine_share() const; // of the matmul and convolution FLOPs; 0 without any
+  uint64_t sum(uint64_t KernelPlace::*counter) const { return sum_of(kernels, counter); }
+  double engine_share() const { return share_of_engine(kernels); }
 };
 
 // What every run trains.

@@ -2,6 +2,7 @@
 #include "commands.h"
 #include "config.h"
 #include "data.h"
+#include "device_flags.h"
 #include "json.h"
 #include "text.h"
 
@@ -15,12 +16,11 @@ namespace {
 struct EvalConfig {
   std::string model;
   std::string data;
-  std::string device = "auto";
-  int64_t threads = 0;
+  DeviceFlags device;
   int64_t windows = 0;
   int64_t batch_size = 8;
   int64_t sequence_length = 0;
-  anet_precision precision = ANET_PRECISION_F32;
+  anet_precision precision = ANET_PRECISION_DEFAULT;
   bool best = false;
   bool json = false;
 };
@@ -39,12 +39,11 @@ CommandLine eval_command_line(EvalConfig& config) {
              {"sequence_length", "N", "tokens in a window (the model's context, at most 512)",
               store_integer("sequence_length", config.sequence_length)},
              {"batch_size", "N", "(8)", store_integer("batch_size", config.batch_size)},
-             {"precision", "NAME", "f32 or f16 (f32)",
+             {"precision", "NAME", "default, f32 or f16 (f32 where the device has it)",
               [&config](const std::string& value) { config.precision = parse_precision(value); }},
              {"json", "", "print one JSON object",
-              [&config](const std::string&) { config.json = true; }},
-             {"device", "NAME", "(auto)", store(config.device)},
-             {"threads", "N", "(one a core)", store_integer("threads", config.threads)}}}}};
+              [&config](const std::string&) { config.json = true; }}}},
+           {"Device", device_options(config.device)}}};
 }
 
 void print_result(const EvalConfig& config, const anet_eval_result& result) {
@@ -79,7 +78,7 @@ int run_eval(const Arguments& arguments) {
   if (config.model.empty()) throw UsageError("--model is required");
   if (config.data.empty()) throw UsageError("--data is required");
 
-  const Device device = open_device(config.device, static_cast<uint32_t>(config.threads));
+  const Device device = open_device(config.device);
   const Tokenizer tokenizer = open_tokenizer();
   const Model model =
       load_model(config.model, config.best ? ANET_CHECKPOINT_BEST : ANET_CHECKPOINT_LATEST);

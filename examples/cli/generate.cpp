@@ -2,6 +2,7 @@
 #include "commands.h"
 #include "config.h"
 #include "data.h"
+#include "device_flags.h"
 #include "text.h"
 
 #include <algorithm>
@@ -18,14 +19,13 @@ std::atomic<anet_generator*> interruptible{nullptr};
 struct GenerateConfig {
   std::string model;
   std::string prompt = "\n";
-  std::string device = "auto";
-  int64_t threads = 0;
+  DeviceFlags device;
   int64_t max_tokens = 200;
   int64_t top_k = 0;
   int64_t seed = 0;
   double temperature = 0.8;
   double top_p = 0.95;
-  anet_precision precision = ANET_PRECISION_F32;
+  anet_precision precision = ANET_PRECISION_DEFAULT;
   bool best = false;
   bool statistics = false;
 };
@@ -48,12 +48,11 @@ CommandLine generate_command_line(GenerateConfig& config) {
              {"top_k", "N", "0: off (0)", store_integer("top_k", config.top_k)},
              {"seed", "N", "the same seed writes the same text (0)",
               store_integer("seed", config.seed)},
-             {"precision", "NAME", "f32 or f16 (f32)",
+             {"precision", "NAME", "default, f32 or f16 (f32 where the device has it)",
               [&config](const std::string& value) { config.precision = parse_precision(value); }},
              {"statistics", "", "tokens and speed at the end, to the standard error",
-              [&config](const std::string&) { config.statistics = true; }},
-             {"device", "NAME", "(auto)", store(config.device)},
-             {"threads", "N", "(one a core)", store_integer("threads", config.threads)}}}}};
+              [&config](const std::string&) { config.statistics = true; }}}},
+           {"Device", device_options(config.device)}}};
 }
 
 int32_t stream_text(int32_t id, const char* text, size_t length, void* user_data) {
@@ -94,7 +93,7 @@ int run_generate(const Arguments& arguments) {
   }
   if (config.model.empty()) throw UsageError("--model is required");
 
-  const Device device = open_device(config.device, static_cast<uint32_t>(config.threads));
+  const Device device = open_device(config.device);
   const Tokenizer tokenizer = open_tokenizer();
   const Model model =
       load_model(config.model, config.best ? ANET_CHECKPOINT_BEST : ANET_CHECKPOINT_LATEST);

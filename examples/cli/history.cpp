@@ -23,6 +23,28 @@ constexpr StepField step_fields[] = {
     {"loss_seconds", &anet_step_result::loss_seconds},
     {"optimizer_seconds", &anet_step_result::optimizer_seconds},
     {"staging_seconds", &anet_step_result::staging_seconds},
+    {"engine_seconds", &anet_step_result::engine_seconds},
+    {"host_seconds", &anet_step_result::host_seconds},
+    {"copy_seconds", &anet_step_result::copy_seconds},
+    {"audit_error", &anet_step_result::audit_error},
+};
+
+struct StepCount {
+  const char* key;
+  uint64_t anet_step_result::*field;
+};
+
+constexpr StepCount step_counts[] = {
+    {"tokens", &anet_step_result::tokens},
+    {"bytes_staged", &anet_step_result::bytes_staged},
+    {"engine_evaluations", &anet_step_result::engine_evaluations},
+    {"engine_flops", &anet_step_result::engine_flops},
+    {"host_flops", &anet_step_result::host_flops},
+    {"engine_bytes_in", &anet_step_result::engine_bytes_in},
+    {"engine_bytes_out", &anet_step_result::engine_bytes_out},
+    {"retries", &anet_step_result::retries},
+    {"fallbacks", &anet_step_result::fallbacks},
+    {"audits", &anet_step_result::audits},
 };
 
 Json event(const char* kind) {
@@ -45,9 +67,10 @@ void read_record(const cJSON* record, int64_t last_step, History& history) {
   if (kind == "step") {
     auto result = initialised<anet_step_result>();
     result.step = step;
-    result.tokens = static_cast<uint64_t>(json_number(record, "tokens"));
     result.skipped = json_number(record, "skipped") != 0 ? 1 : 0;
     for (const StepField& field : step_fields) result.*field.field = json_number(record, field.key);
+    for (const StepCount& count : step_counts)
+      result.*count.field = static_cast<uint64_t>(json_number(record, count.key));
     append(history.steps, result);
   } else if (kind == "eval") {
     append(history.evaluations,
@@ -92,8 +115,8 @@ void Log::start(const std::vector<std::pair<std::string, std::string>>& settings
 void Log::step(const anet_step_result& result) {
   const Json object = event("step");
   json_set_count(object, "step", static_cast<uint64_t>(result.step));
-  json_set_count(object, "tokens", result.tokens);
   json_set_count(object, "skipped", static_cast<uint64_t>(result.skipped));
+  for (const StepCount& count : step_counts) json_set_count(object, count.key, result.*count.field);
   for (const StepField& field : step_fields) json_set(object, field.key, result.*field.field);
   write(object);
 }
@@ -120,10 +143,11 @@ void Log::sample(const Sample& sample) {
   write(object);
 }
 
-void Log::end(int64_t step, bool interrupted) {
+void Log::end(int64_t step, bool interrupted, const std::vector<KernelPlace>& kernels) {
   const Json object = event("end");
   json_set_count(object, "step", static_cast<uint64_t>(step));
   json_set_count(object, "interrupted", interrupted ? 1 : 0);
+  json_set(object, "kernels", kernels_json(kernels));
   write(object);
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "json.h"
+#include "kernel_places.h"
 
 #include <ane_train.h>
 
@@ -29,6 +30,7 @@ struct History {
   std::vector<anet_step_result> steps;
   std::vector<Evaluation> evaluations;
   std::vector<Sample> samples;
+  std::vector<KernelPlace> kernels; // at the end
 };
 
 // Adds the records of an earlier run's log up to `last_step`; lines that are not ours are errors.
@@ -43,7 +45,8 @@ public:
   void evaluation(const Evaluation& evaluation);
   void save(int64_t step, const std::string& path);
   void sample(const Sample& sample);
-  void end(int64_t step, bool interrupted);
+  // With the kernels of the run, which tell where the work was done.
+  void end(int64_t step, bool interrupted, const std::vector<KernelPlace>& kernels);
 
 private:
   void write(const Json& object);

@@ -72,9 +72,10 @@ void Monitor::take_sample(int64_t step) {
   history_.samples.push_back(std::move(sample));
 }
 
-void Monitor::finish(int64_t step, bool interrupted) {
+void Monitor::finish(int64_t step, bool interrupted, std::vector<KernelPlace> kernels) {
   progress_.finish();
-  log_.end(step, interrupted);
+  history_.kernels = std::move(kernels);
+  log_.end(step, interrupted, history_.kernels);
 }
 
 int64_t Monitor::evaluated_step() const {

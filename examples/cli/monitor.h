@@ -23,7 +23,7 @@ public:
   void evaluation(int64_t step, const anet_eval_result& result);
   void saved(int64_t step, const std::string& path);
   void take_sample(int64_t step); // does nothing without a generator
-  void finish(int64_t step, bool interrupted);
+  void finish(int64_t step, bool interrupted, std::vector<KernelPlace> kernels);
 
   const History& history() const { return history_; }
   const Progress& progress() const { return progress_; }

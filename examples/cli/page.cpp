@@ -47,6 +47,7 @@ blockquote { margin: 0 0 12px; padding: 10px 16px; overflow-wrap: anywhere; whit
 blockquote span { display: block; color: var(--soft); font: .82rem system-ui, sans-serif; }
 .table { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: .92rem; }
+th { padding: 5px 16px; text-align: left; font-weight: 500; color: var(--soft); }
 td { padding: 5px 16px; border-top: 1px solid var(--rule); overflow-wrap: anywhere; }
 tr:first-child td { border-top: 0; }
 td:first-child { color: var(--soft); white-space: nowrap; width: 1%; }

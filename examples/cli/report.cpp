@@ -2,6 +2,7 @@
 
 #include "chart.h"
 #include "page.h"
+#include "text.h"
 
 namespace cli {
 namespace {
@@ -45,6 +46,43 @@ std::string samples(const History& history) {
   return html;
 }
 
+std::string row(const std::vector<std::string>& cells, const char* tag) {
+  std::string html = "<tr>";
+  for (const std::string& cell : cells)
+    html += std::string("<") + tag + ">" + escape_html(cell) + "</" + tag + ">";
+  return html + "</tr>\n";
+}
+
+// Where the work was done, program by program.
+std::string kernels(const History& history) {
+  if (history.kernels.empty()) return "";
+  std::string html = "<h2>Where the work ran</h2>\n";
+  if (sum_of(history.kernels, &KernelPlace::evaluations) > 0)
+    html += "<div class=\"charts\">\n" +
+            stacked_chart("Engine and CPU", "seconds a step",
+                          {step_series(history, "engine", &anet_step_result::engine_seconds),
+                           step_series(history, "CPU", &anet_step_result::host_seconds),
+                           step_series(history, "copies", &anet_step_result::copy_seconds)}) +
+            "</div>\n";
+  html += "<div class=\"table\"><table>\n" +
+          row({"program", "runs on", "runs", "evaluations", "FLOPs on the engine", "fallbacks",
+               "seconds", "why the CPU"},
+              "th");
+  for (const KernelPlace& kernel : history.kernels) {
+    const auto engine = static_cast<double>(kernel.engine_flops);
+    const double flops = engine + static_cast<double>(kernel.host_flops);
+    html +=
+        row({kernel.label, kernel.where, std::to_string(kernel.runs),
+             std::to_string(kernel.evaluations),
+             flops > 0 ? format_number(100 * engine / flops, 1) + " %" : "none",
+             std::to_string(kernel.fallbacks),
+             format_number(kernel.engine_seconds + kernel.host_seconds + kernel.copy_seconds, 2),
+             kernel.reason},
+            "td");
+  }
+  return html + "</table></div>\n";
+}
+
 std::string settings(const History& history) {
   return "<h2>Configuration</h2>\n" + html_table(history.settings);
 }
@@ -54,7 +92,7 @@ std::string settings(const History& history) {
 std::string report_html(const History& history,
                         const std::vector<std::pair<std::string, std::string>>& numbers) {
   return html_page("Training report", std::string("libane_train ") + anet_version_string(), numbers,
-                   charts(history) + samples(history) + settings(history));
+                   charts(history) + kernels(history) + samples(history) + settings(history));
 }
 
 } // namespace cli

@@ -154,6 +154,7 @@ void open_generator(Run& run) {
   if (run.config.sample.empty()) return;
   if (!is_text(run)) throw UsageError("--sample needs text data, not token ids");
   auto options = initialised<anet_generator_options>();
+  options.precision = run.options.precision;
   run.generator = create<Generator>(anet_generator_create, run.device.get(), run.model.get(),
                                     run.tokenizer.get(), &options);
 }
@@ -262,6 +263,9 @@ void write_summary(const Run& run, const Monitor& monitor, double seconds) {
   json_set_count(summary, "steps", static_cast<uint64_t>(run.config.steps));
   json_set(summary, "seconds", seconds);
   json_set(summary, "tokens_per_second", monitor.progress().tokens_per_second());
+  json_set(summary, "engine_share", share_of_engine(history.kernels));
+  json_set_count(summary, "engine_evaluations", sum_of(history.kernels, &KernelPlace::evaluations));
+  json_set_count(summary, "fallbacks", sum_of(history.kernels, &KernelPlace::fallbacks));
   if (!history.evaluations.empty()) {
     json_set(summary, "val_loss_before", history.evaluations.front().loss);
     json_set(summary, "val_loss_after", history.evaluations.back().loss);
@@ -286,6 +290,9 @@ void write_report(const Run& run, const Monitor& monitor, double seconds) {
   numbers.emplace_back("tokens/s",
                        format_count(static_cast<uint64_t>(monitor.progress().tokens_per_second())));
   numbers.emplace_back("time", format_duration(seconds));
+  if (sum_of(history.kernels, &KernelPlace::evaluations) > 0)
+    numbers.emplace_back("of the FLOPs on the engine",
+                         format_number(100 * share_of_engine(history.kernels), 1) + " %");
   write_text_file(run.config.report, report_html(history, numbers));
 }
 
@@ -300,7 +307,7 @@ void print_data(const Run& run) {
 Run prepare(TrainConfig config) {
   Run run;
   run.config = std::move(config);
-  run.device = open_device(run.config.device, run.config.threads);
+  run.device = open_device(run.config.device);
   run.tokenizer = open_tokenizer();
   if (run.config.resume) {
     resume(run);
@@ -319,10 +326,34 @@ Run prepare(TrainConfig config) {
   return run;
 }
 
+// The log and the report have all of it.
+std::string shortened(const std::string& reason) {
+  constexpr size_t length = 200;
+  return reason.size() <= length ? reason : printable(reason.substr(0, length)) + "...";
+}
+
+// Nothing on a device that is the CPU alone: it has no reasons.
+void print_work(const std::vector<KernelPlace>& kernels) {
+  const bool used = sum_of(kernels, &KernelPlace::evaluations) > 0;
+  for (const KernelPlace& kernel : kernels) {
+    const bool unexpected = kernel.fallbacks > 0 || (!used && kernel.host_flops > 0);
+    if (unexpected && !kernel.reason.empty())
+      std::printf("%s fell back to the CPU: %s\n", kernel.label.c_str(),
+                  shortened(kernel.reason).c_str());
+  }
+  if (!used) return;
+  std::printf("engine  %s %% of the FLOPs, %s evaluations, %llu retries, %llu fallbacks\n",
+              format_number(100 * share_of_engine(kernels), 1).c_str(),
+              format_count(sum_of(kernels, &KernelPlace::evaluations)).c_str(),
+              static_cast<unsigned long long>(sum_of(kernels, &KernelPlace::retries)),
+              static_cast<unsigned long long>(sum_of(kernels, &KernelPlace::fallbacks)));
+}
+
 void print_end(const Run& run, const Monitor& monitor, int64_t step, double seconds) {
   std::printf("%s after step %lld, %s, %s tokens/s\n", interrupted ? "interrupted" : "done",
               static_cast<long long>(step), format_duration(seconds).c_str(),
               format_count(static_cast<uint64_t>(monitor.progress().tokens_per_second())).c_str());
+  print_work(monitor.history().kernels);
   if (!interrupted) return;
   if (run.config.checkpoint_root.empty()) {
     std::printf("nothing was saved: there is no --checkpoint-root\n");
@@ -369,7 +400,7 @@ int run_train(const Arguments& arguments) {
     monitor.take_sample(step);
   }
   save(run, monitor, step);
-  monitor.finish(step, interrupted);
+  monitor.finish(step, interrupted, kernel_places(run.session));
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (!run.config.summary.empty()) write_summary(run, monitor, seconds);
