@@ -136,13 +136,14 @@ RunTotals AneKernel::totals() const {
 
 Placement AneKernel::placement() const {
   bool engine = false, host = false;
-  std::string reason = parts_.reason;
+  std::string reason; // what failed comes first
   for (const KernelStep& step : parts_.steps) {
     const bool on_engine = step.engine && !step.engine->on_host();
     (on_engine ? engine : host) = true;
     if (!step.engine || step.engine->reason().empty()) continue;
     reason += concat(reason.empty() ? "" : "; ", step.engine->reason());
   }
+  if (!parts_.reason.empty()) reason += concat(reason.empty() ? "" : "; ", parts_.reason);
   const char* where = !engine ? "cpu" : host ? "ane+cpu" : "ane";
   return {where, std::move(reason)};
 }
