@@ -322,7 +322,7 @@ layering-check:  ## Each folder of src/ includes only what lies below it
 example-check: all  ## Every example runs
 	$(Q)sh scripts/check-examples.sh $(OBJ)
 
-cli-ane-check: $(CLI) $(EMULATOR)  ## doctor and bench-device: on the CPU, without an engine, on the emulated one
+cli-ane-check: $(CLI) $(EMULATOR)  ## The command on the CPU, without an engine, on the emulated one
 	$(Q)$(PYTHON) scripts/check-cli-ane.py $(OBJ)
 
 install-check: all  ## A C program builds and runs against an installed copy
@@ -387,6 +387,9 @@ run-arm64:
 	$(Q)$(MAKE) -k test-programs || true
 	$(Q)RUNNER='qemu-aarch64 -cpu neoverse-n1 -L $(ARM64_SYSROOT)' MAKE='$(MAKE)' \
 	  sh scripts/run-tests.sh $(TEST_PROGRAMS) -- test-programs
+
+bench-ane: $(LIBRARY) $(DEMO_CORPUS) $(EMULATOR)  ## Training on the emulated Neural Engine against the CPU
+	$(Q)$(PYTHON) bench/ane_training.py $(LIBRARY) $(EMULATOR) $(ARGS)
 
 # --- Lint ----------------------------------------------------------------------------------------
 
@@ -467,7 +470,7 @@ help:  ## This list
 
 FORCE:
 .PHONY: all demo test emulator emulator-test test-programs run-tests capi-test ane-test header-check abi-check symbol-check layering-check \
-  example-check cli-ane-check install-check parity asan tsan run-sanitized bench bench-step macos test-arm64 run-arm64 lint format-check format tidy \
+  example-check cli-ane-check install-check parity asan tsan run-sanitized bench bench-step bench-ane macos test-arm64 run-arm64 lint format-check format tidy \
   install uninstall deps deps-test deps-macos deps-arm64 clean help
 
 -include $(LIB_OBJECTS:.o=.d) $(EMULATOR_OBJECTS:.o=.d) $(EMULATOR_CLIENT_OBJECTS:.o=.d) $(UNIT_OBJECTS:.o=.d) $(CAPI_OBJECTS:.o=.d) $(ANE_OBJECTS:.o=.d) \

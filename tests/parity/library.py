@@ -1,8 +1,19 @@
 """Just enough of the C ABI, through ctypes, to compare with and to time against PyTorch."""
 
 import ctypes as C
+import json
 
 MAX_RANK = 8
+PRECISION = {"default": 0, "f32": 1, "f16": 2}
+PLACEMENT = {"measured": 0, "engine": 1, "host": 2}
+
+# What several structs count: the work and where it ran.
+COUNTERS = [("engine_evaluations", C.c_uint64), ("engine_seconds", C.c_double),
+            ("host_seconds", C.c_double), ("copy_seconds", C.c_double),
+            ("engine_flops", C.c_uint64), ("host_flops", C.c_uint64),
+            ("engine_bytes_in", C.c_uint64), ("engine_bytes_out", C.c_uint64),
+            ("retries", C.c_uint64), ("fallbacks", C.c_uint64), ("audits", C.c_uint64),
+            ("audit_error", C.c_double)]
 
 
 class Struct(C.Structure):
@@ -49,7 +60,12 @@ class StepResult(Struct):
         (name, C.c_double) for name in (
             "seconds", "forward_seconds", "backward_seconds", "loss_seconds",
             "optimizer_seconds", "staging_seconds")
-    ] + [("bytes_staged", C.c_uint64)]
+    ] + [("bytes_staged", C.c_uint64)] + COUNTERS
+
+
+class KernelReport(Struct):
+    _fields_ = [("struct_size", C.c_uint32), ("reserved", C.c_uint32), ("label", C.c_char_p),
+                ("where", C.c_char_p), ("reason", C.c_char_p), ("runs", C.c_uint64)] + COUNTERS
 
 
 class MemoryPlan(Struct):
@@ -58,9 +74,19 @@ class MemoryPlan(Struct):
             "weights", "gradients", "optimizer", "staged", "activations", "workspace", "total")]
 
 
+class AneOptions(Struct):
+    _fields_ = [("struct_size", C.c_uint32), ("compile_budget", C.c_int32),
+                ("framework_path", C.c_char_p), ("cache_directory", C.c_char_p),
+                ("qos", C.c_int32), ("forward", C.c_int32), ("loss", C.c_int32),
+                ("input_gradients", C.c_int32), ("weight_gradients", C.c_int32),
+                ("programs", C.c_int32), ("audit_every", C.c_int32), ("audit_action", C.c_int32),
+                ("audit_tolerance", C.c_double), ("audit_kernels", C.c_char_p)]
+
+
 class DeviceOptions(Struct):
     _fields_ = [("struct_size", C.c_uint32), ("threads", C.c_uint32), ("log_level", C.c_int32),
-                ("reserved", C.c_uint32), ("log", C.c_void_p), ("log_user_data", C.c_void_p)]
+                ("reserved", C.c_uint32), ("log", C.c_void_p), ("log_user_data", C.c_void_p),
+                ("ane", C.POINTER(AneOptions))]
 
 
 class Parameter(Struct):
@@ -70,15 +96,19 @@ class Parameter(Struct):
 
 
 class Library:
-    """One model in one session on the CPU device."""
+    """One model in one session, on the CPU or, with its options, on the Neural Engine."""
 
-    def __init__(self, path, config, options, threads=0, seed=1):
+    def __init__(self, path, config, options, threads=0, seed=1, ane=None):
         self._c = C.CDLL(path)
         for name in ("anet_error_message", "anet_status_name"):
             getattr(self._c, name).restype = C.c_char_p
-        self._c.anet_model_parameter_count.restype = C.c_size_t
+        for name in ("anet_model_parameter_count", "anet_session_kernel_count"):
+            getattr(self._c, name).restype = C.c_size_t
         self._device, self._model, self._session = C.c_void_p(), C.c_void_p(), C.c_void_p()
-        self._call("anet_device_open", b"cpu", C.byref(DeviceOptions(threads=threads)),
+        device = DeviceOptions(threads=threads)
+        if ane is not None:
+            device.ane = C.pointer(ane)
+        self._call("anet_device_open", b"cpu" if ane is None else b"ane", C.byref(device),
                    C.byref(self._device))
         self._call("anet_model_create", C.byref(config), C.c_uint64(seed), C.byref(self._model))
         self._call("anet_session_create", self._device, self._model, C.byref(options),
@@ -143,6 +173,24 @@ class Library:
 
     def zero_gradients(self):
         self._call("anet_session_zero_gradients", self._session)
+
+    def kernels(self):
+        """Where each of the session's programs ran, and what it did."""
+        reports = []
+        for index in range(self._c.anet_session_kernel_count(self._session)):
+            report = KernelReport()
+            self._call("anet_session_get_kernel_report", self._session, C.c_size_t(index),
+                       C.byref(report))
+            reports.append(report)
+        return reports
+
+    def device_report(self):
+        length = C.c_size_t()
+        self._call("anet_device_get_report", self._device, None, C.c_size_t(), C.byref(length))
+        text = C.create_string_buffer(length.value + 1)
+        self._call("anet_device_get_report", self._device, text, C.c_size_t(len(text)),
+                   C.byref(length))
+        return json.loads(text.value)
 
     def memory_plan(self):
         plan = MemoryPlan()
