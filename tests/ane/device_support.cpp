@@ -6,8 +6,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <doctest/doctest.h>
 #include <numeric>
+#include <sstream>
 #include <stdexcept>
 
 namespace anet::test {
@@ -15,6 +17,31 @@ namespace anet::test {
 using backend::AneOptions;
 using backend::PlacementPolicy;
 using mil::DataType;
+
+namespace {
+
+std::vector<std::string> chosen_profiles() {
+  const std::vector<std::string> all = {"m1", "m3", "m4", "m5", "a17"};
+  const char* const chosen = std::getenv("ANE_TEST_PROFILES");
+  if (chosen == nullptr) return all;
+  std::vector<std::string> names;
+  std::istringstream list(chosen);
+  for (std::string name; std::getline(list, name, ',');) {
+    if (std::find(all.begin(), all.end(), name) == all.end())
+      throw std::runtime_error("ANE_TEST_PROFILES: expected m1, m3, m4, m5 or a17, got '" + name +
+                               "'");
+    names.push_back(name);
+  }
+  if (names.empty()) throw std::runtime_error("ANE_TEST_PROFILES: expected a chip, got none");
+  return names;
+}
+
+} // namespace
+
+const std::vector<std::string>& profiles() {
+  static const std::vector<std::string> names = chosen_profiles();
+  return names;
+}
 
 DeviceFixture::DeviceFixture(const std::string& profile) { emulator.set("profile", profile); }
 
