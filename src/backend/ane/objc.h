@@ -20,7 +20,8 @@ inline bool is_true(Bool value) { return value != Bool::no; }
 // Finds a function by name; null when no library has it.
 using SymbolSource = std::function<void*(const char*)>;
 
-// The address of a function or a variable. Throws Error(unavailable) naming it when no library has it.
+// The address of a function or a variable. Throws Error(unavailable) naming it when no library has
+// it.
 void* required_symbol(const SymbolSource& symbols, const char* name);
 template <typename Function>
 void resolve(const SymbolSource& symbols, const char* name, Function*& function) {
