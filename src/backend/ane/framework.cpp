@@ -32,8 +32,8 @@ public:
     open(framework_path.c_str());
     if (handles_.empty()) {
       const char* reason = dlerror();
-      fail(Status::unavailable, "the framework '", framework_path,
-           "' does not open: ", reason == nullptr ? "no reason given" : reason);
+      fail(Status::unavailable, "the Neural Engine's framework does not open: ",
+           reason == nullptr ? concat(framework_path, ": no reason given") : std::string(reason));
     }
     // A library that does not open is no error: what counts is whether a symbol is found.
     for (const char* path : others) open(path);
