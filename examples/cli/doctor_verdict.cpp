@@ -46,7 +46,7 @@ Verdict judge_engine(const Examination& examination) {
   return {exit_ok, "engine works",
           "the engine works: " + steps + " with losses within " + percent(difference) +
               " of the CPU's, " + percent(run.engine_share()) + " of the FLOPs on the engine",
-          "Train with `ane-train train --device ane --precision f16`."};
+          "Train with `ane-train train --device ane`."};
 }
 
 Verdict judge_cpu(const Examination& examination) {
