@@ -1,12 +1,16 @@
 """Training on the Neural Engine against training on the CPU in f16: same seed, same data.
 
     make bench-ane             the demo's model, 100 steps, on the emulated framework
-    python3 bench/ane_training.py LIBRARY FRAMEWORK [--steps 100] [--batch 2] [--sequence 256]
+    python3 bench/ane_training.py LIBRARY FRAMEWORK [--steps 100] [--batch 4] [--sequence 256]
 
 On the emulator this measures what is computed where, not how fast; on a Mac an empty FRAMEWORK
 means Apple's. Prints a table, writes build/bench/ane_training.json, and fails when a bound is
 passed: losses that differ by more than 1 %, less than 95 % of the FLOPs on the engine, more than
 20 programs, or a number of programs or evaluations that grows with the layers.
+
+The learning rate is the library's default. At the demo's own, 2e-3, training is chaotic: a rounding
+that differs in the last bit grows to percents within 40 steps, on whatever device, and what is
+compared is no longer the device.
 """
 
 import argparse
@@ -24,24 +28,28 @@ BOUNDS = {"loss_difference": 0.01, "engine_share": 0.95, "programs": 20,
           "evaluations_per_layer": 6}
 
 
-def demo_shape():
+DEMO_STEPS = 400  # examples/demo/demo.sh
+LEARNING_RATE = 3e-4
+SCHEDULE = {"constant": 0, "linear": 1, "cosine": 2, "wsd": 3}
+
+
+def open_library(options, device, layers=None):
+    """The demo's model and session, as examples/demo/config.json has them."""
     config = json.loads((ROOT / "examples" / "demo" / "config.json").read_text())
-    model = {key: int(value) for key, value in config["model"].items()}
-    return dict(model, vocab_size=258)  # one token a byte, and the byte tokenizer's two others
-
-
-def open_library(options, layers=None, on_engine=True):
-    shape = demo_shape()
+    # One token a byte, and the byte tokenizer's two others.
+    model = dict({key: int(value) for key, value in config["model"].items()}, vocab_size=258)
     if layers:
-        shape["layer_count"] = layers
+        model["layer_count"] = layers
+    session = dict(config["session"], batch_size=options.batch, total_steps=DEMO_STEPS,
+                   sequence_length=options.sequence, precision=PRECISION["f16"],
+                   learning_rate=LEARNING_RATE, min_learning_rate=LEARNING_RATE / 10)
+    session["schedule"] = SCHEDULE[session["schedule"]]
     ane = None
-    if on_engine:
+    if device == "ane":
         engine = PLACEMENT["engine"]
         ane = AneOptions(framework_path=options.framework.encode() or None, forward=engine,
                          loss=engine, input_gradients=engine, weight_gradients=engine)
-    return Library(options.library, ModelConfig(**shape), SessionOptions(
-        precision=PRECISION["f16"], batch_size=options.batch, sequence_length=options.sequence,
-        learning_rate=2e-3, weight_decay=0.1, clip_norm=1.0, beta2=0.99, seed=1), ane=ane)
+    return Library(options.library, ModelConfig(**model), SessionOptions(**session), ane=ane)
 
 
 def windows(options):
@@ -74,7 +82,7 @@ def count_programs(options):
 
 def count(options):
     options.steps = 2
-    library = open_library(options, layers=options.count)
+    library = open_library(options, "ane", layers=options.count)
     train(library, options)
     report = library.device_report()
     layer_evaluations = sum(kernel.engine_evaluations for kernel in library.kernels()
@@ -83,27 +91,30 @@ def count(options):
                       "evaluations_per_layer": layer_evaluations / options.count / options.steps}))
 
 
+def largest_difference(seen, expected):
+    return max(abs(a.loss - b.loss) / b.loss for a, b in zip(seen, expected))
+
+
 def summarize(options):
-    engine, host = open_library(options), open_library(options, on_engine=False)
-    seen, expected = train(engine, options), train(host, options)
-    differences = [abs(a.loss - b.loss) / b.loss for a, b in zip(seen, expected)]
+    engine = open_library(options, "ane")
+    runs = {"engine": train(engine, options),
+            "cpu_f16": train(open_library(options, "cpu"), options)}
+    seen, expected = runs["engine"], runs["cpu_f16"]
     flops = sum(step.engine_flops for step in seen)
     counts = count_programs(options)
     return {
         "engine": engine.device_report()["description"],
         "steps": options.steps, "batch": options.batch, "sequence": options.sequence,
-        "loss": {"engine": [step.loss for step in seen],
-                 "cpu_f16": [step.loss for step in expected]},
-        "loss_difference": max(differences),
-        "skipped": {"engine": sum(step.skipped for step in seen),
-                    "cpu_f16": sum(step.skipped for step in expected)},
+        "loss": {name: [step.loss for step in steps] for name, steps in runs.items()},
+        "loss_difference": largest_difference(seen, expected),
+        "skipped": {name: sum(step.skipped for step in steps) for name, steps in runs.items()},
         "engine_share": flops / (flops + sum(step.host_flops for step in seen)),
         "retries": sum(step.retries for step in seen),
         "fallbacks": sum(step.fallbacks for step in seen),
         "evaluations_per_step": seen[-1].engine_evaluations,
         "layers": counts,
         "seconds_per_step": {name: sorted(step.seconds for step in steps)[len(steps) // 2]
-                             for name, steps in (("engine", seen), ("cpu_f16", expected))},
+                             for name, steps in runs.items()},
         "kernels": [{"label": kernel.label.decode(), "where": kernel.where.decode(),
                      "reason": kernel.reason.decode(), "runs": kernel.runs,
                      "evaluations": kernel.engine_evaluations,
@@ -116,7 +127,7 @@ def passed(summary):
     """Name, value, bound and verdict of each check."""
     few, many = summary["layers"].values()
     evaluations = max(few["evaluations_per_layer"], many["evaluations_per_layer"])
-    yield ("largest loss difference", f"{summary['loss_difference']:.2%}", "<= 1 %",
+    yield ("largest loss difference", f"{summary['loss_difference']:.3%}", "<= 1 %",
            summary["loss_difference"] <= BOUNDS["loss_difference"])
     yield ("FLOPs on the engine", f"{summary['engine_share']:.1%}", ">= 95 %",
            summary["engine_share"] >= BOUNDS["engine_share"])
@@ -133,7 +144,7 @@ def main():
     parser.add_argument("library")
     parser.add_argument("framework")
     parser.add_argument("--steps", type=int, default=100)
-    parser.add_argument("--batch", type=int, default=2)
+    parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--sequence", type=int, default=256)
     parser.add_argument("--count", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
