@@ -170,7 +170,8 @@ public:
   virtual void run(std::span<const View> inputs, std::span<const View> outputs) = 0;
   // True when the last run made an infinity in fp16, out of finite numbers. The outputs need not
   // show it: the ANE's arithmetic turns 0 * Inf and Inf - Inf into 0 (ane-facts.md 6, R). A device
-  // that cannot look inside reports what its outputs show.
+  // that cannot look inside reports what its outputs show. What the run left to the background
+  // counts once Device::synchronize returned, and until the first run after that.
   virtual bool overflowed() const = 0;
   // Complete after Device::synchronize.
   virtual RunTotals totals() const = 0;

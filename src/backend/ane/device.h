@@ -1,4 +1,6 @@
-// The Neural Engine as a device, with the host at its side.
+// The Neural Engine as a device, with the host at its side: what the engine does not take, and what
+// it fails at, the host computes. An evaluation that never returns cannot be interrupted: the run
+// hangs with it.
 #pragma once
 
 #include "backend/backend.h"

@@ -8,12 +8,6 @@
 
 namespace anet::backend::ane {
 
-namespace {
-
-Port make_port(const std::string& name, const Layout& layout) { return {name, layout}; }
-
-} // namespace
-
 size_t KernelBuilder::value_of(const std::string& name) {
   const auto [entry, added] = value_indices_.try_emplace(name, parts_.values.size());
   if (added) {
@@ -35,7 +29,7 @@ void KernelBuilder::collect_values() {
     for (const mil::ValueId id : ids) {
       const mil::Value& port = function_.value(id);
       KernelValue value{place, ports.size(), layout_of(port.name, port.type)};
-      ports.push_back(make_port(port.name, value.layout));
+      ports.push_back({port.name, value.layout});
       parts_.values[value_of(port.name)] = std::move(value);
     }
   };
