@@ -33,9 +33,11 @@ ValueId rotate(Builder& b, ValueId x, ValueId cosines, ValueId sines) {
   half[head_dim_axis] /= 2;
   const ValueId x1 = b.slice_by_size(x, {0, 0, 0, 0}, half);
   const ValueId x2 = b.slice_by_size(x, {0, 0, half[head_dim_axis], 0}, half);
-  return b.concat(
-      {b.sub(b.mul(x1, cosines), b.mul(x2, sines)), b.add(b.mul(x2, cosines), b.mul(x1, sines))},
-      head_dim_axis);
+  const ValueId x1_cos = b.mul(x1, cosines);
+  const ValueId x2_sin = b.mul(x2, sines);
+  const ValueId x2_cos = b.mul(x2, cosines);
+  const ValueId x1_sin = b.mul(x1, sines);
+  return b.concat({b.sub(x1_cos, x2_sin), b.add(x2_cos, x1_sin)}, head_dim_axis);
 }
 
 // One transformer block, written around whatever attention it is given.
@@ -167,8 +169,9 @@ mil::Function block_function(const Config& config, DataType dtype, int64_t batch
   block.declare_parameters();
 
   const auto [query, key, value] = block.project(batch);
-  const ValueId scores = b.matmul(block.rotate_query(query, cosines, sines),
-                                  rotate(b, key, cosines, sines), true, false);
+  const ValueId rotated_query = block.rotate_query(query, cosines, sines);
+  const ValueId rotated_key = rotate(b, key, cosines, sines);
+  const ValueId scores = b.matmul(rotated_query, rotated_key, true, false);
   const ValueId probabilities = b.softmax(b.add(scores, mask), position_axis);
   block.finish(b.matmul(value, probabilities, false, true), batch);
   return std::move(b).finish();
@@ -197,9 +200,9 @@ mil::Function cached_block_function(const Config& config, DataType dtype, int64_
   Shape old_shape = b.shape(old_scores);
   const ValueId old_part = b.slice_by_size(probabilities, {0, 0, 0, 0}, old_shape);
   const ValueId new_part = b.slice_by_size(probabilities, {0, 0, 0, capacity}, b.shape(new_scores));
-  block.finish(
-      b.add(b.matmul(value_cache, old_part, false, true), b.matmul(value, new_part, false, true)),
-      1);
+  const ValueId old_context = b.matmul(value_cache, old_part, false, true);
+  const ValueId new_context = b.matmul(value, new_part, false, true);
+  block.finish(b.add(old_context, new_context), 1);
   b.output(key, "key");
   b.output(value, "value");
   return std::move(b).finish();

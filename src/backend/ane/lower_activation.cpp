@@ -23,7 +23,8 @@ ValueId decay(Lowering& l, ValueId x) {
 // (exp(min(2x, 0)) - exp(-max(2x, 0))) / (1 + exp(-|2x|))
 ValueId exact_tanh(Lowering& l, ValueId x) {
   const ValueId twice = l.b.mul(x, 2.0);
-  const ValueId difference = l.b.sub(capped_exp(l, twice), capped_exp(l, l.b.mul(twice, -1.0)));
+  const ValueId grown = capped_exp(l, twice);
+  const ValueId difference = l.b.sub(grown, capped_exp(l, l.b.mul(twice, -1.0)));
   return l.b.real_div(difference, l.b.add(decay(l, twice), 1.0));
 }
 
@@ -33,14 +34,16 @@ ValueId exact_gelu(Lowering& l, ValueId x) {
   constexpr double scale = 0.3275911 / std::numbers::sqrt2;
   constexpr double factors[] = {1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592};
   const ValueId magnitude = l.b.unary("abs", x);
-  const ValueId t = l.b.real_div(l.half(1), l.b.add(l.b.mul(magnitude, scale), 1.0));
+  const ValueId one = l.half(1);
+  const ValueId t = l.b.real_div(one, l.b.add(l.b.mul(magnitude, scale), 1.0));
   ValueId polynomial = l.b.mul(t, factors[0] / 2);
   for (int i = 1; i < 5; ++i) polynomial = l.b.mul(l.b.add(polynomial, factors[i] / 2), t);
   // (x/2)^2 * -2 keeps squares finite for twice as long; past that exp(-Inf) is 0 all the same.
   const ValueId halved = l.b.mul(x, 0.5);
   const ValueId bell = l.b.unary("exp", l.b.mul(l.b.mul(halved, halved), -2.0));
   const ValueId tail = l.b.mul(polynomial, bell);
-  return l.b.sub(l.b.unary("relu", x), l.b.mul(magnitude, tail));
+  const ValueId positive = l.b.unary("relu", x);
+  return l.b.sub(positive, l.b.mul(magnitude, tail));
 }
 
 // x * sigmoid(2 sqrt(2/pi) (x + 0.044715 x^3)), which is what the tanh form comes to.
@@ -103,7 +106,8 @@ void elu(Lowering& l) {
 
 // exp(min(x, 0)) / (1 + exp(-|x|)): 0 and 1 in the limits.
 ValueId exact_sigmoid(Lowering& l, ValueId x) {
-  return l.b.real_div(capped_exp(l, x), l.b.add(decay(l, x), 1.0));
+  const ValueId capped = capped_exp(l, x);
+  return l.b.real_div(capped, l.b.add(decay(l, x), 1.0));
 }
 
 std::span<const OpEntry> activation_lowerings() {

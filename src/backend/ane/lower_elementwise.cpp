@@ -46,7 +46,8 @@ void clip(Lowering& l) {
 }
 
 void relu6(Lowering& l) {
-  l.write(l.b.binary("minimum", l.b.unary("relu", l.read(l.input("x"))), l.half(6)));
+  const ValueId positive = l.b.unary("relu", l.read(l.input("x")));
+  l.write(l.b.binary("minimum", positive, l.half(6)));
 }
 
 void sigmoid_hard(Lowering& l) {
@@ -55,13 +56,15 @@ void sigmoid_hard(Lowering& l) {
 }
 
 void threshold(Lowering& l) {
-  l.write(l.b.binary("maximum", l.read(l.input("x")), l.half(l.number("alpha"))));
+  const ValueId x = l.read(l.input("x"));
+  l.write(l.b.binary("maximum", x, l.half(l.number("alpha"))));
 }
 
 void leaky_relu(Lowering& l) {
   const ValueId x = l.read(l.input("x"));
   const ValueId negative = l.b.binary("minimum", x, l.half(0));
-  l.write(l.b.add(l.b.unary("relu", x), l.b.mul(negative, l.number("alpha"))));
+  const ValueId positive = l.b.unary("relu", x);
+  l.write(l.b.add(positive, l.b.mul(negative, l.number("alpha"))));
 }
 
 std::vector<Shape> operand_shapes(const Lowering& l) { return {l.shape("x"), l.shape("y")}; }
@@ -129,7 +132,8 @@ void add(Lowering& l) {
 void sub(Lowering& l) {
   if (!l.is_number(l.input("x"))) return binary(l);
   const Frame frame = l.frame(l.output_shape(), operand_shapes(l));
-  l.write(l.b.add(l.b.mul(operand(l, frame, "y"), -1.0), operand(l, frame, "x")));
+  const ValueId negated = l.b.mul(operand(l, frame, "y"), -1.0);
+  l.write(l.b.add(negated, operand(l, frame, "x")));
 }
 
 void select(Lowering& l) {
@@ -152,7 +156,8 @@ void cast(Lowering& l) {
   } else if (from == DataType::boolean && to == DataType::fp16) {
     l.write(l.b.add("select", {{"cond", l.read(x)}, {"a", l.half(1)}, {"b", l.half(0)}}));
   } else if (from == DataType::fp16 && to == DataType::boolean) {
-    l.write(l.b.binary("not_equal", l.read(x), l.half(0)));
+    const ValueId value = l.read(x);
+    l.write(l.b.binary("not_equal", value, l.half(0)));
   } else if (crosses && l.rules.fp32_ports) {
     l.write(l.b.cast(l.read(x), to));
   } else {

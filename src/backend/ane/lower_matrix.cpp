@@ -161,14 +161,17 @@ ValueId multiply(Lowering& l, const Matrix& x, const Matrix& y) {
     return l.watch(l.b.matmul(left, right, x.transposed, y.transposed));
   };
   const int64_t parts = is_single(y) ? row_parts(l, x) : 1;
-  if (parts == 1) return product(read_matrix(l, x), read_matrix(l, y));
-  if (!x.transposed) return product(read_parts(l, x, parts), read_matrix(l, y));
+  if (parts == 1 || !x.transposed) {
+    const ValueId left = parts == 1 ? read_matrix(l, x) : read_parts(l, x, parts);
+    return product(left, read_matrix(l, y));
+  }
   if (y.transposed) {
     l.refuse("expected a contracted axis of at most ", l.rules.max_height, " elements, seen ",
              x.rows, " (ane-facts.md 4.5)");
   }
   // The rows are contracted: parts of the sum, then their sum.
-  const ValueId sums = product(read_parts(l, x, parts), read_parts(l, y, parts));
+  const ValueId left = read_parts(l, x, parts);
+  const ValueId sums = product(left, read_parts(l, y, parts));
   return l.watch(l.b.reduce("reduce_sum", sums, {1}, true));
 }
 

@@ -204,7 +204,8 @@ ValueId product_with_ones(Lowering& l, ValueId value, size_t slot, double scale)
   } else if (slot == 0) {
     image = {1, extent, shape[1] * shape[2], shape[3]};
   }
-  return l.reshape(l.b.linear(l.reshape(value, image), ones({1, extent, 1, 1})), result);
+  const ValueId reshaped = l.reshape(value, image);
+  return l.reshape(l.b.linear(reshaped, ones({1, extent, 1, 1})), result);
 }
 
 // value / divisor, which is the product of the extents and a power of two. Where fp16 cannot hold

@@ -158,9 +158,11 @@ void tile(Lowering& l) {
       const Frame frame = l.frame(wide, {}, own);
       Shape zeros(4, 1);
       zeros[frame.slot_of(axis)] = times[axis];
-      x = l.b.add(l.reshape(x, frame.extents(shape)), l.filled(zeros, 0));
+      x = l.reshape(x, frame.extents(shape));
+      x = l.b.add(x, l.filled(zeros, 0));
     } else {
-      x = l.b.add(l.reshape(x, {1, before, 1, after}), l.filled({1, 1, times[axis], 1}, 0));
+      x = l.reshape(x, {1, before, 1, after});
+      x = l.b.add(x, l.filled({1, 1, times[axis], 1}, 0));
     }
     shape[axis] *= times[axis];
   }

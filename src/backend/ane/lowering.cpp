@@ -369,7 +369,8 @@ ValueId Lowering::multiply_along(ValueId value, size_t slot, const Literal& matr
   } else if (slot == width_slot) {
     // A convolution contracts channels: the width goes there and back.
     const Shape swapped{shape[0] * shape[1], shape[3], 1, shape[2]};
-    product = b.linear(reshape(swap_matrix_axes(value), swapped), factor({rows, columns, 1, 1}));
+    const ValueId image = reshape(swap_matrix_axes(value), swapped);
+    product = b.linear(image, factor({rows, columns, 1, 1}));
     product = swap_matrix_axes(reshape(product, {shape[0], shape[1], rows, shape[2]}));
   } else {
     int64_t outer = 1;
@@ -377,8 +378,8 @@ ValueId Lowering::multiply_along(ValueId value, size_t slot, const Literal& matr
     const Shape inner = slot == channel_slot  ? Shape{shape[2], shape[3]}
                         : slot == height_slot ? Shape{1, shape[3]}
                                               : Shape{shape[1] * shape[2], shape[3]};
-    product = b.linear(reshape(value, {outer, columns, inner[0], inner[1]}),
-                       factor({rows, columns, 1, 1}));
+    const ValueId image = reshape(value, {outer, columns, inner[0], inner[1]});
+    product = b.linear(image, factor({rows, columns, 1, 1}));
     Shape result = shape;
     result[slot] = rows;
     product = reshape(product, result);

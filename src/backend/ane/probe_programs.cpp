@@ -89,7 +89,8 @@ mil::Function multiple_inputs() {
   const ValueId z = b.input("z", half({1, 8, 1, columns}));
   const ValueId a = b.input("a", half({1, 8, 1, columns}));
   const ValueId m = b.input("m", half({1, 8, 1, columns}));
-  b.output(b.add(b.add(z, b.mul(a, 2.0)), b.mul(m, 4.0)), "y");
+  const ValueId sum = b.add(z, b.mul(a, 2.0));
+  b.output(b.add(sum, b.mul(m, 4.0)), "y");
   b.output(b.sub(a, z), "w");
   return std::move(b).finish();
 }

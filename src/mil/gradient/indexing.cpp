@@ -71,8 +71,9 @@ void gather(Context& c) {
 
 void gather_along_axis(Context& c) {
   const int64_t axis = c.axis("axis", std::ssize(c.shape("x")), 0);
-  c.add("x", scatter(c.b, "scatter_along_axis", zeros(c.b, c.type("x")), int32_indices(c), c.dy(),
-                     axis, "add"));
+  const ValueId start = zeros(c.b, c.type("x"));
+  const ValueId indices = int32_indices(c);
+  c.add("x", scatter(c.b, "scatter_along_axis", start, indices, c.dy(), axis, "add"));
 }
 
 // The two scatters differ only in the gather that undoes them.

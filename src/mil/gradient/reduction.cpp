@@ -65,7 +65,8 @@ void reduce_sum_square(Context& c) {
 }
 
 void reduce_l1_norm(Context& c) {
-  c.add("x", c.b.mul(c.b.unary("sign", c.input("x")), kept_dy(c, read_reduction(c))));
+  const ValueId sign = c.b.unary("sign", c.input("x"));
+  c.add("x", c.b.mul(sign, kept_dy(c, read_reduction(c))));
 }
 
 // x / |x|, and 0 for the zero vector.

@@ -28,10 +28,9 @@ void atan(Context& c) {
 
 void clip(Context& c) {
   const ValueId x = c.input("x");
-  const ValueId inside =
-      c.b.binary("logical_and", compare(c, "greater_equal", x, c.number("alpha")),
-                 compare(c, "less_equal", x, c.number("beta")));
-  c.add("x", where(c.b, inside, c.dy()));
+  const ValueId above = compare(c, "greater_equal", x, c.number("alpha"));
+  const ValueId below = compare(c, "less_equal", x, c.number("beta"));
+  c.add("x", where(c.b, c.b.binary("logical_and", above, below), c.dy()));
 }
 
 void cos(Context& c) { scale(c, negate(c.b, c.b.unary("sin", c.input("x")))); }
@@ -61,7 +60,8 @@ ValueId gelu_exact_slope(Context& c, ValueId x) {
   const ValueId erf = c.b.unary("erf", c.b.mul(x, 1 / std::numbers::sqrt2));
   const ValueId phi =
       c.b.mul(exp_of_minus_square(c, x, 0.5), std::numbers::inv_sqrtpi / std::numbers::sqrt2);
-  return c.b.add(c.b.mul(c.b.add(erf, 1.0), 0.5), c.b.mul(x, phi));
+  const ValueId cumulative = c.b.mul(c.b.add(erf, 1.0), 0.5);
+  return c.b.add(cumulative, c.b.mul(x, phi));
 }
 
 // y = x/2 (1 + t), t = tanh(u), u = k (x + a x^3): y' = (1 + t)/2 + x/2 (1 - t^2) u'.
@@ -116,9 +116,9 @@ void relu(Context& c) { c.add("x", where(c.b, compare(c, "greater", c.output(), 
 
 void relu6(Context& c) {
   const ValueId x = c.input("x");
-  const ValueId inside =
-      c.b.binary("logical_and", compare(c, "greater", x, 0), compare(c, "less", x, 6));
-  c.add("x", where(c.b, inside, c.dy()));
+  const ValueId above = compare(c, "greater", x, 0);
+  const ValueId below = compare(c, "less", x, 6);
+  c.add("x", where(c.b, c.b.binary("logical_and", above, below), c.dy()));
 }
 
 // -1/2 y^3.
@@ -156,8 +156,9 @@ void sigmoid(Context& c) { scale(c, c.b.mul(c.output(), from(c.b, 1, c.output())
 
 void sigmoid_hard(Context& c) {
   const ValueId y = c.output();
-  const ValueId inside =
-      c.b.binary("logical_and", compare(c, "greater", y, 0), compare(c, "less", y, 1));
+  const ValueId above = compare(c, "greater", y, 0);
+  const ValueId below = compare(c, "less", y, 1);
+  const ValueId inside = c.b.binary("logical_and", above, below);
   c.add("x", where(c.b, inside, c.b.mul(c.dy(), c.number("alpha"))));
 }
 
