@@ -120,11 +120,11 @@ void read(const io::Dataset& windows, uint64_t first, size_t count, int32_t* tok
     fail(Status::out_of_range, "expected windows below ", last, ", seen ", count, " from ", first,
          " on");
   const auto length = static_cast<size_t>(windows.sequence_length());
-  std::vector<float> weights(length);
+  std::vector<int32_t> positions(length);
   for (size_t i = 0; i < count; ++i) {
     const int64_t example = windows.example_index(static_cast<int64_t>(first + i));
-    windows.read_example(example,
-                         {{tokens + i * length, length}, {targets + i * length, length}, weights});
+    windows.read_example(
+        example, {{tokens + i * length, length}, {targets + i * length, length}, positions});
   }
 }
 

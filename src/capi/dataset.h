@@ -1,7 +1,7 @@
 #pragma once
 
 #include "capi/handle.h"
-#include "io/dataset.h"
+#include "io/dataset/dataset.h"
 
 #include <memory>
 

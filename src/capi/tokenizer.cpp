@@ -2,7 +2,7 @@
 
 #include "capi/arguments.h"
 #include "capi/guard.h"
-#include "io/byte_tokenizer.h"
+#include "io/tokenizer/byte_tokenizer.h"
 
 #include <algorithm>
 

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "capi/handle.h"
-#include "io/tokenizer.h"
+#include "io/tokenizer/tokenizer.h"
 
 #include <memory>
 

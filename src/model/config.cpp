@@ -26,6 +26,10 @@ std::span<const Field> config_fields() {
       {"qk_norm", &Config::qk_norm},
       {"rope_theta", &Config::rope_theta},
       {"norm_epsilon", &Config::norm_epsilon},
+      {"rope_scaling_factor", &Config::rope_scaling_factor},
+      {"rope_low_frequency_factor", &Config::rope_low_frequency_factor},
+      {"rope_high_frequency_factor", &Config::rope_high_frequency_factor},
+      {"rope_original_context_length", &Config::rope_original_context_length},
   };
   return fields;
 }
@@ -37,6 +41,21 @@ void check_extent(const char* field, int32_t value) {
   if (value < 1 || value > max_extent)
     fail(Status::invalid_config, "expected ", field, " between 1 and ", max_extent, ", seen ",
          value);
+}
+
+void check_rope_scaling(const Config& config) {
+  const double factor = config.rope_scaling_factor;
+  const double low = config.rope_low_frequency_factor;
+  const double high = config.rope_high_frequency_factor;
+  if (factor == 0 && low == 0 && high == 0 && config.rope_original_context_length == 0) return;
+  if (!(std::isfinite(factor) && factor >= 1))
+    fail(Status::invalid_config, "expected rope_scaling_factor of at least 1, seen ", factor);
+  if (!(low > 0 && high > low && std::isfinite(high)))
+    fail(Status::invalid_config,
+         "expected rope_low_frequency_factor above 0 and "
+         "rope_high_frequency_factor above that, seen ",
+         low, " and ", high);
+  check_extent("rope_original_context_length", config.rope_original_context_length);
 }
 
 } // namespace
@@ -72,6 +91,7 @@ Config resolve(Config config) {
   if (config.norm_epsilon == 0) config.norm_epsilon = 1e-5;
   if (!(std::isfinite(config.norm_epsilon) && config.norm_epsilon > 0))
     fail(Status::invalid_config, "expected norm_epsilon above 0, seen ", config.norm_epsilon);
+  check_rope_scaling(config);
   return config;
 }
 

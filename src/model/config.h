@@ -23,6 +23,11 @@ struct Config {
   bool qk_norm = false;
   double rope_theta = 0;   // 0: 10000
   double norm_epsilon = 0; // 0: 1e-5
+  // Llama 3's stretching of long wavelengths (formats-and-features.md 2.2); all four or none.
+  double rope_scaling_factor = 0; // 0: none
+  double rope_low_frequency_factor = 0;
+  double rope_high_frequency_factor = 0;
+  int32_t rope_original_context_length = 0;
 
   int64_t query_size() const { return int64_t{head_count} * head_dim; }
   int64_t kv_size() const { return int64_t{kv_head_count} * head_dim; }

@@ -5,7 +5,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "io/checkpoint.h"
-#include "io/dataset.h"
+#include "io/dataset/dataset.h"
 #include "model/model.h"
 #include "train/loss_scale.h"
 #include "train/optimizer.h"

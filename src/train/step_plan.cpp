@@ -3,7 +3,7 @@
 #include "backend/host_access.h"
 #include "backend/run_totals.h"
 #include "base/status.h"
-#include "io/dataset.h"
+#include "io/dataset/dataset.h"
 #include "model/transformer.h"
 
 #include <algorithm>

@@ -1,6 +1,6 @@
-#include "io/dataset.h"
+#include "io/dataset/dataset.h"
 
-#include "io/byte_tokenizer.h"
+#include "io/tokenizer/byte_tokenizer.h"
 #include "test_files.h"
 
 #include <doctest/doctest.h>
@@ -30,7 +30,7 @@ TEST_CASE("windows cover the tokens, each a target once") {
   CHECK(batch.sequence_length == 4);
   CHECK(batch.inputs == std::vector<int32_t>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11});
   CHECK(batch.targets == std::vector<int32_t>{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12});
-  CHECK(batch.weights == std::vector<float>(12, 1.0f));
+  CHECK(batch.positions == std::vector<int32_t>{0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3});
   CHECK(dataset.batch(5, 2).inputs == std::vector<int32_t>{8, 9, 10, 11, 0, 1, 2, 3});
   CHECK(dataset.epoch(2) == 0);
   CHECK(dataset.epoch(3) == 1);

@@ -1,4 +1,4 @@
-#include "io/byte_tokenizer.h"
+#include "io/tokenizer/byte_tokenizer.h"
 
 #include "base/random.h"
 #include "test_files.h"

@@ -3,8 +3,8 @@
 
 #include "backend/backend.h"
 #include "base/random.h"
-#include "io/dataset.h"
-#include "io/token_file.h"
+#include "io/dataset/dataset.h"
+#include "io/dataset/token_file.h"
 #include "train/session.h"
 
 #include <cstdint>

@@ -2,7 +2,7 @@
 // encode anything; small models learn with it.
 #pragma once
 
-#include "io/tokenizer.h"
+#include "io/tokenizer/tokenizer.h"
 
 #include <cstdint>
 

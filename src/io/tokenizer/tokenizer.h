@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -16,6 +17,19 @@ struct EncodeOptions {
   // Spell out special tokens in the text ("<|eos|>") as their ids. Off for text from outside, which
   // could otherwise forge the structure of a prompt.
   bool parse_special = false;
+};
+
+// Where a token comes from: bytes [begin, end) of the text. Tokens that are no part of it (added
+// ones) are empty.
+struct TextRange {
+  int64_t begin = 0;
+  int64_t end = 0;
+  bool operator==(const TextRange&) const = default;
+};
+
+struct Encoding {
+  std::vector<int32_t> ids;
+  std::vector<TextRange> ranges; // one an id
 };
 
 class Tokenizer {

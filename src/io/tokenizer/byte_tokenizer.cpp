@@ -1,4 +1,4 @@
-#include "io/byte_tokenizer.h"
+#include "io/tokenizer/byte_tokenizer.h"
 
 #include "base/file.h"
 #include "base/hash.h"

@@ -2,8 +2,8 @@
 // function of (data, seed, i), so a run's whole data state is one integer.
 #pragma once
 
-#include "io/token_file.h"
-#include "io/tokenizer.h"
+#include "io/dataset/token_file.h"
+#include "io/tokenizer/tokenizer.h"
 
 #include <cstdint>
 #include <memory>
@@ -15,14 +15,17 @@ namespace anet::io {
 
 inline constexpr int32_t ignored_target = -1;
 
-// `count` sequences, row-major [count, sequence_length]. targets[t] is the token that follows
-// inputs[t], or ignored_target; weights are 0 where it is ignored, else the weight of its loss.
+// `count` rows, row-major [count, sequence_length]. targets[t] is the token that follows inputs[t],
+// or ignored_target. positions[t] is the token's place in its document; it is 0 or one more than
+// its neighbour's, and attention never looks past a 0.
 struct Batch {
   int64_t count = 0;
   int64_t sequence_length = 0;
+  // Every row is as many examples of equal space side by side; 1 unless lengths are bucketed.
+  int64_t parts = 1;
   std::vector<int32_t> inputs;
   std::vector<int32_t> targets;
-  std::vector<float> weights;
+  std::vector<int32_t> positions;
 
   void resize(int64_t new_count, int64_t new_sequence_length);
 };
@@ -31,7 +34,7 @@ struct Batch {
 struct ExampleRow {
   std::span<int32_t> inputs;
   std::span<int32_t> targets;
-  std::span<float> weights;
+  std::span<int32_t> positions;
 };
 
 struct DatasetOrder {

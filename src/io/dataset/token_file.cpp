@@ -1,4 +1,4 @@
-#include "io/token_file.h"
+#include "io/dataset/token_file.h"
 
 #include "base/status.h"
 

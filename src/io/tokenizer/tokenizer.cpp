@@ -1,4 +1,4 @@
-#include "io/tokenizer.h"
+#include "io/tokenizer/tokenizer.h"
 
 #include "base/status.h"
 #include "base/utf8.h"

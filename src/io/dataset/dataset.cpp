@@ -1,9 +1,10 @@
-#include "io/dataset.h"
+#include "io/dataset/dataset.h"
 
 #include "base/random.h"
 #include "base/status.h"
 
 #include <algorithm>
+#include <numeric>
 
 namespace anet::io {
 namespace {
@@ -31,7 +32,7 @@ void Batch::resize(int64_t new_count, int64_t new_sequence_length) {
   const auto size = static_cast<size_t>(count * sequence_length);
   inputs.resize(size);
   targets.resize(size);
-  weights.resize(size);
+  positions.resize(size);
 }
 
 int64_t Dataset::example_index(int64_t index) const {
@@ -50,7 +51,7 @@ void Dataset::read(int64_t first, int64_t count, Batch& batch) const {
   for (int64_t row = 0; row < count; ++row)
     read_example(example_index(first + row),
                  {row_of(batch.inputs, row, length), row_of(batch.targets, row, length),
-                  row_of(batch.weights, row, length)});
+                  row_of(batch.positions, row, length)});
 }
 
 Batch Dataset::batch(int64_t first, int64_t count) const {
@@ -78,7 +79,7 @@ void WindowDataset::read_example(int64_t example, const ExampleRow& row) const {
   const int64_t begin = range_.begin + example * sequence_length_;
   tokens_->read(begin, row.inputs);
   tokens_->read(begin + 1, row.targets);
-  std::fill(row.weights.begin(), row.weights.end(), 1.0f);
+  std::iota(row.positions.begin(), row.positions.end(), 0);
 }
 
 DatasetSplit split_tokens(int64_t tokens, double validation_fraction, int64_t sequence_length) {
