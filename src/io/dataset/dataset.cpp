@@ -2,6 +2,7 @@
 
 #include "base/random.h"
 #include "base/status.h"
+#include "io/dataset/fingerprint.h"
 
 #include <algorithm>
 #include <numeric>
@@ -39,19 +40,27 @@ int64_t Dataset::example_index(int64_t index) const {
   if (index < 0) fail(Status::out_of_range, "expected an item from 0 on, seen ", index);
   const int64_t position = index % count();
   if (!order_.shuffle) return position;
-  const Permutation permutation(static_cast<uint64_t>(count()), order_.seed,
+  const Permutation permutation(static_cast<uint64_t>(count() / group_), order_.seed,
                                 shuffle_stream + static_cast<uint64_t>(epoch(index)));
-  return static_cast<int64_t>(permutation(static_cast<uint64_t>(position)));
+  const auto group = static_cast<int64_t>(permutation(static_cast<uint64_t>(position / group_)));
+  return group * group_ + position % group_;
 }
 
 void Dataset::read(int64_t first, int64_t count, Batch& batch) const {
   if (count < 1) fail(Status::invalid_argument, "expected a batch of at least 1, seen ", count);
   const int64_t length = sequence_length();
   batch.resize(count, length);
-  for (int64_t row = 0; row < count; ++row)
-    read_example(example_index(first + row),
-                 {row_of(batch.inputs, row, length), row_of(batch.targets, row, length),
-                  row_of(batch.positions, row, length)});
+  for (int64_t row = 0; row < count; ++row) {
+    const int64_t example = example_index(first + row);
+    const int64_t row_parts = parts(example);
+    if (row == 0) batch.parts = row_parts;
+    if (row_parts != batch.parts)
+      fail(Status::invalid_argument, "expected rows of ", batch.parts,
+           " parts in one batch, seen one of ", row_parts, "; read whole groups of ", group_,
+           " rows");
+    read_example(example, {row_of(batch.inputs, row, length), row_of(batch.targets, row, length),
+                           row_of(batch.positions, row, length)});
+  }
 }
 
 Batch Dataset::batch(int64_t first, int64_t count) const {
@@ -73,13 +82,31 @@ WindowDataset::WindowDataset(std::shared_ptr<const TokenSource> tokens, TokenRan
   count_ = (range.size() - 1) / sequence_length;
 }
 
-void WindowDataset::read_example(int64_t example, const ExampleRow& row) const {
-  if (example < 0 || example >= count_)
-    fail(Status::out_of_range, "expected an example below ", count_, ", seen ", example);
-  const int64_t begin = range_.begin + example * sequence_length_;
+void WindowDataset::read_example(int64_t row_index, const ExampleRow& row) const {
+  if (row_index < 0 || row_index >= count_)
+    fail(Status::out_of_range, "expected an example below ", count_, ", seen ", row_index);
+  const int64_t begin = range_.begin + row_index * sequence_length_;
   tokens_->read(begin, row.inputs);
   tokens_->read(begin + 1, row.targets);
   std::iota(row.positions.begin(), row.positions.end(), 0);
+}
+
+std::string WindowDataset::fingerprint() const {
+  std::call_once(fingerprint_once_, [&] {
+    Fingerprint print("windows");
+    print.number(sequence_length_);
+    print.order(order());
+    std::vector<int32_t> ids(1 << 16);
+    for (int64_t begin = range_.begin; begin < range_.end;) {
+      const int64_t size = std::min(range_.end - begin, static_cast<int64_t>(ids.size()));
+      const auto part = std::span(ids).first(static_cast<size_t>(size));
+      tokens_->read(begin, part);
+      print.words(std::span<const int32_t>(part));
+      begin += size;
+    }
+    fingerprint_ = print.hex_digest();
+  });
+  return fingerprint_;
 }
 
 DatasetSplit split_tokens(int64_t tokens, double validation_fraction, int64_t sequence_length) {

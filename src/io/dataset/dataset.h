@@ -7,7 +7,9 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -47,25 +49,34 @@ class Dataset {
 public:
   virtual ~Dataset() = default;
 
-  virtual int64_t count() const = 0; // examples in one epoch, at least 1
+  virtual int64_t count() const = 0; // rows in one epoch, at least 1
   virtual int64_t sequence_length() const = 0;
+  // SHA-256 in hexadecimal of the tokens, the masks and what decides their order: datasets with
+  // equal ones give the same items. The first call may have to read all data.
+  virtual std::string fingerprint() const = 0;
 
   int64_t epoch(int64_t index) const { return index / count(); }
-  // Which example the index-th item of the run is. Every example appears once in each epoch.
+  // Which row the index-th item of the run is. Every row appears once in each epoch.
   int64_t example_index(int64_t index) const;
   // Items [first, first + batch.count) of the run; they may cross into the next epoch. Resizes the
-  // batch, without allocating if it has been as large before.
+  // batch, without allocating if it has been as large before. Throws invalid_argument if the rows
+  // differ in their number of parts: then only whole groups can be read.
   void read(int64_t first, int64_t count, Batch& batch) const;
   Batch batch(int64_t first, int64_t count) const;
 
-  // Fills the row with one example, padded with ignored targets if it is shorter.
-  virtual void read_example(int64_t example, const ExampleRow& row) const = 0;
+  // Fills the row-th row, padded with ignored targets where there is nothing to learn.
+  virtual void read_example(int64_t row_index, const ExampleRow& row) const = 0;
+  // Examples side by side in the row; see Batch.
+  virtual int64_t parts(int64_t /*row_index*/) const { return 1; }
 
 protected:
-  explicit Dataset(DatasetOrder order) : order_(order) {}
+  // Each `group` consecutive rows stay together when epochs are shuffled; count() is a multiple.
+  explicit Dataset(DatasetOrder order, int64_t group = 1) : order_(order), group_(group) {}
+  const DatasetOrder& order() const { return order_; }
 
 private:
   DatasetOrder order_;
+  int64_t group_;
 };
 
 // A half-open range of tokens of a source.
@@ -85,13 +96,17 @@ public:
 
   int64_t count() const override { return count_; }
   int64_t sequence_length() const override { return sequence_length_; }
-  void read_example(int64_t example, const ExampleRow& row) const override;
+  // Does not depend on where the tokens are kept: text and a file of its tokens agree.
+  std::string fingerprint() const override;
+  void read_example(int64_t row_index, const ExampleRow& row) const override;
 
 private:
   std::shared_ptr<const TokenSource> tokens_;
   TokenRange range_;
   int64_t sequence_length_;
   int64_t count_;
+  mutable std::once_flag fingerprint_once_;
+  mutable std::string fingerprint_; // written once, under the flag
 };
 
 struct DatasetSplit {
