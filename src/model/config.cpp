@@ -2,7 +2,9 @@
 
 #include "base/json_fields.h"
 
+#include <algorithm>
 #include <cmath>
+#include <numbers>
 #include <vector>
 
 namespace anet::model {
@@ -37,10 +39,12 @@ std::span<const Field> config_fields() {
 // Large enough for any published model, small enough that no product of two overflows.
 constexpr int32_t max_extent = 1 << 24;
 
-void check_extent(const char* field, int32_t value) {
-  if (value < 1 || value > max_extent)
-    fail(Status::invalid_config, "expected ", field, " between 1 and ", max_extent, ", seen ",
-         value);
+// A table of parameters is made before any file's size is compared with it.
+constexpr int32_t max_layers = 1 << 12;
+
+void check_extent(const char* field, int32_t value, int32_t maximum = max_extent) {
+  if (value < 1 || value > maximum)
+    fail(Status::invalid_config, "expected ", field, " between 1 and ", maximum, ", seen ", value);
 }
 
 void check_rope_scaling(const Config& config) {
@@ -60,11 +64,23 @@ void check_rope_scaling(const Config& config) {
 
 } // namespace
 
+double rope_frequency(const Config& config, int64_t i) {
+  const double frequency =
+      std::pow(config.rope_theta, -2.0 * static_cast<double>(i) / config.head_dim);
+  if (config.rope_scaling_factor == 0) return frequency;
+  // Periods of the pair in the original context: few of them are stretched, many are kept.
+  const double periods = config.rope_original_context_length * frequency / (2 * std::numbers::pi);
+  const double low = config.rope_low_frequency_factor;
+  const double high = config.rope_high_frequency_factor;
+  const double kept = std::clamp((periods - low) / (high - low), 0.0, 1.0);
+  return (1 - kept) * frequency / config.rope_scaling_factor + kept * frequency;
+}
+
 Config resolve(Config config) {
   check_extent("vocab_size", config.vocab_size);
   check_extent("hidden_size", config.hidden_size);
   check_extent("intermediate_size", config.intermediate_size);
-  check_extent("layer_count", config.layer_count);
+  check_extent("layer_count", config.layer_count, max_layers);
   check_extent("head_count", config.head_count);
   if (config.kv_head_count == 0) config.kv_head_count = config.head_count;
   check_extent("kv_head_count", config.kv_head_count);
@@ -97,7 +113,7 @@ Config resolve(Config config) {
 
 std::span<const NamedConfig> named_configs() {
   // vocab, hidden, intermediate, layers, heads, kv heads, head_dim, context, tied, bias, qk_norm,
-  // theta, epsilon.
+  // theta, epsilon; factor, low, high, original context of Llama 3's RoPE.
   static const NamedConfig configs[] = {
       {"tiny", {258, 128, 352, 4, 4, 2, 32, 256, true, false, false, 1e4, 1e-5}},
       {"stories260K", {512, 64, 172, 5, 8, 4, 8, 512, true, false, false, 1e4, 1e-5}},
@@ -108,6 +124,8 @@ std::span<const NamedConfig> named_configs() {
       {"smollm2-360m", {49152, 960, 2560, 32, 15, 5, 64, 8192, true, false, false, 1e5, 1e-5}},
       {"qwen2.5-0.5b", {151936, 896, 4864, 24, 14, 2, 64, 32768, true, true, false, 1e6, 1e-6}},
       {"qwen3-0.6b", {151936, 1024, 3072, 28, 16, 8, 128, 40960, true, false, true, 1e6, 1e-6}},
+      {"llama3.2-1b",
+       {128256, 2048, 8192, 16, 32, 8, 64, 131072, true, false, false, 5e5, 1e-5, 32, 1, 4, 8192}},
       {"tinyllama-1.1b", {32000, 2048, 5632, 22, 32, 4, 64, 2048, false, false, false, 1e4, 1e-5}},
   };
   return configs;

@@ -23,7 +23,7 @@ struct Config {
   bool qk_norm = false;
   double rope_theta = 0;   // 0: 10000
   double norm_epsilon = 0; // 0: 1e-5
-  // Llama 3's stretching of long wavelengths (formats-and-features.md 2.2); all four or none.
+  // Llama 3's stretching of long wavelengths; all four or none.
   double rope_scaling_factor = 0; // 0: none
   double rope_low_frequency_factor = 0;
   double rope_high_frequency_factor = 0;
@@ -35,6 +35,10 @@ struct Config {
 
   bool operator==(const Config&) const = default;
 };
+
+// Radians a position of pair i of a head's values, i in [0, head_dim / 2): theta^(-2i/head_dim),
+// stretched as Llama 3 does where the config says so.
+double rope_frequency(const Config& config, int64_t i);
 
 // Fills in the defaults and checks every field. Throws invalid_config naming the field.
 Config resolve(Config config);

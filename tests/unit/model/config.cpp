@@ -42,7 +42,7 @@ TEST_CASE("named configurations have the published numbers of parameters") {
       {"stories42M", 41'689'600},        {"stories110M", 109'529'856},
       {"smollm2-135m", 134'515'008},     {"smollm2-360m", 361'821'120},
       {"qwen2.5-0.5b", 494'032'768},     {"qwen3-0.6b", 596'049'920},
-      {"tinyllama-1.1b", 1'100'048'384},
+      {"tinyllama-1.1b", 1'100'048'384}, {"llama3.2-1b", 1'235'814'400},
   };
   for (const auto& [name, count] : published) {
     CAPTURE(name);
