@@ -23,10 +23,10 @@ void sync_directory(const std::string& path, FileSystem& files) {
 
 } // namespace
 
-FileDescriptor::FileDescriptor(const std::string& path, int flags, FileSystem& files)
+FileDescriptor::FileDescriptor(const std::string& path, int flags, FileSystem& files, mode_t mode)
     : files_(&files), path_(path) {
   do {
-    descriptor_ = files.open(path.c_str(), flags, 0666);
+    descriptor_ = files.open(path.c_str(), flags, mode);
   } while (descriptor_ < 0 && errno == EINTR);
   if (descriptor_ < 0) fail_errno((flags & O_CREAT) != 0 ? "create" : "open", path_);
 }
@@ -141,6 +141,10 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
 
 void MappedFile::unmap() noexcept {
   if (data_ != nullptr) files_->unmap(const_cast<std::byte*>(std::exchange(data_, nullptr)), size_);
+}
+
+void release_mapped_pages(std::span<const std::byte> part, FileSystem& files) {
+  if (!part.empty()) files.release_pages(const_cast<std::byte*>(part.data()), part.size());
 }
 
 OutputFile::OutputFile(const std::string& path, FileSystem& files)

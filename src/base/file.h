@@ -24,7 +24,9 @@ inline std::span<const std::byte> as_bytes(std::string_view text) {
 class FileDescriptor {
 public:
   FileDescriptor() = default;
-  FileDescriptor(const std::string& path, int flags, FileSystem& files = FileSystem::real());
+  // `mode` is that of a file it creates, before the process's mask.
+  FileDescriptor(const std::string& path, int flags, FileSystem& files = FileSystem::real(),
+                 mode_t mode = 0666);
   ~FileDescriptor() { close_quietly(); }
   FileDescriptor(FileDescriptor&& other) noexcept { *this = std::move(other); }
   FileDescriptor& operator=(FileDescriptor&& other) noexcept;
@@ -72,6 +74,10 @@ private:
   const std::byte* data_ = nullptr;
   size_t size_ = 0;
 };
+
+// Gives back the memory behind a part of a MappedFile's bytes; they are read again when touched.
+// Nothing but such bytes may be passed: other memory would lose its contents.
+void release_mapped_pages(std::span<const std::byte> part, FileSystem& files = FileSystem::real());
 
 // Where a format writer puts its bytes.
 class ByteSink {

@@ -1,6 +1,7 @@
 #include "base/file_system.h"
 
 #include <cerrno>
+#include <cstdint>
 #include <cstdio>
 #include <dirent.h>
 #include <fcntl.h>
@@ -60,6 +61,12 @@ public:
     return address == MAP_FAILED ? nullptr : address;
   }
   void unmap(void* address, size_t size) override { ::munmap(address, size); }
+  void release_pages(void* address, size_t size) override {
+    const auto page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+    const size_t before = reinterpret_cast<uintptr_t>(address) % page;
+    static_cast<void>(
+        ::madvise(static_cast<std::byte*>(address) - before, size + before, MADV_DONTNEED));
+  }
 
   int rename(const char* from, const char* to) override { return ::rename(from, to); }
   int exchange(const char* first, const char* second) override {

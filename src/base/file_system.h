@@ -35,6 +35,11 @@ public:
   // Read-only mapping; nullptr and errno on failure. `size` is positive.
   virtual void* map(int descriptor, size_t size) = 0;
   virtual void unmap(void* address, size_t size) = 0;
+  // A hint: these pages of a mapping are not needed soon. They are read again when touched.
+  virtual void release_pages(void* address, size_t size) {
+    static_cast<void>(address);
+    static_cast<void>(size);
+  }
   virtual int rename(const char* from, const char* to) = 0;
   // Swaps two existing paths in one step; ENOSYS, EINVAL or ENOTSUP where it is not offered.
   virtual int exchange(const char* first, const char* second) = 0;
