@@ -5,7 +5,7 @@
 # usage: arm64-deps.sh folder
 set -eu
 
-packages='libc6-dev libstdc++6 libgomp1 libdnnl-dev libhwy-dev libcjson-dev doctest-dev libgnustep-base-dev'
+packages='libc6-dev libstdc++6 libgomp1 libdnnl-dev libhwy-dev libcjson-dev libpcre2-dev libutf8proc-dev doctest-dev libgnustep-base-dev'
 # Programs that others depend on, but that run on the build machine: taken as installed.
 provided='gobjc perl perl-base dpkg tar'
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # What the macOS cross build needs besides Debian's packages, into one folder: the Zig compiler
-# (Clang with the headers of macOS and libc++) from PyPI, libc++ as archives, and Highway and cJSON
-# from Debian's sources, compiled for arm64 macOS. Does nothing, quickly, when all is there.
+# (Clang with the headers of macOS and libc++) from PyPI, libc++ as archives, and Highway, cJSON,
+# PCRE2 and utf8proc from Debian's sources, compiled for arm64 macOS. Does nothing, quickly, when all is there.
 # usage: macos-deps.sh folder
 set -eu
 
@@ -42,12 +42,17 @@ done
 # The system's new and delete are to be found, which the application may replace.
 "$deps/zig/zig" ar d "$deps/lib/libc++.a" new.o
 
-echo 'macos-deps: Highway, cJSON'
+echo 'macos-deps: Highway, cJSON, PCRE2, utf8proc'
 # shellcheck source=cross-apt.sh
 . "$scripts/cross-apt.sh"
 private_apt "$deps/apt" deb-src "$(dpkg --print-architecture)"
-(cd "$deps/source" && apt-get -c "$deps/apt/apt.conf" source -qq highway cjson > apt.log 2>&1) ||
-  { cat "$deps/source/apt.log" >&2; exit 1; }
+# Not every mirror has the sources of security updates; then the release's own serve.
+suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
+for package in highway cjson pcre2 utf8proc; do
+  (cd "$deps/source" && { apt-get -c "$deps/apt/apt.conf" source -qq "$package" ||
+    apt-get -c "$deps/apt/apt.conf" source -qq "$package/$suite"; } > apt.log 2>&1) ||
+    { cat "$deps/source/apt.log" >&2; exit 1; }
+done
 
 compile() { # c or c++, name of the object, source, options
   sh "$scripts/macos-compiler.sh" "$1" "$deps" -O3 -fPIC -fvisibility=hidden -c "$3" \
@@ -65,5 +70,29 @@ cjson=$(echo "$deps"/source/cjson-*)
 compile c cJSON "$cjson/cJSON.c" '-std=c99 -DCJSON_HIDE_SYMBOLS'
 "$deps/zig/zig" ar rcs "$deps/lib/libcjson.a" "$deps/objects/cJSON.o"
 cp "$cjson/cJSON.h" "$deps/include/cjson/"
+
+# PCRE2 brings what its configure script would write, for a usual Unix (NON-AUTOTOOLS-BUILD).
+pcre2=$(echo "$deps"/source/pcre2-*/src)
+cp "$pcre2/config.h.generic" "$pcre2/config.h"
+cp "$pcre2/pcre2.h.generic" "$pcre2/pcre2.h"
+cp "$pcre2/pcre2_chartables.c.dist" "$pcre2/pcre2_chartables.c"
+pcre2_sources='auto_possess chartables chkdint compile config context convert dfa_match error
+  extuni find_bracket jit_compile maketables match match_data newline ord2utf pattern_info script_run
+  serialize string_utils study substitute substring tables ucd valid_utf xclass'
+pcre2_objects=
+for source in $pcre2_sources; do
+  [ -f "$pcre2/pcre2_$source.c" ] || continue # some versions have fewer files
+  compile c "pcre2_$source" "$pcre2/pcre2_$source.c" "-std=gnu99 -DHAVE_CONFIG_H \
+    -DPCRE2_CODE_UNIT_WIDTH=8 -DPCRE2_STATIC -DSUPPORT_UNICODE -DSUPPORT_JIT -I$pcre2"
+  pcre2_objects="$pcre2_objects $deps/objects/pcre2_$source.o"
+done
+# shellcheck disable=SC2086
+"$deps/zig/zig" ar rcs "$deps/lib/libpcre2-8.a" $pcre2_objects
+cp "$pcre2/pcre2.h" "$deps/include/"
+
+utf8proc=$(echo "$deps"/source/utf8proc-*)
+compile c utf8proc "$utf8proc/utf8proc.c" '-std=c99 -DUTF8PROC_STATIC'
+"$deps/zig/zig" ar rcs "$deps/lib/libutf8proc.a" "$deps/objects/utf8proc.o"
+cp "$utf8proc/utf8proc.h" "$deps/include/"
 
 echo "$made_by" > "$deps/stamp"
