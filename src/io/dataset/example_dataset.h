@@ -83,10 +83,18 @@ private:
     uint32_t example = 0;
     uint32_t number = 0; // begin is number * sequence_length
   };
-  struct Bucket; // rows of one number of parts
 
   void collect_pieces();
-  void arrange();
+  void collect_long(int64_t example);
+  // Adds the piece if there is something to learn in it.
+  void add_long_piece(int64_t example, int64_t number);
+  int64_t positions_of(const Piece& piece) const;
+  void shuffle_pieces();
+  void pack();
+  void fill_buckets();
+  void add_bucket_rows(std::span<const Piece> pieces, int shift);
+  std::span<const Piece> pieces_of(int64_t row_index) const;
+  void write_piece(const Piece& piece, const ExampleRow& row, int64_t offset) const;
 
   std::shared_ptr<const ExampleStore> store_;
   RowOptions options_;

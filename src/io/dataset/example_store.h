@@ -52,6 +52,8 @@ public:
   std::span<const StoredToken> example(int64_t index) const;
   int64_t length(int64_t index) const; // in tokens
   RowOrigin origin(int64_t index) const;
+  // Of all examples, one after another.
+  std::span<const StoredToken> all_tokens() const { return tokens_.values(); }
 
 private:
   friend class ExampleStoreWriter;
@@ -93,6 +95,8 @@ public:
   std::shared_ptr<const ExampleStore> finish();
 
 private:
+  int64_t take_row(std::span<const int32_t> ids, std::span<const uint8_t> supervised);
+
   FileSystem* files_;
   ExampleStoreOptions options_;
   std::unique_ptr<ExampleStore> store_;
