@@ -44,6 +44,8 @@ public:
   virtual bool is_special(int32_t id) const = 0;
   // "<|eos|>", or nullopt for a text that is no special token.
   virtual std::optional<int32_t> special_id(std::string_view name) const = 0;
+  // Names of special tokens to look for in a text, longest first. Some may have none.
+  virtual std::span<const std::string> special_names() const = 0;
 
   std::vector<int32_t> encode(std::string_view text, const EncodeOptions& options = {}) const;
   // What the token adds to the text, perhaps part of a character; empty for special tokens. Throws
@@ -59,8 +61,6 @@ public:
 protected:
   // Appends the ids of text in which special tokens have no meaning.
   virtual void encode_text(std::string_view text, std::vector<int32_t>& ids) const = 0;
-  // Names of special tokens to look for in the text, longest first.
-  virtual std::span<const std::string> special_names() const = 0;
   // Bytes of a whole sequence. Formats whose first token differs (a leading space that is not part
   // of the text) override this.
   virtual std::string decode_bytes(std::span<const int32_t> ids) const;
