@@ -17,7 +17,7 @@ namespace anet::io {
 
 // What a load or an export has done so far.
 struct TensorProgress {
-  std::string_view name;
+  std::string_view name = {};
   int64_t done = 0; // elements, this tensor included
   int64_t total = 0;
 };
