@@ -56,8 +56,11 @@ FLAGS_release := -O3 -g1
 FLAGS_debug   := -O0 -g
 FLAGS_asan    := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 FLAGS_tsan    := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
+# Clang alone.
+FLAGS_fuzz    := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined,fuzzer-no-link \
+                 -fno-sanitize-recover=all
 ifeq ($(FLAGS_$(MODE)),)
-  $(error MODE is $(MODE); expected release, debug, asan or tsan)
+  $(error MODE is $(MODE); expected release, debug, asan, tsan or fuzz)
 endif
 
 # No -ffast-math and no contraction: the same source gives the same bits.
@@ -85,7 +88,7 @@ endif
 # --- Compilation ---------------------------------------------------------------------------------
 
 # Only the library and its unit tests see src/; everything else sees the public header alone.
-PRIVATE = $(if $(filter src/% tests/unit/% tests/ane/% tests/emulator/% bench/%,$<),-Isrc -DANET_BUILD)
+PRIVATE = $(if $(filter src/% tests/unit/% tests/ane/% tests/emulator/% tests/fuzz/% bench/%,$<),-Isrc -DANET_BUILD)
 
 $(OBJ)/%.o: %.cpp
 	@mkdir -p $(@D)
@@ -344,6 +347,24 @@ SANITIZED_tsan := $(filter $(OBJ)/unit_base $(OBJ)/unit_backend $(OBJ)/unit_trai
 run-sanitized: $(SANITIZED_$(MODE))
 	$(Q)$(SANITIZER_ENV) sh scripts/run-tests.sh $(SANITIZED_$(MODE))
 
+# One program a reader of files, build/fuzz/fuzz_<reader>, each for FUZZ_SECONDS, two at a time.
+# Findings are kept below build/fuzz/findings; a fixed one belongs to tests/fuzz/seeds.
+FUZZ_CC      ?= clang
+FUZZ_CXX     ?= clang++
+FUZZ_SECONDS ?= 300
+FUZZ_SOURCES := $(sort $(wildcard tests/fuzz/*.cpp))
+FUZZERS      := $(FUZZ_SOURCES:tests/fuzz/%.cpp=$(OBJ)/fuzz_%)
+
+$(OBJ)/fuzz_%: $(OBJ)/tests/fuzz/%.o $(foreach layer,io $(BELOW_io),$(call archive,$(layer)))
+	$(call say,LINK,$@)
+	$(Q)$(CXX) $(FLAGS_$(MODE)) -fsanitize=fuzzer $(LDFLAGS) $^ $(LIBS) -o $@
+
+fuzzers: $(FUZZERS)
+
+fuzz: deps-fuzz  ## Fuzzes every reader of files for FUZZ_SECONDS (300) each; ONLY=gguf for one
+	$(Q)$(MAKE) MODE=fuzz CC=$(FUZZ_CC) CXX=$(FUZZ_CXX) fuzzers
+	$(Q)sh scripts/fuzz.sh $(BUILD)/fuzz $(FUZZ_SECONDS) $(ONLY)
+
 # Google Benchmark programs, one a source: build/release/bench/<name>.
 BENCH_SOURCES := $(sort $(wildcard bench/*.cpp))
 BENCHES       := $(BENCH_SOURCES:%.cpp=$(OBJ)/%)
@@ -457,6 +478,9 @@ deps:  ## Installs what building and running need (apt or Homebrew)
 deps-test:  ## Installs what the tests need besides (PyTorch: about 500 MB)
 	$(Q)sh scripts/deps.sh test
 
+deps-fuzz:  ## Installs what fuzzing needs besides
+	$(Q)sh scripts/deps.sh fuzz
+
 deps-macos:  ## Installs what the macOS cross build needs besides (500 MB below build/)
 	$(Q)sh scripts/deps.sh macos
 	$(Q)sh scripts/macos-deps.sh $(MACOS_DEPS)
@@ -475,7 +499,7 @@ help:  ## This list
 FORCE:
 .PHONY: all demo test emulator emulator-test test-programs run-tests capi-test ane-test header-check abi-check symbol-check layering-check \
   example-check cli-ane-check install-check parity asan tsan run-sanitized bench bench-step bench-ane macos test-arm64 run-arm64 lint format-check format tidy \
-  install uninstall deps deps-test deps-macos deps-arm64 clean help
+  install uninstall deps deps-test deps-fuzz deps-macos deps-arm64 clean help
 
 -include $(LIB_OBJECTS:.o=.d) $(EMULATOR_OBJECTS:.o=.d) $(EMULATOR_CLIENT_OBJECTS:.o=.d) $(UNIT_OBJECTS:.o=.d) $(CAPI_OBJECTS:.o=.d) $(ANE_OBJECTS:.o=.d) \
   $(CLI_OBJECTS:.o=.d) $(EXAMPLE_OBJECTS:.o=.d) $(DEMO_CORPUS).d $(BENCH_SOURCES:%.cpp=$(OBJ)/%.d)

@@ -1,13 +1,15 @@
 #!/bin/sh
 # Installs the packages that are missing; does nothing, quickly, when none is.
-# usage: deps.sh build|test|macos|arm64
+# usage: deps.sh build|test|fuzz|macos|arm64
 set -eu
 
 debian_build='g++ make pkg-config libdnnl-dev libhwy-dev libcjson-dev python3'
 debian_test='doctest-dev gobjc libgnustep-base-dev libbenchmark-dev clang-format clang-tidy python3-numpy python3-torch libopenblas0-pthread'
+debian_fuzz='clang libclang-rt-14-dev'
 debian_macos='dpkg-dev lld llvm python3-venv'
 debian_arm64='g++-aarch64-linux-gnu gobjc-aarch64-linux-gnu qemu-user'
 brew_build='highway cjson pkgconf'
+brew_fuzz='llvm'
 brew_test='doctest google-benchmark clang-format llvm numpy pytorch'
 
 install_debian() {
@@ -38,11 +40,11 @@ install_brew() {
 }
 
 case ${1:-} in
-  build | test) ;;
+  build | test | fuzz) ;;
   macos | arm64)
     command -v dpkg-query > /dev/null || { echo "expected Debian for the $1 cross build" >&2; exit 1; }
     ;;
-  *) echo "usage: deps.sh build|test|macos|arm64" >&2; exit 2 ;;
+  *) echo "usage: deps.sh build|test|fuzz|macos|arm64" >&2; exit 2 ;;
 esac
 
 if command -v dpkg-query > /dev/null; then
