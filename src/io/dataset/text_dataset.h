@@ -48,7 +48,7 @@ DataFiles find_data_files(const std::string& path, FileSystem& files = FileSyste
 enum class RowProblem : int32_t {
   blank = 0, // an empty line between others
   too_long = 1,
-  invalid_utf8 = 2,
+  invalid_text = 2,     // bytes that are not UTF-8; NUL in a text file
   invalid_json = 3,     // also NUL and duplicate keys
   unknown_record = 4,   // no object, or one with none of the keys above
   invalid_field = 5,    // a key's value is not what it must be
@@ -64,12 +64,17 @@ enum class RecordKind : int32_t { text = 0, completion = 1, chat = 2, tokens = 3
 inline constexpr size_t record_kind_count = 4;
 const char* record_kind_name(RecordKind kind);
 
-struct UnusableRow {
+struct RowPlace {
   std::string file;
-  int64_t line = 0; // from 1 on; 0 in a file without lines
+  int64_t line = 0;              // from 1 on; 0 in a file without lines
+  std::string to_string() const; // "train.jsonl line 17"
+};
+
+struct UnusableRow {
+  RowPlace place;
   RowProblem problem = RowProblem::blank;
-  std::string message;           // "supervises 0 tokens"
-  std::string to_string() const; // "train.jsonl line 17: supervises 0 tokens"
+  std::string message;           // "supervises 0 of 12 tokens"
+  std::string to_string() const; // "train.jsonl line 17: supervises 0 of 12 tokens"
 };
 
 // What opening has found. Counts are of rows: lines, documents of text, cut pieces of token files.
@@ -81,11 +86,11 @@ struct DataReport {
   std::array<int64_t, row_problem_count> problems = {};
   std::vector<UnusableRow> unusable; // the first of them
   int64_t ends_with_stop = 0;        // examples whose last token is a stop token
-  // Rows whose text spells a special token ("<|im_end|>"), which could forge a turn's end, or which
-  // is meant and needs parse_special.
+  // Rows whose text spells a special token ("<|im_end|>"): it forges a turn's end, or it is meant
+  // and needs parse_special.
   int64_t spells_special = 0;
-  std::vector<UnusableRow> first_special; // where; problem has no meaning
-  // Of the first conversations: those whose tokens decode to what the template rendered.
+  std::vector<RowPlace> special; // the first of them
+  // Conversations among the first rows: those whose tokens spell what the template rendered.
   int64_t round_trips = 0;
   int64_t round_trip_failures = 0;
 
@@ -124,12 +129,13 @@ struct TextDatasetOptions {
   std::string document_separator;
   TokenFormat token_format = TokenFormat::automatic;
 
-  bool strict = false; // the first unusable row is an error (invalid_data)
-  // A longer line is unusable; a longer document of text is tokenised in pieces that end behind a
-  // line where there is one, so tokens at the joints can differ from those of the whole.
-  int64_t max_line_bytes = int64_t{16} << 20;
+  bool strict = false;                        // the first unusable row is an error (invalid_data)
+  int64_t max_line_bytes = int64_t{16} << 20; // a longer line is unusable
+  // A longer document of a text file becomes several examples, cut behind a line where there is
+  // one; a longer one of a token file is cut at a quarter as many tokens.
+  int64_t max_document_bytes = int64_t{4} << 20;
   int64_t max_reported = 100; // length of the report's lists
-  int64_t round_trips = 0;    // conversations to check for their round trip
+  int64_t round_trips = 0;    // rows to check for their round trip
   ExampleStoreOptions store;
   DataCallback progress;
   ThreadPool* threads = nullptr; // tokenises with these; the result is the same without
@@ -166,7 +172,7 @@ struct ExampleStatistics {
   int64_t duplicates = 0;      // examples whose ids and mask an earlier one has
 };
 
-// Reads all examples; 16 bytes each while it runs.
+// Reads all examples; 24 bytes each while it runs.
 ExampleStatistics example_statistics(const ExampleStore& examples);
 
 // Consecutive tokens of one mask value as text, special tokens by their names.
