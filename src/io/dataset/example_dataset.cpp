@@ -22,6 +22,13 @@ const RowOptions& checked(const RowOptions& options) {
   if (options.sequence_length < 1)
     fail(Status::invalid_argument, "expected a sequence length of at least 1, seen ",
          options.sequence_length);
+  const auto layout = static_cast<int32_t>(options.layout);
+  if (layout < 0 || layout > static_cast<int32_t>(RowLayout::bucketed))
+    fail(Status::invalid_argument, "expected a row layout from 0 to 2, seen ", layout);
+  const auto policy = static_cast<int32_t>(options.long_examples);
+  if (policy < 0 || policy > static_cast<int32_t>(LongExamples::split))
+    fail(Status::invalid_argument, "expected a way to treat long examples from 0 to 2, seen ",
+         policy);
   if (options.layout != RowLayout::bucketed) return options;
   if (options.batch_size < 1)
     fail(Status::invalid_argument, "expected a batch size of at least 1, seen ",
@@ -107,8 +114,6 @@ void ExampleDataset::collect_long(int64_t example) {
       add_long_piece(example, number);
     return;
   }
-  fail(Status::invalid_argument, "expected a way to treat long examples from 0 to 2, seen ",
-       static_cast<int32_t>(options_.long_examples));
 }
 
 void ExampleDataset::add_long_piece(int64_t example, int64_t number) {

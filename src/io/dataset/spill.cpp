@@ -18,11 +18,14 @@ std::string default_directory() {
 
 // Readable by the owner alone: it holds what the user trains on.
 FileDescriptor create_private(const std::string& directory, FileSystem& files) {
+  remove_stale_temporaries(directory, files); // of a process that died before it could unlink
   for (int attempt = 0;; ++attempt) {
     const std::string path = temporary_path(join_path(directory, "ane-train-data"), attempt);
     try {
       FileDescriptor file(path, O_RDWR | O_CREAT | O_EXCL, files, S_IRUSR | S_IWUSR);
-      if (files.unlink(path.c_str()) != 0) fail_errno("unlink", path);
+      // A second try gets past a failure that was passing.
+      if (files.unlink(path.c_str()) != 0 && files.unlink(path.c_str()) != 0)
+        fail_errno("unlink", path);
       return file;
     } catch (const Error& error) {
       if (error.detail().code != EEXIST || attempt == max_temporaries) throw;
