@@ -78,10 +78,10 @@ CSTD     := -std=c11
 ifeq ($(OS),Darwin)
   BREW     := $(shell brew --prefix 2>/dev/null)
   INCLUDES += $(if $(BREW),-isystem $(BREW)/include)
-  LIBS     := $(if $(BREW),-L$(BREW)/lib) -lhwy -lcjson
+  LIBS     := $(if $(BREW),-L$(BREW)/lib) -lhwy -lcjson -lpcre2-8 -lutf8proc
   CLI_LIBS := $(if $(BREW),-L$(BREW)/lib) -lcjson
 else
-  LIBS     := -ldnnl -lgomp -lhwy -lcjson -lpthread -ldl
+  LIBS     := -ldnnl -lgomp -lhwy -lcjson -lpcre2-8 -lutf8proc -lpthread -ldl
   CLI_LIBS := -lcjson
 endif
 

@@ -26,6 +26,7 @@ RESERVED = [
     (re.compile(r"ane_train\w*\.h$"), re.compile(r"src/capi/")),
     (re.compile(r"dnnl"), re.compile(r"src/backend/cpu/")),
     (re.compile(r"^hwy/"), re.compile(r"src/backend/cpu/")),
+    (re.compile(r"^pcre2|^utf8proc"), re.compile(r"src/io/tokenizer/")),
     (re.compile(r"^objc/"), re.compile(r"src/backend/ane/")),
 ]
 
