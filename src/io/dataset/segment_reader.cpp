@@ -18,7 +18,8 @@ size_t cut_position(std::string_view text) {
   const size_t half = text.size() / 2;
   if (const size_t line = text.rfind('\n'); line != std::string_view::npos && line >= half)
     return line + 1;
-  if (const size_t space = text.rfind(' '); space != std::string_view::npos && space > half)
+  if (const size_t space = text.rfind(' ');
+      space != std::string_view::npos && space >= half && space > 0)
     return space;
   size_t cut = text.size() - 1;
   while (cut > 1 && text.size() - cut < 4 && continues_character(text[cut])) --cut;
