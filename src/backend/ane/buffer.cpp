@@ -55,20 +55,17 @@ SurfaceBuffer* surface_buffer(const View& view) {
   return dynamic_cast<SurfaceBuffer*>(view.buffer);
 }
 
-HostAccess::HostAccess(std::span<const View> read, std::span<const View> written)
-    : read_(read), written_(written) {
-  try {
-    for (const View& view : read_) {
-      if (SurfaceBuffer* buffer = surface_buffer(view)) buffer->surface()->lock(false);
-      ++locked_;
-    }
-    for (const View& view : written_) {
-      if (SurfaceBuffer* buffer = surface_buffer(view)) buffer->surface()->lock(true);
-      ++locked_;
-    }
-  } catch (...) {
-    release();
-    throw;
+// The delegated constructor has made the object whole, so its destructor runs when a lock throws.
+HostAccess::HostAccess(std::span<const View> read, std::span<const View> written) : HostAccess() {
+  read_ = read;
+  written_ = written;
+  for (const View& view : read_) {
+    if (SurfaceBuffer* buffer = surface_buffer(view)) buffer->surface()->lock(false);
+    ++locked_;
+  }
+  for (const View& view : written_) {
+    if (SurfaceBuffer* buffer = surface_buffer(view)) buffer->surface()->lock(true);
+    ++locked_;
   }
 }
 

@@ -70,6 +70,7 @@ public:
   HostAccess& operator=(const HostAccess&) = delete;
 
 private:
+  HostAccess() = default;
   void release() noexcept;
 
   std::span<const View> read_;

@@ -1,5 +1,6 @@
 #include "backend/ane/program.h"
 
+#include "backend/ane/error_of.h"
 #include "base/status.h"
 
 #include <algorithm>
@@ -34,18 +35,6 @@ private:
   std::vector<std::shared_ptr<Surface>> surfaces_;
   Object request_;
 };
-
-// The error of `action`, or nothing. What is to be done about it happens outside of a catch block,
-// where the framework must not be called (objc_exception.h).
-template <typename Action>
-std::optional<Error> error_of(Action&& action) {
-  try {
-    action();
-    return std::nullopt;
-  } catch (const Error& error) {
-    return error;
-  }
-}
 
 void check_ports(const std::vector<EnginePort>& ports,
                  std::span<const std::shared_ptr<Surface>> surfaces, const char* direction) {

@@ -1,10 +1,12 @@
 #include "backend/ane/slots.h"
 
+#include "backend/ane/error_of.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "mil/text.h"
 
 #include <algorithm>
+#include <optional>
 
 namespace anet::backend::ane {
 
@@ -25,12 +27,8 @@ std::string key_of(const mil::Program& program) {
 // Runs `action`; while it fails for want of room, makes some and runs it again.
 template <typename Action, typename MakeRoom>
 void with_room(Action&& action, MakeRoom&& make_room) {
-  while (true) {
-    try {
-      return action();
-    } catch (const Error& error) {
-      if (!wants_room(error) || !make_room()) throw;
-    }
+  while (const std::optional<Error> error = error_of(action)) {
+    if (!wants_room(*error) || !make_room()) throw Error(*error);
   }
 }
 
@@ -123,7 +121,8 @@ bool SlotManager::unload_idle_locked(const Slot* wanted) {
     if (!oldest || slot->last_use_ < oldest->last_use_) oldest = std::move(slot);
   }
   if (!oldest) return false;
-  oldest->program_->unload();
+  // It counts as unloaded also when that fails; whether there is room now, the next attempt shows.
+  error_of([&] { oldest->program_->unload(); });
   ++counts_.unloads;
   return true;
 }
