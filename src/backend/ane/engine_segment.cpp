@@ -18,8 +18,13 @@ namespace {
 constexpr int64_t blob_bytes = 64;
 constexpr const char* blob_path = "@model_path/weights/weight.bin";
 constexpr size_t max_requests = 512;
-// After so many runs that failed with their retry, the segment stays on the host.
+// After so many runs in a row that failed with their retry, the segment stays on the host.
 constexpr int max_failed_runs = 2;
+// So it does when runs fail now and then, but often: a failed run counts as much as it takes good
+// ones to forget it, and four of them are too many. One in `runs_to_forget` is borne for ever,
+// every other one ends after nine runs.
+constexpr int runs_to_forget = 16;
+constexpr int max_failure_level = 4 * runs_to_forget;
 
 using Clock = std::chrono::steady_clock;
 
@@ -226,7 +231,14 @@ bool EngineSegment::evaluate(std::span<const View> inputs, RunTotals& totals) {
 
 void EngineSegment::note_failure(std::string reason) {
   ++failed_runs_;
-  set_reason(std::move(reason), failed_runs_ >= max_failed_runs);
+  failure_level_ += runs_to_forget;
+  set_reason(std::move(reason),
+             failed_runs_ >= max_failed_runs || failure_level_ >= max_failure_level);
+}
+
+void EngineSegment::note_success() {
+  failed_runs_ = 0;
+  failure_level_ = std::max(0, failure_level_ - 1);
 }
 
 void EngineSegment::move_to_host(std::string reason) { set_reason(std::move(reason), true); }
@@ -257,6 +269,7 @@ bool EngineSegment::run(std::span<const View> inputs, std::span<const View> outp
     totals.fallbacks += 1;
     return run_on_host(inputs, outputs, totals);
   }
+  note_success();
   return seen.overflowed;
 }
 

@@ -90,6 +90,7 @@ private:
   void attempt(std::span<const View> inputs, RunTotals& totals);
   bool evaluate(std::span<const View> inputs, RunTotals& totals);
   void note_failure(std::string reason);
+  void note_success();
   void set_reason(std::string reason, bool on_host);
 
   struct Seen {
@@ -131,7 +132,8 @@ private:
   std::unique_ptr<Kernel> understudy_;
   std::vector<std::unique_ptr<Buffer>> comparison_; // the understudy's outputs beside the engine's
   std::vector<View> comparison_views_;
-  int failed_runs_ = 0;
+  int failed_runs_ = 0;   // in a row
+  int failure_level_ = 0; // of all runs, those long ago forgotten
   bool on_host_ = false;
   std::string reason_;
   uint64_t changes_ = 0;
