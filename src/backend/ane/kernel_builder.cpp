@@ -25,6 +25,12 @@ bool contains(const std::vector<std::string>& names, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
+std::string joined(const std::set<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
+  return text;
+}
+
 // Labels are separated by commas; an empty list means all.
 bool is_listed(const std::string& list, const std::string& label) {
   return list.empty() || ("," + list + ",").find("," + label + ",") != std::string::npos;
@@ -141,6 +147,7 @@ KernelParts KernelBuilder::build() && {
   while (!cut() || !lay_out()) {
   }
   previous_.clear();
+  explain_host_steps();
   compile_host_steps();
   make_scratch();
   parts_.label = options_.label;
@@ -153,9 +160,14 @@ KernelParts KernelBuilder::build() && {
 bool KernelBuilder::cut() {
   std::move(pieces_.begin(), pieces_.end(), std::back_inserter(previous_));
   pieces_.clear();
+  could_be_engine_.clear();
+  const auto choose = [&](const mil::Operation& op) {
+    const mil::Side side = side_of(op);
+    if (side == mil::Side::engine) could_be_engine_.insert(name_of(function_, op));
+    return side;
+  };
   std::vector<mil::Segment> segments =
-      mil::partition(function_, [&](const mil::Operation& op) { return side_of(op); },
-                     {.min_engine_flops = min_engine_flops()});
+      mil::partition(function_, choose, {.min_engine_flops = min_engine_flops()});
   for (mil::Segment& segment : segments) {
     Piece& piece = pieces_.emplace_back();
     piece.function = std::move(segment.function);
@@ -217,6 +229,29 @@ bool KernelBuilder::lay_out() {
     return false;
   }
   return true;
+}
+
+// What the host runs although the engine could has a reason too: partition() leaves it there when
+// that costs less.
+void KernelBuilder::explain_host_steps() {
+  std::set<std::string> small, moves;
+  bool copies = false;
+  for (size_t s = 0; s < parts_.steps.size(); ++s) {
+    if (parts_.steps[s].engine) continue;
+    const mil::Function& segment = pieces_[piece_of_step_[s]].function;
+    copies = copies || std::any_of(segment.outputs.begin(), segment.outputs.end(), [&](auto id) {
+               return segment.value(id).producer < 0 || segment.constant(id) != nullptr;
+             });
+    for (const mil::Operation& op : segment.ops) {
+      if (could_be_engine_.count(name_of(segment, op)) == 0) continue;
+      (mil::count_flops(segment, op) > 0 ? small : moves).insert(op.name());
+    }
+  }
+  if (!small.empty())
+    note(concat("the host runs ", joined(small), ": fewer multiply-adds than a dispatch is worth"));
+  if (!moves.empty())
+    note(concat("the host runs ", joined(moves), ": less than the way to the engine would cost"));
+  if (copies) note("the host copies outputs that nothing computes");
 }
 
 void KernelBuilder::note(const std::string& reason) {

@@ -54,6 +54,7 @@ private:
   void make_steps();
   void compile_host_steps();
   void make_scratch();
+  void explain_host_steps();
   void note(const std::string& reason);
   std::string reason() const;
 
@@ -63,6 +64,7 @@ private:
   std::shared_ptr<AneWorkspace> workspace_;
   std::set<std::string> only_accumulated_; // values that only accumulated outputs need
   std::set<std::string> host_values_;      // whose ops stay on the host
+  std::set<std::string> could_be_engine_;  // whose ops the engine would take
   std::vector<std::string> reasons_;
   std::vector<Piece> pieces_;
   std::vector<Piece> previous_; // keeps programs alive until the next round has asked for them
