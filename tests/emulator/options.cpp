@@ -34,7 +34,7 @@ bool contains(const std::array<const char*, count>& list, std::string_view key) 
   return false;
 }
 
-constexpr std::array<const char*, 23> flags = {"lut",
+constexpr std::array<const char*, 26> flags = {"lut",
                                                "four_lane",
                                                "slice_clamp",
                                                "flush_denormals",
@@ -49,6 +49,9 @@ constexpr std::array<const char*, 23> flags = {"lut",
                                                "reject_const_matmul",
                                                "reject_matmul_reshape_tail",
                                                "reject_reduce_mean",
+                                               "reject_width_reshape",
+                                               "reject_width_concat",
+                                               "reject_width_slice",
                                                "reject_square_activation",
                                                "small_surface_zeros",
                                                "weight_param_ignored",
@@ -238,6 +241,9 @@ Rules Control::rules() const {
           .reject_matmul_reshape_tail =
               flag("reject_matmul_reshape_tail", usual.reject_matmul_reshape_tail),
           .reject_reduce_mean = flag("reject_reduce_mean", usual.reject_reduce_mean),
+          .reject_width_reshape = flag("reject_width_reshape", chip.reject_width_moves),
+          .reject_width_concat = flag("reject_width_concat", chip.reject_width_moves),
+          .reject_width_slice = flag("reject_width_slice", usual.reject_width_slice),
           .reject_square_activation =
               flag("reject_square_activation", usual.reject_square_activation),
           .small_surface_zeros = flag("small_surface_zeros", usual.small_surface_zeros),

@@ -33,6 +33,9 @@ Profile m3() {
                .product_name = "macOS"};
   chip.max_width = 16384;
   chip.tile_poison = true; // 4.4: sky on M3 Max
+  // 4.4: rust on M3 Ultra and M2 Max. Slices along the width, named beside, run on all of M1 to M3
+  // (3.5).
+  chip.reject_width_moves = true;
   return chip;
 }
 

@@ -31,6 +31,7 @@ struct Profile {
   bool layer_norm_needs_both = false;
   bool reject_small_topk = false;
   bool tile_poison = false;
+  bool reject_width_moves = false; // reshape and concat that change the width
 };
 
 std::optional<Profile> find_profile(std::string_view name);

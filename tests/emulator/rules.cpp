@@ -160,6 +160,30 @@ void check_pairs(const CheckedFunction& function, const Rules& rules) {
   }
 }
 
+// Operations that give their operand's rows another length (4.4: M2 Max, M3 Ultra).
+void check_width(const CheckedFunction& function, const Rules& rules) {
+  for (const CheckedOp& op : function.ops) {
+    const Operand* x = op.operand("x");
+    if (x == nullptr) x = op.operand("values");
+    if (x == nullptr) continue;
+    const Shape& before = function.value(x->values.front()).type.shape;
+    const bool is_view = one_of(op.name, {"reshape", "expand_dims", "squeeze"});
+    const bool is_join = one_of(op.name, {"concat", "stack"});
+    const bool is_slice = one_of(op.name, {"slice_by_size", "slice_by_index", "split"});
+    const bool refused = (is_view && rules.reject_width_reshape) ||
+                         (is_join && rules.reject_width_concat) ||
+                         (is_slice && rules.reject_width_slice);
+    if (!refused || before.empty()) continue;
+    for (const int output : op.outputs) {
+      const Shape& after = function.value(output).type.shape;
+      if (!after.empty() && after.back() == before.back()) continue;
+      Call(function, op)
+          .fail_chip(shape_to_string(before), " to ", shape_to_string(after),
+                     " changes the width (4.4)");
+    }
+  }
+}
+
 // The compiler's service dies on 512 convolutions one after the other: no verdict comes back (4.4).
 void check_depth(const CheckedFunction& function) {
   std::vector<int> depth(function.values.size(), 0);
@@ -234,6 +258,7 @@ void check_availability(const Call& call, const Profile& profile, const Rules& r
 
 void check_graph(const CheckedFunction& function, const Profile&, const Rules& rules) {
   check_pairs(function, rules);
+  check_width(function, rules);
   check_depth(function);
 }
 

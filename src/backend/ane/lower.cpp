@@ -138,10 +138,11 @@ private:
 };
 
 // Every fp16 input beside or below the others in one. Slices that do not begin at column 0 cost
-// large values on some chips; there the ports lie below each other.
+// large values on some chips, others have none along the width; there the ports lie below each
+// other.
 void Ports::declare_packed() {
   const std::vector<ValueId>& inputs = l_.source.inputs;
-  const bool below = l_.rules.clamps_width_slices;
+  const bool below = l_.rules.clamps_width_slices || !l_.rules.slices_width;
   Shape packed{1, 1, 0, 0};
   for (size_t i = 0; i < inputs.size(); ++i) {
     const mil::Value& port = l_.source.value(inputs[i]);
@@ -169,7 +170,13 @@ void Ports::declare_packed() {
   for (size_t i = 0; i < inputs.size(); ++i) {
     const LoweredPort& port = lowered.inputs[i];
     if (port.symbol != "i000_packed") continue;
-    l_.write(inputs[i], l_.b.slice_by_size(all, {0, 0, port.row, port.column}, port.type.shape));
+    const Shape& shape = port.type.shape;
+    if (l_.rules.slices_width) {
+      l_.write(inputs[i], l_.b.slice_by_size(all, {0, 0, port.row, port.column}, shape));
+      continue;
+    }
+    const ValueId rows = slice_along(l_, all, height_slot, port.row, shape[height_slot]);
+    l_.write(inputs[i], slice_along(l_, rows, width_slot, port.column, shape[width_slot]));
   }
 }
 

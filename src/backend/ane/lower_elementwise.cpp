@@ -112,8 +112,7 @@ bool add_as_concat(Lowering& l) {
   const auto part = [&](ValueId value) {
     return l.read(value, frame.extents(l.source.type(value).shape));
   };
-  l.write(l.b.concat({part(first->value), part(second->value)},
-                     static_cast<int64_t>(frame.slot_of(first->axis))));
+  l.write(join(l, {part(first->value), part(second->value)}, frame.slot_of(first->axis)));
   return true;
 }
 

@@ -72,7 +72,7 @@ ValueId surround(Lowering& l, ValueId x, size_t slot, int64_t before, int64_t af
   };
   if (before > 0) parts.insert(parts.begin(), part(before));
   if (after > 0) parts.push_back(part(after));
-  return parts.size() == 1 ? x : l.b.concat(parts, static_cast<int64_t>(slot));
+  return join(l, parts, slot);
 }
 
 // The op itself, for engines that do not concatenate.
@@ -188,6 +188,11 @@ void reverse(Lowering& l) {
 
 ValueId join(Lowering& l, const std::vector<ValueId>& parts, size_t slot) {
   if (parts.size() == 1) return parts.front();
+  if (l.rules.has_concat && slot == width_slot && !l.rules.concats_width) {
+    std::vector<ValueId> columns;
+    for (ValueId part : parts) columns.push_back(l.swap_matrix_axes(part));
+    return l.swap_matrix_axes(join(l, columns, height_slot));
+  }
   if (l.rules.has_concat) return l.b.concat(parts, static_cast<int64_t>(slot));
   int64_t total = 0;
   for (ValueId part : parts) total += l.b.shape(part)[slot];

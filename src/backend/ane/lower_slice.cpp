@@ -1,7 +1,8 @@
 // Slices, split and slice_update.
 //
 // Slices along the width that do not begin at 0 turn magnitudes above 4094 into infinities on M1
-// and M2 (ane-facts.md 6, R). There the width is sliced as a height, between two transposes.
+// and M2 (ane-facts.md 6, R), and elsewhere none along the width may compile (4.4, R). There the
+// width is sliced as a height, between two transposes.
 #include "backend/ane/lowering.h"
 
 #include <algorithm>
@@ -20,7 +21,8 @@ struct Range {
 ValueId cut(Lowering& l, ValueId x, size_t slot, const Range& range) {
   const Shape& shape = l.b.shape(x);
   if (range.begin == 0 && range.count == shape[slot]) return x;
-  if (slot == width_slot && range.begin > 0 && l.rules.clamps_width_slices) {
+  const bool inexact = range.begin > 0 && l.rules.clamps_width_slices;
+  if (slot == width_slot && (inexact || !l.rules.slices_width)) {
     return l.swap_matrix_axes(cut(l, l.swap_matrix_axes(x), height_slot, range));
   }
   std::vector<int64_t> begin(4, 0);
@@ -119,7 +121,7 @@ ValueId updated(Lowering& l, ValueId x, ValueId update, const Frame& frame,
   std::vector<ValueId> parts{updated(l, inside, update, frame, axes.subspan(1), ranges)};
   if (range.begin > 0) parts.insert(parts.begin(), cut(l, x, slot, {0, range.begin, 1}));
   if (end < extent) parts.push_back(cut(l, x, slot, {end, extent - end, 1}));
-  return parts.size() == 1 ? parts.front() : l.b.concat(parts, static_cast<int64_t>(slot));
+  return join(l, parts, slot);
 }
 
 void slice_update(Lowering& l) {
@@ -140,6 +142,10 @@ void slice_update(Lowering& l) {
 }
 
 } // namespace
+
+ValueId slice_along(Lowering& l, ValueId value, size_t slot, int64_t begin, int64_t count) {
+  return cut(l, value, slot, {begin, count, 1});
+}
 
 std::span<const OpEntry> slice_lowerings() {
   static const OpEntry entries[] = {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 
 namespace anet::backend::ane {
 
@@ -268,7 +269,46 @@ ValueId Lowering::read(ValueId value, const Shape& extents) {
 }
 
 ValueId Lowering::reshape(ValueId value, const Shape& shape) {
+  const int64_t from = b.shape(value).back();
+  const int64_t to = shape.back();
+  if (from == to || rules.reshapes_width) return keep_width(value, shape);
+  const int64_t common = std::gcd(from, to);
+  if (common < from) value = split_rows(value, common);
+  if (common < to) value = merge_rows(value, to);
+  return keep_width(value, shape);
+}
+
+ValueId Lowering::keep_width(ValueId value, const Shape& shape) {
   return b.shape(value) == shape ? value : b.reshape(value, shape);
+}
+
+// [outer, inner, parts, width]: the width becomes a height, which may be split, and goes back.
+ValueId Lowering::split_rows(ValueId value, int64_t width) {
+  const int64_t from = b.shape(value).back();
+  const int64_t rows = mil::element_count(b.shape(value)) / from;
+  if (width == 1) {
+    const int64_t outer = parts_within(rows, rules.max_channels);
+    return swap_matrix_axes(keep_width(value, {outer, rows / outer, 1, from}));
+  }
+  const int64_t outer = parts_within(rows, std::min(rules.max_height, rules.max_width));
+  const int64_t inner = rows / outer;
+  const ValueId columns = swap_matrix_axes(keep_width(value, {1, outer, inner, from}));
+  return b.transpose(keep_width(columns, {outer, from / width, width, inner}), {0, 3, 1, 2});
+}
+
+// The way back: [1, outer, inner, width].
+ValueId Lowering::merge_rows(ValueId value, int64_t width) {
+  const int64_t from = b.shape(value).back();
+  const int64_t parts = width / from;
+  const int64_t rows = mil::element_count(b.shape(value)) / width;
+  if (from == 1) {
+    const int64_t outer = parts_within(rows, rules.max_channels);
+    return swap_matrix_axes(keep_width(value, {outer, rows / outer, width, 1}));
+  }
+  const int64_t outer = parts_within(rows, std::min(rules.max_height, rules.max_width));
+  const int64_t inner = rows / outer;
+  const ValueId columns = b.transpose(keep_width(value, {outer, inner, parts, from}), {0, 2, 3, 1});
+  return swap_matrix_axes(keep_width(columns, {1, outer, width, inner}));
 }
 
 ValueId Lowering::filled(Shape shape, double value) {

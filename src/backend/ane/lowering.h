@@ -96,6 +96,7 @@ public:
   Shape extents(const Shape& shape) const { return frame(shape, {}).extents(shape); }
 
   // Writers of ops; values are the result's.
+  // The same elements in the same order; through transposes where the width may not change.
   ValueId reshape(ValueId value, const Shape& shape);
   ValueId half(double value) { return b.scalar(DataType::fp16, value); }
   ValueId filled(Shape shape, double value);
@@ -126,6 +127,10 @@ public:
   bool is_trial() const { return trial_; }
 
 private:
+  // Rows of `width` elements, a part or a multiple of what they have.
+  ValueId split_rows(ValueId value, int64_t width);
+  ValueId merge_rows(ValueId value, int64_t width);
+  ValueId keep_width(ValueId value, const Shape& shape);
   std::string subject() const;
   bool wants_images() const;
   void check_types() const;
@@ -143,6 +148,9 @@ int64_t parts_within(int64_t extent, int64_t limit);
 
 // Values of equal extents but for one slot, one after the other.
 ValueId join(Lowering& l, const std::vector<ValueId>& parts, size_t slot);
+
+// Elements begin, begin + 1, ... along one slot.
+ValueId slice_along(Lowering& l, ValueId value, size_t slot, int64_t begin, int64_t count);
 
 // A matrix operand of a product: four axes [outer, inner, rows, columns] of a source value.
 struct Matrix {

@@ -103,6 +103,9 @@ void probe_parameters(Prober& prober, Rules& rules) {
 void probe_ops(Prober& prober, Rules& rules) {
   rules.has_concat = prober.computes("concat", probes::concat());
   rules.has_rsqrt = prober.computes("rsqrt", probes::rsqrt());
+  rules.reshapes_width = prober.computes("width_reshape", probes::width_reshape());
+  rules.concats_width = prober.computes("width_concat", probes::width_concat());
+  rules.slices_width = prober.computes("width_slice_at_0", probes::leading_width_slice());
   rules.native_causal_attention = prober.computes("causal_attention", probes::causal_attention());
 }
 

@@ -12,7 +12,7 @@ namespace anet::backend::ane {
 
 namespace {
 
-constexpr int64_t format = 1;
+constexpr int64_t format = 2;
 constexpr int64_t max_file_size = 1 << 20;
 
 std::string environment_variable(const char* name) {
@@ -45,6 +45,9 @@ void visit_flags(RulesType& rules, Visit&& visit) {
   visit("has_concat", rules.has_concat);
   visit("narrow_reduce_sum", rules.narrow_reduce_sum);
   visit("clamps_width_slices", rules.clamps_width_slices);
+  visit("reshapes_width", rules.reshapes_width);
+  visit("concats_width", rules.concats_width);
+  visit("slices_width", rules.slices_width);
   visit("native_causal_attention", rules.native_causal_attention);
   visit("table_activations", rules.table_activations);
   visit("fp32_ports", rules.fp32_ports);

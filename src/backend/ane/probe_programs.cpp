@@ -130,6 +130,30 @@ mil::Function concat() {
   return std::move(b).finish();
 }
 
+mil::Function width_reshape() {
+  constexpr int64_t heads = 4;
+  Builder b;
+  const ValueId x = b.input("x", half({1, 8, 1, heads * columns}));
+  const ValueId y = b.input("y", half({1, 8, heads, columns}));
+  b.output(b.reshape(b.mul(x, 2.0), {1, 8, heads, columns}), "split");
+  b.output(b.reshape(b.mul(y, 2.0), {1, 8, 1, heads * columns}), "joined");
+  return std::move(b).finish();
+}
+
+mil::Function width_concat() {
+  Builder b;
+  const ValueId x = b.input("x", half({1, 8, 1, columns}));
+  const ValueId y = b.input("y", half({1, 8, 1, rows}));
+  b.output(b.concat({x, y}, 3), "z");
+  return std::move(b).finish();
+}
+
+mil::Function leading_width_slice() {
+  Builder b;
+  const ValueId x = b.input("x", half({1, 8, 1, columns}));
+  return finish(b, b.slice_by_size(x, {0, 0, 0, 0}, {1, 8, 1, columns - 1}));
+}
+
 mil::Function rsqrt() {
   Builder b;
   const ValueId x = b.input("x", half({1, 8, 1, columns}));

@@ -31,6 +31,10 @@ mil::Function parameter_convolution();
 // A weight beside the activations in one input, and one below the other.
 mil::Function packed_inputs();
 mil::Function concat();
+// Rows split into heads, and heads joined to rows; both keep the order of the elements.
+mil::Function width_reshape();
+mil::Function width_concat();
+mil::Function leading_width_slice();
 mil::Function rsqrt();
 mil::Function causal_attention();
 mil::Function constant_product(Constant form, bool convolution);

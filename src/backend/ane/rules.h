@@ -36,6 +36,11 @@ struct Rules {
   // (ane-facts.md 6, R: M1, M2): made along the height, between two transposes. Packed inputs lie
   // below each other then.
   bool clamps_width_slices = true;
+  // Reshape, concat and slices that change the width do not compile on M2 Max and M3 Ultra
+  // (ane-facts.md 4.4, R). What may not is done along other axes, between transposes.
+  bool reshapes_width = false;
+  bool concats_width = false;
+  bool slices_width = false;
   bool native_causal_attention = false; // scaled_dot_product_attention that honours its mask
   bool table_activations = false;       // sigmoid and its like are coarse: written with exp
   bool fp32_ports = false;              // converted inside; else only fp16, int8 and uint8

@@ -91,11 +91,24 @@ bool reads_constant(const Function& function, const Operation& op, const char* a
   return function.constant(op.input(argument)) != nullptr;
 }
 
+// What the op may not do to the length of rows (ane-facts.md 4.4).
+bool keeps_width(const Function& function, const Operation& op, const Rules& rules) {
+  const std::string name = op.name();
+  const bool is_slice = name == "slice_by_size" || name == "slice_by_index";
+  const bool is_free = name == "reshape"  ? rules.reshapes_width
+                       : name == "concat" ? rules.concats_width
+                                          : !is_slice || rules.slices_width;
+  if (is_free) return true;
+  const ValueId x = name == "concat" ? op.argument("values")->values.front() : op.input("x");
+  return function.type(x).shape.back() == function.type(op.outputs.front()).shape.back();
+}
+
 // Rules about single ops that their names do not tell.
 void check_op(const Function& function, const Operation& op, const Rules& rules) {
   const std::string name = op.name();
   INFO(name << " " << function.value(op.outputs.front()).name);
   CHECK(may_use(name, rules));
+  CHECK(keeps_width(function, op, rules));
   if (name == "matmul" && rules.constant_product == ane::ConstantProduct::convolution) {
     CHECK_FALSE(reads_constant(function, op, "x"));
     CHECK_FALSE(reads_constant(function, op, "y"));
@@ -270,11 +283,16 @@ std::map<std::string, Rules> rules_variants() {
   variants["packed in rows"].parameter_route = ane::ParameterRoute::packed;
   variants["packed in columns"].parameter_route = ane::ParameterRoute::packed;
   variants["packed in columns"].clamps_width_slices = false;
+  variants["packed in columns"].slices_width = true;
   variants["constants in matmul"].constant_product = ane::ConstantProduct::matmul;
   variants["no rsqrt"].has_rsqrt = false;
   variants["no concat"].has_concat = false;
   variants["wide sums"].narrow_reduce_sum = false;
   variants["exact slices"].clamps_width_slices = false;
+  variants["free width"].clamps_width_slices = false;
+  variants["free width"].reshapes_width = true;
+  variants["free width"].concats_width = true;
+  variants["free width"].slices_width = true;
   variants["coarse tables"].table_activations = true;
   variants["native attention"].native_causal_attention = true;
   return variants;
