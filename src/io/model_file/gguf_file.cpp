@@ -1,11 +1,14 @@
 #include "io/model_file/gguf_file.h"
 
+#include "base/json.h"
 #include "base/status.h"
 #include "io/model_file/mapped_source.h"
 
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <charconv>
+#include <cmath>
 #include <limits>
 #include <utility>
 
@@ -103,6 +106,15 @@ GgufArray read_array(ByteCursor& cursor, const std::string& key) {
   return array;
 }
 
+// Somebody wrote 1e-5, and fp32 kept 9.99999975e-6: the number with the fewest digits is meant.
+double decimal_value(float value) {
+  if (!std::isfinite(value)) return value;
+  std::array<char, 32> digits;
+  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr;
+  return *Json::parse(std::string_view(digits.data(), static_cast<size_t>(end - digits.data())))
+              .to_double();
+}
+
 GgufValue read_value(ByteCursor& cursor, const std::string& key) {
   const auto type = cursor.value<uint32_t>(key);
   switch (static_cast<GgufType>(type)) {
@@ -119,7 +131,7 @@ GgufValue read_value(ByteCursor& cursor, const std::string& key) {
   case GgufType::int32:
     return int64_t{cursor.value<int32_t>(key)};
   case GgufType::float32:
-    return double{cursor.value<float>(key)};
+    return decimal_value(cursor.value<float>(key));
   case GgufType::boolean:
     return cursor.value<uint8_t>(key) != 0;
   case GgufType::string:

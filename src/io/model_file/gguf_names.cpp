@@ -67,6 +67,9 @@ bool solve_line(std::span<const float> factors, model::Config& config) {
   if (!(original >= 1 && original <= 1 << 24)) return false;
   config.rope_original_context_length = static_cast<int32_t>(original);
   config.rope_low_frequency_factor = 1;
+  // The parameters were short decimals; fp32 factors tell them to six digits.
+  config.rope_high_frequency_factor = std::round((1 + 1 / low) * 1e4) / 1e4;
+  if (reproduces(factors, config)) return true;
   config.rope_high_frequency_factor = 1 + 1 / low;
   return reproduces(factors, config);
 }
