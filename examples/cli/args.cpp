@@ -22,6 +22,24 @@ Apply store_number(const char* key, double& target) {
   return [key, &target](const std::string& text) { target = parse_number(flag_of(key), text); };
 }
 
+Apply store_switch(bool& target) {
+  return [&target](const std::string&) { target = true; };
+}
+
+std::string parse_choice(const std::string& flag, const std::string& choices,
+                         const std::string& text) {
+  std::vector<std::string> names;
+  for (size_t begin = 0; begin <= choices.size();) {
+    const size_t end = std::min(choices.find('|', begin), choices.size());
+    names.push_back(choices.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  if (std::find(names.begin(), names.end(), text) != names.end()) return text;
+  const std::string guess = nearest(text, names);
+  throw UsageError(flag + " expects one of " + choices + ", got '" + text + "'" +
+                   (guess.empty() ? "" : ", did you mean '" + guess + "'?"));
+}
+
 std::string flag_of(const std::string& key) {
   std::string flag = "--" + key;
   std::replace(flag.begin(), flag.end(), '_', '-');

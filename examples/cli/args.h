@@ -39,6 +39,10 @@ Apply store_integer(const char* key, Integer& target) {
   };
 }
 Apply store_number(const char* key, double& target);
+Apply store_switch(bool& target); // of an option without a value
+// Throws UsageError listing `choices` ("padded|packed") unless the value is one of them.
+std::string parse_choice(const std::string& flag, const std::string& choices,
+                         const std::string& text);
 
 std::string flag_of(const std::string& key); // "learning_rate" -> "--learning-rate"
 

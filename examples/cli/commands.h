@@ -17,6 +17,9 @@ inline constexpr int exit_interrupted = 130; // 128 + SIGINT, as shells report i
 int run_train(const Arguments& arguments);
 int run_generate(const Arguments& arguments);
 int run_eval(const Arguments& arguments);
+int run_export(const Arguments& arguments);
+int run_tokenize(const Arguments& arguments);
+int run_data(const Arguments& arguments);
 int run_info(const Arguments& arguments);
 int run_devices(const Arguments& arguments);
 int run_doctor(const Arguments& arguments);

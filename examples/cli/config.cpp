@@ -19,7 +19,7 @@ struct SessionKey {
 // Every field of anet_session_options; ane_train.h is the reference.
 constexpr SessionKey session_keys[] = {
     {"batch_size", Kind::integer, "N", "sequences in a micro-batch (1)"},
-    {"sequence_length", Kind::integer, "N", "tokens in a sequence (the model's context)"},
+    {"sequence_length", Kind::integer, "N", "tokens in a row (the model's context, at most 1024)"},
     {"accumulation_steps", Kind::integer, "N", "micro-batches in a step (1)"},
     {"learning_rate", Kind::number, "X", "(3e-4)"},
     {"schedule", Kind::word, "NAME", "constant, linear, cosine or wsd (constant)"},
@@ -129,21 +129,28 @@ void apply_config_file(TrainConfig& config, const std::string& path) {
 CommandLine train_command_line(TrainConfig& config) {
   CommandLine line;
   line.command = "train";
-  line.summary = "Trains a model on text (one token a byte) or on a .bin file of token ids.\n"
-                 "Ctrl-C stops, saves and says how to go on; a second one ends at once.\n"
-                 "Exit codes: 0 done, 1 failure, 2 usage, 130 interrupted.";
+  line.summary =
+      "Trains a model, a new one or one from files, on JSONL, text or a .bin file of token "
+      "ids.\n"
+      "Ctrl-C stops, saves and says how to go on; a second one ends at once.\n"
+      "Exit codes: 0 done, 1 failure, 2 usage, 130 interrupted.";
   line.groups.push_back(
       {"Model and data",
-       {{"model", "NAME|JSON|PATH", "configuration to begin with, or weights to go on from (tiny)",
+       {{"model", "NAME|JSON|PATH",
+         "new: a configuration; else a model folder, GGUF, llama2.c, checkpoint (tiny)",
          store(config.model)},
-        {"data", "FILE", "text, or token ids when it ends in .bin", store(config.data)},
-        {"validation", "FILE", "the same, for the validation loss", store(config.validation)},
-        {"split", "X", "without --validation: the share of the data that is kept aside (0.1)",
+        {"data", "PATH", "JSONL, text, .bin of token ids, or a folder with train.* and valid.*",
+         store(config.data)},
+        {"validation", "PATH", "the same, for the validation loss (the folder's valid.*)",
+         store(config.validation)},
+        {"split", "X", "without validation data: the share that is kept aside (0.1); 0: none",
          [&config](const std::string& text) { config.split = parse_number("--split", text); }},
         {"steps", "N", "optimizer steps, the resumed ones included (1000)",
          store_integer("steps", config.steps)},
         {"config", "FILE", "JSON {\"model\":..., \"session\":{...}, \"train\":{...}}; flags win",
          store(config.config)}}});
+  line.groups.push_back({"Text", text_options(config.text)});
+  line.groups.push_back({"Rows", config.rows.options()});
   line.groups.push_back(session_group(config));
   line.groups.push_back(
       {"Checkpoints",
@@ -155,13 +162,23 @@ CommandLine train_command_line(TrainConfig& config) {
          store_integer("keep_last", config.keep_last)},
         {"resume", "", "go on from the latest checkpoint below --checkpoint-root",
          [&config](const std::string&) { config.resume = true; }}}});
+  line.groups.push_back({"Export, when the training is over", export_options(config.export_to)});
+  line.groups.push_back(
+      {"Early stopping",
+       {{"patience", "N", "stop after N evaluations in a row without improvement (never)",
+         store_integer("patience", config.patience)},
+        {"min_delta", "X", "what an improvement is, in nats (0)",
+         store_number("min_delta", config.min_delta)}}});
   line.groups.push_back(
       {"Progress",
        {{"eval_every", "N", "steps between validation losses (a tenth of --steps)",
          store_integer("eval_every", config.eval_every)},
-        {"eval_windows", "N", "windows in a validation loss; 0: all (64)",
+        {"eval_windows", "N", "rows in a validation loss; 0: all (64)",
          store_integer("eval_windows", config.eval_windows)},
-        {"sample", "PROMPT", "write a sample with each validation loss", store(config.sample)},
+        {"sample", "PROMPT", "write samples that go on from it, through the chat template if any",
+         store(config.sample)},
+        {"sample_every", "N", "steps between samples (with each validation loss)",
+         store_integer("sample_every", config.sample_every)},
         {"sample_tokens", "N", "(120)", store_integer("sample_tokens", config.sample_tokens)},
         {"log", "FILE", "one JSON object a line for every event", store(config.log)},
         {"report", "FILE", "a self-contained HTML page at the end", store(config.report)},
@@ -183,12 +200,17 @@ TrainConfig parse_train_config(const std::vector<std::string>& arguments, bool& 
     throw UsageError(std::string(config.resume ? "--resume" : "--save-every") +
                      " needs --checkpoint-root");
   }
-  if (!config.validation.empty() && config.split > 0) {
+  if (!config.validation.empty() && config.split) {
     throw UsageError("--validation and --split exclude each other");
   }
-  if (config.split < 0 || config.split >= 1) {
-    throw UsageError("--split expects a share above 0 and below 1");
+  if (config.split && (*config.split < 0 || *config.split >= 1)) {
+    throw UsageError("--split expects a share below 1, or 0 for no validation");
   }
+  if (config.patience > 0 && config.split == 0.0) {
+    throw UsageError("--patience needs validation data, --split 0 keeps none");
+  }
+  if (config.min_delta < 0) throw UsageError("--min-delta expects a number of at least 0");
+  check_export(config.export_to);
   return config;
 }
 

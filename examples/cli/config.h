@@ -2,22 +2,28 @@
 #pragma once
 
 #include "args.h"
+#include "data_flags.h"
 #include "device_flags.h"
+#include "export_flags.h"
+#include "text_source.h"
 
 #include <ane_train.h>
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 namespace cli {
 
 struct TrainConfig {
-  std::string model = "tiny"; // a built-in name, a JSON object, or a checkpoint or weights file
+  std::string model = "tiny"; // a built-in name, a JSON object, or the path of a model
   std::string data;
   std::string validation;
-  double split = 0;  // 0: a tenth, when there is no validation file
+  std::optional<double> split; // unset: a tenth, when there is no validation part; 0: none
+  TextFlags text;
+  DataFlags rows;
   int64_t steps = 0; // 0: those of the checkpoint, else 1000
 
   // Keys of anet_session_options with their JSON values; the library's own table checks them.
@@ -29,10 +35,15 @@ struct TrainConfig {
   bool resume = false;
   int64_t save_every = 0;
   int32_t keep_last = 0;
+  ExportFlags export_to;
+
+  int64_t patience = 0;
+  double min_delta = 0;
 
   int64_t eval_every = 0; // 0: ten times in a run
   uint64_t eval_windows = 64;
-  std::string sample; // prompt; empty: no samples
+  std::string sample;       // prompt; empty: no samples
+  int64_t sample_every = 0; // 0: with each evaluation
   int32_t sample_tokens = 120;
 
   std::string log;

@@ -1,57 +1,41 @@
 #include "data.h"
 
+#include "loading.h"
 #include "text.h"
 
+#include <cstdio>
 #include <filesystem>
 
 namespace cli {
+namespace fs = std::filesystem;
 
 bool is_token_file(const std::string& path) {
-  return std::filesystem::path(path).extension() == ".bin";
+  const std::string suffix = fs::path(path).extension().string();
+  return suffix == ".bin" || suffix == ".tokens";
 }
 
-Tokenizer open_tokenizer() { return create<Tokenizer>(anet_tokenizer_create_bytes); }
-
-Dataset open_dataset(const std::string& path, const Tokenizer& tokenizer, int32_t sequence_length,
-                     int32_t vocab_size, uint64_t seed, bool sequential) {
-  auto options = initialised<anet_dataset_options>();
-  options.sequence_length = sequence_length;
-  options.seed = seed;
-  options.sequential = sequential ? 1 : 0;
-  if (is_token_file(path)) {
-    options.vocab_size = vocab_size;
-    return create<Dataset>(anet_dataset_open_tokens, path.c_str(), &options);
-  }
-  const int32_t needed = anet_tokenizer_vocab_size(tokenizer.get());
-  if (vocab_size < needed) {
-    throw Failure("text needs a vocabulary of " + std::to_string(needed) + ", the model has " +
-                  std::to_string(vocab_size));
-  }
-  return create<Dataset>(anet_dataset_open_text, path.c_str(), tokenizer.get(), &options);
+static bool has_checkpoints(const std::string& path) {
+  if (!fs::is_directory(path) || fs::exists(fs::path(path) / "state.json")) return false;
+  for (const auto& entry : fs::directory_iterator(path))
+    if (entry.path().filename().string().rfind("step-", 0) == 0) return true;
+  return false;
 }
 
 std::string resolve_checkpoint(const std::string& path, anet_checkpoint_choice choice) {
-  namespace fs = std::filesystem;
-  if (!fs::is_directory(path) || fs::exists(fs::path(path) / "state.json")) return path;
-  std::string found(4096, '\0');
-  size_t length = 0;
-  call(anet_checkpoint_find, path.c_str(), choice, found.data(), found.size(), &length);
-  found.resize(length);
-  return found;
+  if (!has_checkpoints(path)) return path;
+  return call_text(anet_checkpoint_find, path.c_str(), choice);
 }
 
-// A vocabulary that the JSON names stays. Throws UsageError for unknown names and keys.
-static anet_model_config read_model_config(const std::string& model, const Tokenizer& tokenizer,
-                                           bool text) {
+// Throws UsageError for unknown names and keys.
+static anet_model_config read_model_config(const std::string& model, int32_t vocab_size) {
   auto config = initialised<anet_model_config>();
-  const int32_t text_vocabulary = anet_tokenizer_vocab_size(tokenizer.get());
   try {
     if (!model.empty() && model.front() == '{') {
-      if (text) config.vocab_size = text_vocabulary;
+      config.vocab_size = vocab_size;
       call(anet_model_config_from_json, model.c_str(), &config);
     } else {
       call(anet_model_config_get, model.c_str(), &config);
-      if (text) config.vocab_size = text_vocabulary;
+      if (vocab_size > 0) config.vocab_size = vocab_size;
     }
   } catch (const Failure& failure) {
     throw UsageError(failure.what());
@@ -65,18 +49,37 @@ static bool is_path(const std::string& model) {
   for (size_t i = 0; i < anet_model_config_count(); ++i) {
     if (model == anet_model_config_name(i)) return false;
   }
-  return model.find('/') != std::string::npos || std::filesystem::exists(model);
+  return model.find('/') != std::string::npos || fs::exists(model);
 }
 
-std::optional<anet_model_config> new_model_config(const std::string& model,
-                                                  const Tokenizer& tokenizer, bool text) {
+std::optional<anet_model_config> new_model_config(const std::string& model, int32_t vocab_size) {
   if (is_path(model)) return std::nullopt;
-  return read_model_config(model, tokenizer, text);
+  return read_model_config(model, vocab_size);
 }
 
-Model load_model(const std::string& path, anet_checkpoint_choice choice) {
+static void print_warnings(const Model& model) {
+  constexpr uint32_t shown = 5;
+  auto info = initialised<anet_model_info>();
+  call(anet_model_get_info, model.get(), &info);
+  for (uint32_t i = 0; i < info.warning_count && i < shown; ++i)
+    std::fprintf(stderr, "warning: %s\n", printable(info.warnings[i]).c_str());
+  if (info.warning_count > shown)
+    std::fprintf(stderr, "warning: and %u more; ane-train info lists them\n",
+                 info.warning_count - shown);
+}
+
+Model load_model(const std::string& path, anet_checkpoint_choice choice, bool warn) {
   const std::string found = resolve_checkpoint(path, choice);
-  return create<Model>(anet_model_load, found.c_str());
+  Model model;
+  {
+    Loading loading("loading " + found, Loading::Unit::weights);
+    auto options = initialised<anet_model_load_options>();
+    options.progress = Loading::on_progress;
+    options.user_data = &loading;
+    model = create<Model>(anet_model_load, found.c_str(), &options);
+  }
+  if (warn) print_warnings(model);
+  return model;
 }
 
 anet_model_config model_config(const Model& model) {

@@ -1,6 +1,8 @@
+#include "eval.h"
 #include "args.h"
 #include "commands.h"
 #include "config.h"
+#include "corpus.h"
 #include "data.h"
 #include "device_flags.h"
 #include "json.h"
@@ -16,34 +18,47 @@ namespace {
 struct EvalConfig {
   std::string model;
   std::string data;
+  std::string part;
+  TextFlags text;
+  DataFlags rows;
   DeviceFlags device;
   int64_t windows = 0;
   int64_t batch_size = 8;
   int64_t sequence_length = 0;
   anet_precision precision = ANET_PRECISION_DEFAULT;
   bool best = false;
+  bool per_example = false;
   bool json = false;
 };
 
 CommandLine eval_command_line(EvalConfig& config) {
-  return {"eval",
-          "Measures loss (nats a token) and perplexity on text or on a .bin file of token ids.",
-          "",
-          {{"Options",
-            {{"model", "PATH", "checkpoint, folder of checkpoints or weights file (required)",
-              store(config.model)},
-             {"best", "", "of a folder, the checkpoint with the lowest validation loss",
-              [&config](const std::string&) { config.best = true; }},
-             {"data", "FILE", "(required)", store(config.data)},
-             {"windows", "N", "(0: the whole file)", store_integer("windows", config.windows)},
-             {"sequence_length", "N", "tokens in a window (the model's context, at most 512)",
-              store_integer("sequence_length", config.sequence_length)},
-             {"batch_size", "N", "(8)", store_integer("batch_size", config.batch_size)},
-             {"precision", "NAME", "default, f32 or f16 (f32 where the device has it)",
-              [&config](const std::string& value) { config.precision = parse_precision(value); }},
-             {"json", "", "print one JSON object",
-              [&config](const std::string&) { config.json = true; }}}},
-           {"Device", device_options(config.device)}}};
+  return {
+      "eval",
+      "Measures loss (nats a token) and perplexity on JSONL, text or a .bin file of token ids.",
+      "",
+      {{"Options",
+        {{"model", "PATH", "model folder, GGUF, llama2.c, checkpoint or folder of them (required)",
+          store(config.model)},
+         {"best", "", "of a folder, the checkpoint with the lowest validation loss",
+          store_switch(config.best)},
+         {"data", "PATH", "a file, or a folder with test.* or valid.* (required)",
+          store(config.data)},
+         {"part", "train|valid|test", "of a folder (test, if it is there, else valid)",
+          [&config](const std::string& value) {
+            config.part = parse_choice("--part", "train|valid|test", value);
+          }},
+         {"windows", "N", "rows to measure (0: all)", store_integer("windows", config.windows)},
+         {"sequence_length", "N", "tokens in a row (the model's context, at most 512)",
+          store_integer("sequence_length", config.sequence_length)},
+         {"batch_size", "N", "(8)", store_integer("batch_size", config.batch_size)},
+         {"precision", "NAME", "default, f32 or f16 (f32 where the device has it)",
+          [&config](const std::string& value) { config.precision = parse_precision(value); }},
+         {"per_example", "", "print a JSON object for each example, or window of a text",
+          store_switch(config.per_example)},
+         {"json", "", "print one JSON object", store_switch(config.json)}}},
+       {"Text", text_options(config.text)},
+       {"Rows", config.rows.options()},
+       {"Device", device_options(config.device)}}};
 }
 
 void print_result(const EvalConfig& config, const anet_eval_result& result) {
@@ -64,24 +79,39 @@ void print_result(const EvalConfig& config, const anet_eval_result& result) {
                   .c_str());
 }
 
-} // namespace
+std::string part_of(const EvalConfig& config) {
+  if (!config.part.empty()) return config.part;
+  if (has_part(config.data, "test")) return "test";
+  return has_part(config.data, "valid") ? "valid" : "train";
+}
 
-int run_eval(const Arguments& arguments) {
+EvalConfig parse_eval(const Arguments& arguments, bool& help) {
   EvalConfig config;
   const CommandLine line = eval_command_line(config);
-  bool help = false;
   parse_arguments(line, arguments, help);
   if (help) {
     print_help(line);
-    return exit_ok;
+    return config;
   }
   if (config.model.empty()) throw UsageError("--model is required");
   if (config.data.empty()) throw UsageError("--data is required");
+  if (config.per_example && config.json)
+    throw UsageError("--per-example and --json exclude each other");
+  return config;
+}
+
+} // namespace
+
+int run_eval(const Arguments& arguments) {
+  bool help = false;
+  const EvalConfig config = parse_eval(arguments, help);
+  if (help) return exit_ok;
 
   const Device device = open_device(config.device);
-  const Tokenizer tokenizer = open_tokenizer();
-  const Model model =
-      load_model(config.model, config.best ? ANET_CHECKPOINT_BEST : ANET_CHECKPOINT_LATEST);
+  const std::string path =
+      resolve_checkpoint(config.model, config.best ? ANET_CHECKPOINT_BEST : ANET_CHECKPOINT_LATEST);
+  const Model model = load_model(path, ANET_CHECKPOINT_LATEST);
+  const TextSource text = open_text(config.text, facts_of_model(model, path));
   const anet_model_config shape = model_config(model);
 
   auto options = initialised<anet_session_options>();
@@ -90,12 +120,27 @@ int run_eval(const Arguments& arguments) {
   options.sequence_length = config.sequence_length > 0
                                 ? static_cast<int32_t>(config.sequence_length)
                                 : std::min(shape.context_length, 512);
-  const Dataset data =
-      open_dataset(config.data, tokenizer, options.sequence_length, shape.vocab_size, 0, true);
+  CorpusOptions reading;
+  reading.flags = &config.rows;
+  reading.text = &text;
+  reading.device = &device;
+  reading.layout = config.rows.layout(config.data);
+  // Which example a row holds is known where a row holds one.
+  if (config.per_example && reading.layout != Layout::windows) reading.layout = Layout::padded;
+  reading.sequence_length = options.sequence_length;
+  reading.batch_size = options.batch_size;
+  reading.vocab_size = shape.vocab_size;
+  reading.sequential = true;
+  set_layout(config.rows, reading.layout, options);
+  const Corpus data = open_corpus(config.data, part_of(config), reading);
   const Session session = create<Session>(anet_session_create, device.get(), model.get(), &options);
+  const auto rows = static_cast<uint64_t>(config.windows);
+  if (config.per_example) {
+    print_examples(session, data, rows, config.rows.long_examples(config.data));
+    return exit_ok;
+  }
   auto result = initialised<anet_eval_result>();
-  call(anet_session_evaluate, session.get(), data.get(), static_cast<uint64_t>(config.windows),
-       &result);
+  call(anet_session_evaluate, session.get(), data.rows.get(), rows, &result);
   print_result(config, result);
   return exit_ok;
 }

@@ -35,6 +35,9 @@ using Tokenizer = std::unique_ptr<anet_tokenizer, Release<anet_tokenizer_release
 using Dataset = std::unique_ptr<anet_dataset, Release<anet_dataset_release>>;
 using Session = std::unique_ptr<anet_session, Release<anet_session_release>>;
 using Generator = std::unique_ptr<anet_generator, Release<anet_generator_release>>;
+using Examples = std::unique_ptr<anet_examples, Release<anet_examples_release>>;
+using ChatTemplate = std::unique_ptr<anet_chat_template, Release<anet_chat_template_release>>;
+using TextDecoder = std::unique_ptr<anet_text_decoder, Release<anet_text_decoder_release>>;
 
 // Throws the error that a call returned; releases it.
 void throw_error(anet_status status, anet_error* error);
@@ -53,6 +56,24 @@ Handle create(Function function, Arguments... arguments) {
   typename Handle::pointer handle = nullptr;
   call(function, arguments..., &handle);
   return Handle(handle);
+}
+
+// For calls that end in a text's place, its capacity and its length.
+template <typename Function, typename... Arguments>
+std::string call_text(Function function, Arguments... arguments) {
+  std::string text(4096, '\0');
+  for (;;) {
+    size_t length = 0;
+    anet_error* error = nullptr;
+    const anet_status status = function(arguments..., text.data(), text.size(), &length, &error);
+    if (status == ANET_OK) {
+      text.resize(length);
+      return text;
+    }
+    if (status != ANET_E_OUT_OF_RANGE || length < text.size()) throw_error(status, error);
+    anet_error_release(error);
+    text.resize(length + 1);
+  }
 }
 
 template <typename Struct>

@@ -2,6 +2,7 @@
 
 #include "handles.h"
 
+#include <cmath>
 #include <filesystem>
 
 namespace cli {
@@ -125,6 +126,7 @@ void Log::evaluation(const Evaluation& evaluation) {
   const Json object = event("eval");
   json_set_count(object, "step", static_cast<uint64_t>(evaluation.step));
   json_set(object, "loss", evaluation.loss);
+  json_set(object, "perplexity", std::exp(evaluation.loss));
   json_set(object, "seconds", evaluation.seconds);
   write(object);
 }
@@ -143,10 +145,12 @@ void Log::sample(const Sample& sample) {
   write(object);
 }
 
-void Log::end(int64_t step, bool interrupted, const std::vector<KernelPlace>& kernels) {
+void Log::end(int64_t step, bool interrupted, const std::string& reason,
+              const std::vector<KernelPlace>& kernels) {
   const Json object = event("end");
   json_set_count(object, "step", static_cast<uint64_t>(step));
   json_set_count(object, "interrupted", interrupted ? 1 : 0);
+  json_set(object, "reason", reason);
   json_set(object, "kernels", kernels_json(kernels));
   write(object);
 }

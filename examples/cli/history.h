@@ -46,7 +46,8 @@ public:
   void save(int64_t step, const std::string& path);
   void sample(const Sample& sample);
   // With the kernels of the run, which tell where the work was done.
-  void end(int64_t step, bool interrupted, const std::vector<KernelPlace>& kernels);
+  void end(int64_t step, bool interrupted, const std::string& reason,
+           const std::vector<KernelPlace>& kernels);
 
 private:
   void write(const Json& object);

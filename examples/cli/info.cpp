@@ -3,6 +3,7 @@
 #include "data.h"
 #include "json.h"
 #include "text.h"
+#include "text_source.h"
 
 #include <cstdio>
 #include <filesystem>
@@ -23,6 +24,44 @@ void print_model(const Model& model) {
   std::printf("vocabulary         %d%s\n", config.vocab_size,
               config.tie_embeddings ? ", head tied to the embedding" : "");
   std::printf("context            %d tokens\n", config.context_length);
+  std::printf("rope               theta %s%s\n", format_number(config.rope_theta, 0).c_str(),
+              config.rope_scaling_factor > 0
+                  ? (", scaled by " + format_number(config.rope_scaling_factor, 1)).c_str()
+                  : "");
+  if (config.qkv_bias != 0) std::printf("q, k, v            with biases\n");
+  if (config.qk_norm != 0) std::printf("q, k               normalised\n");
+}
+
+// What a model comes with besides its weights.
+void print_text(const Model& model, const std::string& path) {
+  auto info = initialised<anet_model_info>();
+  call(anet_model_get_info, model.get(), &info);
+  std::printf("format             %s\n", info.format);
+  const TextFacts facts = facts_of_model(model, path);
+  const TextSource text = open_text({}, facts);
+  if (text.tokenizer) {
+    std::printf("tokenizer          %s (%d ids)\n", text.tokenizer_path.c_str(),
+                anet_tokenizer_vocab_size(text.tokenizer.get()));
+  } else {
+    std::printf("tokenizer          none\n");
+  }
+  const char* own = text.chat ? "the model's" : "none";
+  if (!text.chat_problem.empty()) own = "the model's, which cannot be used: ";
+  std::printf("chat template      %s%s\n", text.chat_name.empty() ? own : text.chat_name.c_str(),
+              text.chat_problem.c_str());
+  if (!text.stop_ids.empty())
+    std::printf("ends a text        %s\n", join_ids(text.stop_ids).c_str());
+  for (uint32_t i = 0; i < info.warning_count; ++i)
+    std::printf("warning            %s\n", printable(info.warnings[i]).c_str());
+}
+
+// A tokenizer that is damaged or gone does not hide the rest.
+void print_text_or_reason(const Model& model, const std::string& path) {
+  try {
+    print_text(model, path);
+  } catch (const Failure& failure) {
+    std::printf("tokenizer          cannot be used: %s\n", failure.what());
+  }
 }
 
 void print_tensors(const Model& model) {
@@ -39,16 +78,7 @@ void print_tensors(const Model& model) {
 }
 
 void print_state(const std::string& path) {
-  size_t length = 0;
-  // A first call with no room only asks for the length.
-  anet_error* error = nullptr;
-  const anet_status status = anet_checkpoint_inspect(path.c_str(), nullptr, 0, &length, &error);
-  if (status != ANET_OK && status != ANET_E_OUT_OF_RANGE) throw_error(status, error);
-  anet_error_release(error);
-  std::string text(length + 1, '\0');
-  call(anet_checkpoint_inspect, path.c_str(), text.data(), text.size(), &length);
-  text.resize(length);
-  const Json state = json_parse(text, path);
+  const Json state = json_parse(call_text(anet_checkpoint_inspect, path.c_str()), path);
   std::printf("\nstate\n%s\n", json_lines(state.get()).c_str());
 }
 
@@ -59,7 +89,8 @@ int run_info(const Arguments& arguments) {
   bool best = false;
   const CommandLine line{
       "info",
-      "Describes a checkpoint, the newest one below a folder of checkpoints, or a weights file.",
+      "Describes a model folder, a GGUF or llama2.c file, a checkpoint, or the newest one of a "
+      "folder of them.",
       "PATH",
       {{"Options",
         {{"tensors", "", "list every weight tensor",
@@ -75,11 +106,12 @@ int run_info(const Arguments& arguments) {
   if (operands.size() != 1) throw UsageError("info expects one path");
   const std::string path =
       resolve_checkpoint(operands[0], best ? ANET_CHECKPOINT_BEST : ANET_CHECKPOINT_LATEST);
-  const Model model = create<Model>(anet_model_load, path.c_str());
+  const Model model = load_model(path, ANET_CHECKPOINT_LATEST, false);
   std::printf("%s\n\n", path.c_str());
+  print_text_or_reason(model, path);
   print_model(model);
   if (tensors) print_tensors(model);
-  if (std::filesystem::is_directory(path)) print_state(path);
+  if (std::filesystem::exists(std::filesystem::path(path) / "state.json")) print_state(path);
   return exit_ok;
 }
 

@@ -7,6 +7,11 @@
 namespace cli {
 
 Json json_object() { return Json(cJSON_CreateObject()); }
+Json json_array() { return Json(cJSON_CreateArray()); }
+void json_append(const Json& array, Json value) {
+  cJSON_AddItemToArray(array.get(), value.release());
+}
+Json json_copy(const cJSON* value) { return Json(cJSON_Duplicate(value, 1)); }
 
 Json json_parse(const std::string& text, const std::string& origin) {
   const char* end = nullptr;
@@ -38,6 +43,14 @@ void json_set(const Json& object, const char* key, Json value) {
   cJSON_AddItemToObject(object.get(), key, value.release());
 }
 
+void json_set(const Json& object, const char* key, const char* value) {
+  cJSON_AddStringToObject(object.get(), key, value);
+}
+
+void json_set(const Json& object, const char* key, bool value) {
+  cJSON_AddBoolToObject(object.get(), key, value ? 1 : 0);
+}
+
 void json_set_count(const Json& object, const char* key, uint64_t value) {
   cJSON_AddNumberToObject(object.get(), key, static_cast<double>(value));
 }
@@ -50,6 +63,15 @@ double json_number(const cJSON* object, const char* key) {
 std::string json_string(const cJSON* object, const char* key) {
   const cJSON* item = cJSON_GetObjectItemCaseSensitive(object, key);
   return cJSON_IsString(item) ? item->valuestring : "";
+}
+
+uint64_t json_count(const cJSON* object, const char* key) {
+  const double value = json_number(object, key);
+  return value > 0 ? static_cast<uint64_t>(value) : 0;
+}
+
+bool json_true(const cJSON* object, const char* key) {
+  return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(object, key)) != 0;
 }
 
 } // namespace cli

@@ -16,10 +16,14 @@ struct Command {
 };
 
 constexpr Command commands[] = {
-    {"train", "train a model on a text or token file", run_train},
-    {"generate", "continue a prompt with a trained model", run_generate},
+    {"train", "train a new model, or one from files, on conversations, texts or token files",
+     run_train},
+    {"generate", "continue a prompt, or a conversation", run_generate},
     {"eval", "loss and perplexity of a model on a file", run_eval},
-    {"info", "what a checkpoint or weights file holds", run_info},
+    {"export", "write a model for other tools: Hugging Face, GGUF, llama2.c", run_export},
+    {"tokenize", "text to token ids and back", run_tokenize},
+    {"data", "data check: what training would see in files", run_data},
+    {"info", "what a model file or a checkpoint holds", run_info},
     {"devices", "what this machine can train on", run_devices},
     {"doctor", "whether the Neural Engine works here, and what it is like", run_doctor},
     {"bench-device", "how fast a device is, point by point", run_bench_device},

@@ -2,14 +2,16 @@
 
 #include "text.h"
 
+#include <cmath>
+#include <utility>
 #include <vector>
 
 namespace cli {
 
 Monitor::Monitor(const TrainConfig& config, int64_t first_step, int64_t last_step, History history,
-                 anet_generator* generator, const anet_tokenizer* tokenizer)
+                 Sampler sampler)
     : config_(config), history_(std::move(history)), log_(config.log, config.resume),
-      progress_(first_step, last_step), generator_(generator), tokenizer_(tokenizer) {}
+      progress_(first_step, last_step), sampler_(std::move(sampler)) {}
 
 void Monitor::start() { log_.start(history_.settings); }
 
@@ -23,7 +25,10 @@ void Monitor::on_event(const anet_fit_event& event) {
   case ANET_EVENT_EVAL:
     // A skipped step leaves the number, and with it the model, where they were.
     if (evaluated_step() == event.step.step) break;
-    evaluation(event.step.step, event.eval);
+    evaluation(event.step.step, event.eval, event.improved != 0);
+    if (config_.sample_every == 0) take_sample(event.step.step);
+    break;
+  case ANET_EVENT_SAMPLE:
     take_sample(event.step.step);
     break;
   case ANET_EVENT_SAVE:
@@ -34,12 +39,13 @@ void Monitor::on_event(const anet_fit_event& event) {
   }
 }
 
-void Monitor::evaluation(int64_t step, const anet_eval_result& result) {
+void Monitor::evaluation(int64_t step, const anet_eval_result& result, bool best) {
   const Evaluation evaluation{step, result.loss, result.seconds};
   history_.evaluations.push_back(evaluation);
   log_.evaluation(evaluation);
   progress_.note("step " + std::to_string(step) + "  validation loss " +
-                 format_number(result.loss, 4));
+                 format_number(result.loss, 4) + ", perplexity " +
+                 format_number(std::exp(result.loss), 2) + (best ? " (best)" : ""));
 }
 
 void Monitor::saved(int64_t step, const std::string& path) {
@@ -49,33 +55,33 @@ void Monitor::saved(int64_t step, const std::string& path) {
 }
 
 void Monitor::take_sample(int64_t step) {
-  if (generator_ == nullptr) return;
-  std::vector<int32_t> prompt(config_.sample.size());
-  size_t count = 0;
-  call(anet_tokenizer_encode, tokenizer_, config_.sample.data(), config_.sample.size(), 0u,
-       prompt.data(), prompt.size(), &count);
+  if (sampler_.generator == nullptr || sampled_step_ == step) return;
+  sampled_step_ = step;
   auto sampling = initialised<anet_sampling_options>();
   sampling.max_tokens = config_.sample_tokens;
   sampling.temperature = 0.7;
   sampling.top_p = 0.95;
   sampling.seed = 1; // the same each time: what changes is the model
-  Sample sample{step, config_.sample};
+  sampling.stop_ids = sampler_.stop_ids.data();
+  sampling.stop_count = static_cast<uint32_t>(sampler_.stop_ids.size());
+  Sample sample{step, sampler_.shown};
   const auto append = [](int32_t, const char* text, size_t length, void* user_data) -> int32_t {
     static_cast<std::string*>(user_data)->append(text, length);
     return 0;
   };
-  call(anet_generator_generate, generator_, prompt.data(), count, &sampling,
-       static_cast<anet_token_callback>(append), static_cast<void*>(&sample.text), nullptr,
-       size_t{0}, nullptr);
+  call(anet_generator_generate, sampler_.generator, sampler_.prompt.data(), sampler_.prompt.size(),
+       &sampling, static_cast<anet_token_callback>(append), static_cast<void*>(&sample.text),
+       nullptr, size_t{0}, nullptr);
   log_.sample(sample);
   progress_.note("step " + std::to_string(step) + "  sample: " + printable(sample.text));
   history_.samples.push_back(std::move(sample));
 }
 
-void Monitor::finish(int64_t step, bool interrupted, std::vector<KernelPlace> kernels) {
+void Monitor::finish(int64_t step, bool interrupted, const std::string& reason,
+                     std::vector<KernelPlace> kernels) {
   progress_.finish();
   history_.kernels = std::move(kernels);
-  log_.end(step, interrupted, history_.kernels);
+  log_.end(step, interrupted, reason, history_.kernels);
 }
 
 int64_t Monitor::evaluated_step() const {

@@ -8,22 +8,31 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace cli {
 
+// Writes the samples; borrows the generator.
+struct Sampler {
+  anet_generator* generator = nullptr; // null: no samples are taken
+  std::vector<int32_t> prompt;
+  std::vector<int32_t> stop_ids;
+  std::string shown; // before the text: the prompt
+};
+
 class Monitor {
 public:
-  // `generator` is nullable: then no samples are taken.
   Monitor(const TrainConfig& config, int64_t first_step, int64_t last_step, History history,
-          anet_generator* generator, const anet_tokenizer* tokenizer);
+          Sampler sampler);
 
   void start();
   // What anet_session_fit calls between steps.
   void on_event(const anet_fit_event& event);
-  void evaluation(int64_t step, const anet_eval_result& result);
+  void evaluation(int64_t step, const anet_eval_result& result, bool best = false);
   void saved(int64_t step, const std::string& path);
-  void take_sample(int64_t step); // does nothing without a generator
-  void finish(int64_t step, bool interrupted, std::vector<KernelPlace> kernels);
+  void take_sample(int64_t step); // once a step; does nothing without a generator
+  void finish(int64_t step, bool interrupted, const std::string& reason,
+              std::vector<KernelPlace> kernels);
 
   const History& history() const { return history_; }
   const Progress& progress() const { return progress_; }
@@ -35,9 +44,9 @@ private:
   History history_;
   Log log_;
   Progress progress_;
-  anet_generator* generator_;
-  const anet_tokenizer* tokenizer_;
+  Sampler sampler_;
   int64_t saved_step_ = -1;
+  int64_t sampled_step_ = -1;
 };
 
 } // namespace cli

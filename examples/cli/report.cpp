@@ -90,8 +90,10 @@ std::string settings(const History& history) {
 } // namespace
 
 std::string report_html(const History& history,
-                        const std::vector<std::pair<std::string, std::string>>& numbers) {
-  return html_page("Training report", std::string("libane_train ") + anet_version_string(), numbers,
+                        const std::vector<std::pair<std::string, std::string>>& numbers,
+                        const std::string& end) {
+  const std::string lead = end + " (libane_train " + anet_version_string() + ")";
+  return html_page("Training report", lead, numbers,
                    charts(history) + kernels(history) + samples(history) + settings(history));
 }
 

@@ -9,6 +9,7 @@ namespace cli {
 
 // `numbers` are the tiles at the top: {"validation loss", "1.42"}, ...
 std::string report_html(const History& history,
-                        const std::vector<std::pair<std::string, std::string>>& numbers);
+                        const std::vector<std::pair<std::string, std::string>>& numbers,
+                        const std::string& end); // why the run ended
 
 } // namespace cli

@@ -1,0 +1,258 @@
+// How a run begins: the model, its text, the session and the data; new or from a checkpoint.
+#include "data.h"
+#include "text.h"
+#include "train_run.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <utility>
+
+namespace cli {
+namespace {
+
+std::string property(const Session& session, const char* key) {
+  const char* value = nullptr;
+  anet_error* error = nullptr;
+  const anet_status status = anet_session_get_property(session.get(), key, &value, &error);
+  if (status != ANET_OK && status != ANET_E_NOT_FOUND) throw_error(status, error);
+  anet_error_release(error);
+  return status == ANET_OK ? value : "";
+}
+
+void set_property(const Session& session, const char* key, const std::string& value) {
+  call(anet_session_set_property, session.get(), key, value.c_str());
+}
+
+std::string absolute(const std::string& path) {
+  return path.empty() ? path : std::filesystem::absolute(path).lexically_normal().string();
+}
+
+void print_memory_plan(const anet_memory_plan& plan) {
+  std::printf("memory  %s: weights %s, gradients %s, optimizer %s, activations %s, workspace %s\n",
+              format_bytes(plan.total).c_str(), format_bytes(plan.weights + plan.staged).c_str(),
+              format_bytes(plan.gradients).c_str(), format_bytes(plan.optimizer).c_str(),
+              format_bytes(plan.activations).c_str(), format_bytes(plan.workspace).c_str());
+}
+
+void check_memory(const TrainRun& run, const anet_model_config& shape) {
+  auto plan = initialised<anet_memory_plan>();
+  call(anet_session_plan_memory, run.device.get(), &shape, &run.options, &plan);
+  print_memory_plan(plan);
+  const uint64_t limit = run.options.max_memory;
+  if (limit == 0 || plan.total <= limit) return;
+  throw Failure(ANET_E_MEMORY_LIMIT,
+                "that is more than --max-memory " + format_bytes(limit) +
+                    "; a smaller batch or sequence, or --activation-checkpointing 1, needs less");
+}
+
+// Ids without text need no tokenizer.
+bool is_token_data(const TrainConfig& config) {
+  const std::string& format = config.rows["format"];
+  if (!format.empty()) return format == "tokens";
+  const std::string file = DataFlags::single_file(config.data, "train");
+  return !file.empty() && is_token_file(file);
+}
+
+// A new model takes the tokenizer's vocabulary; one from files brings its own tokenizer.
+std::optional<anet_model_config> open_model(TrainRun& run) {
+  TrainConfig& config = run.config;
+  const bool bytes = config.text.tokenizer.empty() && !is_token_data(config);
+  if (auto fresh = new_model_config(config.model, 0)) {
+    TextFacts facts;
+    if (bytes) facts.tokenizer = "bytes";
+    run.text = open_text(config.text, facts);
+    if (!run.text.tokenizer) return fresh;
+    return new_model_config(config.model, anet_tokenizer_vocab_size(run.text.tokenizer.get()));
+  }
+  config.model = resolve_checkpoint(config.model, ANET_CHECKPOINT_LATEST);
+  run.model = load_model(config.model, ANET_CHECKPOINT_LATEST);
+  run.text = open_text(config.text, facts_of_model(run.model, config.model));
+  return std::nullopt;
+}
+
+void check_vocabulary(const TrainRun& run, const anet_model_config& shape) {
+  if (!run.text.tokenizer) return;
+  const int32_t needed = anet_tokenizer_vocab_size(run.text.tokenizer.get());
+  if (shape.vocab_size >= needed) return;
+  throw Failure("text needs a vocabulary of " + std::to_string(needed) + ", the model has " +
+                std::to_string(shape.vocab_size));
+}
+
+void begin(TrainRun& run) {
+  TrainConfig& config = run.config;
+  if (config.steps == 0) config.steps = 1000;
+  run.options = initialised<anet_session_options>();
+  apply_session_options(config, run.options);
+  if (run.options.schedule != ANET_SCHEDULE_CONSTANT && run.options.total_steps == 0) {
+    run.options.total_steps = config.steps;
+  }
+  // A new model gets its weights after the plan has been seen to fit.
+  const auto fresh = open_model(run);
+  const anet_model_config shape = fresh ? *fresh : model_config(run.model);
+  check_vocabulary(run, shape);
+  if (run.options.sequence_length == 0) {
+    const int32_t context = shape.context_length > 0 ? shape.context_length : 1024;
+    run.options.sequence_length = std::min(context, 1024);
+  }
+  run.layout = config.rows.layout(config.data);
+  set_layout(config.rows, run.layout, run.options);
+  check_memory(run, shape);
+  if (fresh) run.model = create<Model>(anet_model_create, &*fresh, run.options.seed);
+  run.session =
+      create<Session>(anet_session_create, run.device.get(), run.model.get(), &run.options);
+}
+
+// The checkpoint's settings stand where the command line is silent.
+void take_properties(TrainRun& run) {
+  TrainConfig& config = run.config;
+  config.rows.merge(property(run.session, "data_options"));
+  const std::string model = property(run.session, "model");
+  if (!model.empty()) config.model = model;
+  if (config.data.empty()) config.data = property(run.session, "data");
+  if (config.data.empty()) throw UsageError("the checkpoint names no data, --data is required");
+  if (config.validation.empty() && !config.split) {
+    config.validation = property(run.session, "validation");
+    const std::string split = property(run.session, "split");
+    if (!split.empty()) config.split = parse_number("split", split);
+  }
+  const auto integer = [&run](const char* key, int64_t& target) {
+    const std::string text = property(run.session, key);
+    if (target == 0 && !text.empty()) target = parse_integer(key, text);
+  };
+  integer("steps", config.steps);
+  integer("patience", config.patience);
+  if (config.steps == 0) config.steps = 1000;
+  const std::string min_delta = property(run.session, "min_delta");
+  if (config.min_delta == 0 && !min_delta.empty())
+    config.min_delta = parse_number("min_delta", min_delta);
+}
+
+void resume(TrainRun& run) {
+  TrainConfig& config = run.config;
+  const std::string path = resolve_checkpoint(config.checkpoint_root, ANET_CHECKPOINT_LATEST);
+  run.session = create<Session>(anet_session_resume, run.device.get(), path.c_str(), nullptr);
+  run.options = initialised<anet_session_options>();
+  call(anet_session_get_options, run.session.get(), &run.options);
+  const anet_session_options kept = run.options;
+  take_properties(run);
+  apply_session_options(config, run.options);
+  run.layout = config.rows.layout(config.data);
+  set_layout(config.rows, run.layout, run.options);
+  const bool same_layout =
+      run.options.documents == kept.documents && run.options.length_buckets == kept.length_buckets;
+  if (!config.session.empty() || !same_layout) {
+    run.session.reset();
+    run.session =
+        create<Session>(anet_session_resume, run.device.get(), path.c_str(), &run.options);
+  }
+  run.model = create<Model>(anet_session_get_model, run.session.get());
+  run.text = open_text(config.text, facts_of_model(run.model, path));
+  call(anet_session_get_step, run.session.get(), &run.first_step);
+  auto plan = initialised<anet_memory_plan>();
+  call(anet_session_get_memory_plan, run.session.get(), &plan);
+  print_memory_plan(plan);
+  std::printf("resumed %s\n", path.c_str());
+}
+
+// What a resumed run, `generate` and `eval` need to know besides the weights.
+void keep_properties(const TrainRun& run) {
+  const TrainConfig& config = run.config;
+  const Session& session = run.session;
+  const bool from_path = !new_model_config(config.model, 0);
+  set_property(session, "model", from_path ? absolute(config.model) : config.model);
+  set_property(session, "data", absolute(config.data));
+  set_property(session, "data_options", config.rows.to_json());
+  set_property(session, "validation", absolute(config.validation));
+  set_property(session, "split", config.split ? format_number(*config.split, 6) : "");
+  set_property(session, "steps", std::to_string(config.steps));
+  set_property(session, "patience", config.patience > 0 ? std::to_string(config.patience) : "");
+  set_property(session, "min_delta",
+               config.min_delta > 0 ? format_number(config.min_delta, 9) : "");
+  set_property(session, "tokenizer", run.text.tokenizer_path);
+  set_property(session, "companion", run.text.companion);
+  set_property(session, "chat_template", run.text.chat_name);
+  set_property(session, "stop_ids", join_ids(run.text.stop_ids));
+}
+
+void open_data(TrainRun& run) {
+  TrainConfig& config = run.config;
+  call(anet_session_get_options, run.session.get(), &run.options);
+  const anet_model_config shape = model_config(run.model);
+  CorpusOptions options;
+  options.flags = &config.rows;
+  options.text = &run.text;
+  options.device = &run.device;
+  options.layout = run.layout;
+  options.sequence_length =
+      run.options.sequence_length > 0 ? run.options.sequence_length : shape.context_length;
+  options.batch_size = std::max(1, run.options.batch_size);
+  options.vocab_size = shape.vocab_size;
+  options.seed = run.options.seed;
+  run.data = open_corpus_pair(config.data, config.validation, config.split.value_or(0.1), options);
+  if (config.patience > 0 && !run.data.validation)
+    throw UsageError("--patience needs validation data");
+  keep_properties(run);
+}
+
+void open_generator(TrainRun& run) {
+  if (run.config.sample.empty()) {
+    if (run.config.sample_every > 0) throw UsageError("--sample-every needs --sample");
+    return;
+  }
+  auto options = initialised<anet_generator_options>();
+  options.precision = run.options.precision;
+  run.generator = create<Generator>(anet_generator_create, run.device.get(), run.model.get(),
+                                    run.text.require_tokenizer().get(), &options);
+}
+
+std::string rows_text(const Corpus& corpus, Layout layout) {
+  const std::string count = format_count(anet_dataset_window_count(corpus.rows.get()));
+  if (layout == Layout::windows) return count + " windows";
+  return format_count(anet_examples_count(corpus.examples.get())) + " examples in " + count + " " +
+         layout_name(layout) + " rows";
+}
+
+void print_data(const TrainRun& run) {
+  const Corpus& train = run.data.train;
+  std::printf("data    %s of %d tokens for training", rows_text(train, run.layout).c_str(),
+              anet_dataset_sequence_length(train.rows.get()));
+  if (run.layout != Layout::windows)
+    std::printf(", %s %% full", format_number(100 * train.density(), 1).c_str());
+  if (run.data.validation)
+    std::printf(", %s for validation", rows_text(*run.data.validation, run.layout).c_str());
+  std::printf("\n");
+  const uint64_t lost = train.layout ? json_count(train.layout.get(), "lost_supervised") : 0;
+  if (lost > 0)
+    std::printf("        %s tokens to be learned are cut off: --sequence-length or --long split\n",
+                format_count(lost).c_str());
+  std::fflush(stdout);
+}
+
+} // namespace
+
+TrainRun prepare_training(TrainConfig config) {
+  TrainRun run;
+  run.config = std::move(config);
+  run.device = open_device(run.config.device);
+  if (run.config.resume) {
+    resume(run);
+  } else {
+    begin(run);
+  }
+  auto info = initialised<anet_device_info>();
+  call(anet_device_get_info, run.device.get(), &info);
+  const anet_model_config shape = model_config(run.model);
+  std::printf("device  %s\nmodel   %s parameters: %d layers, hidden size %d, vocabulary %d\n",
+              info.description, format_count(anet_model_weight_count(run.model.get())).c_str(),
+              shape.layer_count, shape.hidden_size, shape.vocab_size);
+  if (!run.text.chat_problem.empty())
+    std::fprintf(stderr, "warning: the model's chat template cannot be used: %s\n",
+                 run.text.chat_problem.c_str());
+  open_data(run);
+  open_generator(run);
+  print_data(run);
+  return run;
+}
+
+} // namespace cli
