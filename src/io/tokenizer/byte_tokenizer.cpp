@@ -4,9 +4,12 @@
 #include "base/hash.h"
 #include "base/status.h"
 
-#include <array>
-
 namespace anet::io {
+namespace {
+
+constexpr std::string_view special_names[] = {"<|bos|>", "<|eos|>"};
+
+} // namespace
 
 ByteTokenizer::ByteTokenizer(int32_t vocab_size) : vocab_size_(vocab_size) {
   if (vocab_size < unpadded_vocab_size)
@@ -20,14 +23,13 @@ bool ByteTokenizer::is_special(int32_t id) const {
 }
 
 std::optional<int32_t> ByteTokenizer::special_id(std::string_view name) const {
-  if (name == "<|bos|>") return bos;
-  if (name == "<|eos|>") return eos;
+  if (name == special_names[0]) return bos;
+  if (name == special_names[1]) return eos;
   return std::nullopt;
 }
 
-std::span<const std::string> ByteTokenizer::special_names() const {
-  static const std::array<std::string, 2> names = {"<|bos|>", "<|eos|>"};
-  return names;
+std::string ByteTokenizer::special_name(int32_t id) const {
+  return std::string(id == bos ? special_names[0] : id == eos ? special_names[1] : "");
 }
 
 std::string ByteTokenizer::token_bytes(int32_t id) const {
@@ -35,9 +37,24 @@ std::string ByteTokenizer::token_bytes(int32_t id) const {
   return std::string(1, static_cast<char>(id));
 }
 
-void ByteTokenizer::encode_text(std::string_view text, std::vector<int32_t>& ids) const {
+void ByteTokenizer::encode_text(std::string_view text, bool parse_special,
+                                std::vector<int32_t>& ids, std::vector<TextRange>* ranges) const {
   ids.reserve(ids.size() + text.size());
-  for (const char c : text) ids.push_back(static_cast<unsigned char>(c));
+  for (size_t i = 0; i < text.size();) {
+    int32_t id = static_cast<unsigned char>(text[i]);
+    size_t size = 1;
+    if (parse_special && text[i] == '<') {
+      for (const std::string_view name : special_names) {
+        if (!text.substr(i).starts_with(name)) continue;
+        id = special_id(name).value();
+        size = name.size();
+      }
+    }
+    ids.push_back(id);
+    if (ranges != nullptr)
+      ranges->push_back({static_cast<int64_t>(i), static_cast<int64_t>(i + size)});
+    i += size;
+  }
 }
 
 std::string ByteTokenizer::fingerprint() const {

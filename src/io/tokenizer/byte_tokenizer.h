@@ -23,12 +23,13 @@ public:
   std::optional<int32_t> eos_id() const override { return eos; }
   bool is_special(int32_t id) const override;
   std::optional<int32_t> special_id(std::string_view name) const override;
+  std::string special_name(int32_t id) const override;
   std::string token_bytes(int32_t id) const override;
   std::string fingerprint() const override;
 
 protected:
-  void encode_text(std::string_view text, std::vector<int32_t>& ids) const override;
-  std::span<const std::string> special_names() const override;
+  void encode_text(std::string_view text, bool parse_special, std::vector<int32_t>& ids,
+                   std::vector<TextRange>* ranges) const override;
 
 private:
   int32_t vocab_size_;

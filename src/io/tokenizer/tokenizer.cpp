@@ -3,8 +3,6 @@
 #include "base/status.h"
 #include "base/utf8.h"
 
-#include <algorithm>
-
 namespace anet::io {
 namespace {
 
@@ -13,40 +11,53 @@ int32_t required_id(std::optional<int32_t> id, std::string_view name) {
   return *id;
 }
 
+// Each token's bytes as they are.
+class PlainDecodeState final : public DecodeState {
+public:
+  explicit PlainDecodeState(const Tokenizer& tokenizer) : tokenizer_(&tokenizer) {}
+  void push(int32_t id, std::string& bytes) override { bytes += tokenizer_->token_bytes(id); }
+  void finish(std::string&) override {}
+
+private:
+  const Tokenizer* tokenizer_;
+};
+
 } // namespace
+
+void Tokenizer::encode_whole(std::string_view text, const EncodeOptions& options,
+                             std::vector<int32_t>& ids, std::vector<TextRange>* ranges) const {
+  const auto add = [&](std::optional<int32_t> id, std::string_view name, size_t place) {
+    ids.push_back(required_id(id, name));
+    const auto offset = static_cast<int64_t>(place);
+    if (ranges != nullptr) ranges->push_back({offset, offset});
+  };
+  if (options.add_bos) add(bos_id(), "beginning-of-sequence", 0);
+  if (!text.empty()) encode_text(text, options.parse_special, ids, ranges);
+  if (options.add_eos) add(eos_id(), "end-of-sequence", text.size());
+}
 
 std::vector<int32_t> Tokenizer::encode(std::string_view text, const EncodeOptions& options) const {
   std::vector<int32_t> ids;
-  if (options.add_bos) ids.push_back(required_id(bos_id(), "beginning-of-sequence"));
-  const std::span<const std::string> names =
-      options.parse_special ? special_names() : std::span<const std::string>();
-  size_t begin = 0; // of the text that is not encoded yet
-  for (size_t i = 0; !names.empty() && i < text.size();) {
-    const auto name = std::find_if(names.begin(), names.end(), [&](const std::string& candidate) {
-      return text.substr(i).starts_with(candidate);
-    });
-    if (name == names.end()) {
-      ++i;
-      continue;
-    }
-    if (i > begin) encode_text(text.substr(begin, i - begin), ids);
-    ids.push_back(special_id(*name).value());
-    i += name->size();
-    begin = i;
-  }
-  if (begin < text.size()) encode_text(text.substr(begin), ids);
-  if (options.add_eos) ids.push_back(required_id(eos_id(), "end-of-sequence"));
+  encode_whole(text, options, ids, nullptr);
   return ids;
 }
 
-std::string Tokenizer::decode_bytes(std::span<const int32_t> ids) const {
-  std::string bytes;
-  for (const int32_t id : ids) bytes += token_bytes(id);
-  return bytes;
+Encoding Tokenizer::encode_with_ranges(std::string_view text, const EncodeOptions& options) const {
+  Encoding encoding;
+  encode_whole(text, options, encoding.ids, &encoding.ranges);
+  return encoding;
 }
 
 std::string Tokenizer::decode(std::span<const int32_t> ids) const {
-  return replace_invalid_utf8(decode_bytes(ids));
+  std::string bytes;
+  const std::unique_ptr<DecodeState> state = start_decoding();
+  for (const int32_t id : ids) state->push(id, bytes);
+  state->finish(bytes);
+  return replace_invalid_utf8(bytes);
+}
+
+std::unique_ptr<DecodeState> Tokenizer::start_decoding() const {
+  return std::make_unique<PlainDecodeState>(*this);
 }
 
 void Tokenizer::check_id(int32_t id) const {
@@ -55,7 +66,8 @@ void Tokenizer::check_id(int32_t id) const {
 }
 
 std::string StreamingDecoder::push(int32_t id) {
-  pending_ += tokenizer_->token_bytes(id);
+  if (!state_) state_ = tokenizer_->start_decoding();
+  state_->push(id, pending_);
   std::string text;
   std::string_view left = pending_;
   while (!left.empty()) {
@@ -68,8 +80,14 @@ std::string StreamingDecoder::push(int32_t id) {
   return text;
 }
 
+void StreamingDecoder::prime(std::span<const int32_t> ids) {
+  for (const int32_t id : ids) push(id);
+}
+
 std::string StreamingDecoder::flush() {
+  if (state_) state_->finish(pending_);
   std::string text = replace_invalid_utf8(pending_);
+  state_.reset();
   pending_.clear();
   return text;
 }

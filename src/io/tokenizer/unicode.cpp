@@ -1,0 +1,141 @@
+#include "io/tokenizer/unicode.h"
+
+#include <utf8proc.h>
+
+namespace anet::io::tokenization {
+
+char32_t character_at(std::string_view text, size_t offset) {
+  const auto byte = [&](size_t i) {
+    return static_cast<char32_t>(static_cast<unsigned char>(text[offset + i]));
+  };
+  const auto tail = [&](size_t i) { return byte(i) & 0x3F; };
+  switch (character_size(text[offset])) {
+  case 1:
+    return byte(0);
+  case 2:
+    return (byte(0) & 0x1F) << 6 | tail(1);
+  case 3:
+    return (byte(0) & 0x0F) << 12 | tail(1) << 6 | tail(2);
+  default:
+    return (byte(0) & 0x07) << 18 | tail(1) << 12 | tail(2) << 6 | tail(3);
+  }
+}
+
+size_t previous_character(std::string_view text, size_t end) {
+  do --end;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80);
+  return end;
+}
+
+void append_character(std::string& text, char32_t character) {
+  const auto tail = [&](int shift) {
+    text += static_cast<char>(0x80 | ((character >> shift) & 0x3F));
+  };
+  if (character < 0x80) {
+    text += static_cast<char>(character);
+  } else if (character < 0x800) {
+    text += static_cast<char>(0xC0 | character >> 6);
+    tail(0);
+  } else if (character < 0x10000) {
+    text += static_cast<char>(0xE0 | character >> 12);
+    tail(6);
+    tail(0);
+  } else {
+    text += static_cast<char>(0xF0 | character >> 18);
+    tail(12);
+    tail(6);
+    tail(0);
+  }
+}
+
+bool is_white_space(char32_t character) {
+  if (character < 0x80) return character == ' ' || (character >= 9 && character <= 13);
+  return character == 0x85 || character == 0xA0 || character == 0x1680 ||
+         (character >= 0x2000 && character <= 0x200A) || character == 0x2028 ||
+         character == 0x2029 || character == 0x202F || character == 0x205F || character == 0x3000;
+}
+
+bool is_numeric(char32_t character) {
+  if (character < 0x80) return character >= '0' && character <= '9';
+  const utf8proc_category_t category = utf8proc_category(static_cast<int32_t>(character));
+  return category >= UTF8PROC_CATEGORY_ND && category <= UTF8PROC_CATEGORY_NO;
+}
+
+bool is_punctuation(char32_t character) {
+  if (character < 0x80)
+    return (character >= 33 && character <= 47) || (character >= 58 && character <= 64) ||
+           (character >= 91 && character <= 96) || (character >= 123 && character <= 126);
+  const utf8proc_category_t category = utf8proc_category(static_cast<int32_t>(character));
+  return category >= UTF8PROC_CATEGORY_PC && category <= UTF8PROC_CATEGORY_PO;
+}
+
+bool is_word_character(char32_t character) {
+  const utf8proc_category_t category = utf8proc_category(static_cast<int32_t>(character));
+  if (category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_NL) return true;
+  // Joiners, and the symbols that are alphabetic.
+  return category == UTF8PROC_CATEGORY_PC || character == 0x200C || character == 0x200D ||
+         (character >= 0x24B6 && character <= 0x24E9) ||
+         (character >= 0x1F130 && character <= 0x1F149) ||
+         (character >= 0x1F150 && character <= 0x1F169) ||
+         (character >= 0x1F170 && character <= 0x1F189);
+}
+
+std::array<char32_t, 2> to_lower(char32_t character) {
+  if (character < 0x80) {
+    const bool upper = character >= 'A' && character <= 'Z';
+    return {upper ? character + 32 : character, 0};
+  }
+  // The only lower-case mapping to more than one character (SpecialCasing.txt).
+  if (character == 0x130) return {U'i', 0x307};
+  return {static_cast<char32_t>(utf8proc_tolower(static_cast<int32_t>(character))), 0};
+}
+
+uint8_t combining_class(char32_t character) {
+  if (character < 0x300) return 0;
+  return static_cast<uint8_t>(
+      utf8proc_get_property(static_cast<int32_t>(character))->combining_class);
+}
+
+size_t decompose(char32_t character, bool compatible,
+                 std::span<char32_t, max_decomposition> result) {
+  std::array<utf8proc_int32_t, max_decomposition> buffer;
+  int boundary_class = 0;
+  const int options = UTF8PROC_DECOMPOSE | UTF8PROC_STABLE | (compatible ? UTF8PROC_COMPAT : 0);
+  const auto count = utf8proc_decompose_char(
+      static_cast<int32_t>(character), buffer.data(), static_cast<utf8proc_ssize_t>(buffer.size()),
+      static_cast<utf8proc_option_t>(options), &boundary_class);
+  if (count < 1 || count > static_cast<utf8proc_ssize_t>(buffer.size())) {
+    result[0] = character;
+    return 1;
+  }
+  for (size_t i = 0; i < static_cast<size_t>(count); ++i)
+    result[i] = static_cast<char32_t>(buffer[i]);
+  return static_cast<size_t>(count);
+}
+
+std::optional<char32_t> compose(char32_t first, char32_t second) {
+  std::array<utf8proc_int32_t, 2> pair = {static_cast<int32_t>(first),
+                                          static_cast<int32_t>(second)};
+  const auto count = utf8proc_normalize_utf32(
+      pair.data(), 2, static_cast<utf8proc_option_t>(UTF8PROC_COMPOSE | UTF8PROC_STABLE));
+  if (count != 1) return std::nullopt;
+  return static_cast<char32_t>(pair[0]);
+}
+
+bool is_plain_nfc(char32_t character) {
+  if (character < 0x300) return true;
+  struct Range {
+    char32_t first, last;
+  };
+  // Blocks of much text: Cyrillic, punctuation, kana, ideographs, Hangul syllables, emoji.
+  constexpr Range ranges[] = {{0x400, 0x482},   {0x2010, 0x203E}, {0x3001, 0x3029},
+                              {0x3041, 0x3096}, {0x30A1, 0x30FF}, {0x3400, 0x9FFF},
+                              {0xAC00, 0xD7A3}, {0xFF01, 0xFFEF}, {0x1F300, 0x1FAFF}};
+  for (const Range& range : ranges) {
+    if (character < range.first) return false;
+    if (character <= range.last) return true;
+  }
+  return false;
+}
+
+} // namespace anet::io::tokenization
