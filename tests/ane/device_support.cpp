@@ -54,7 +54,7 @@ AneOptions placed(PlacementPolicy policy) {
 
 backend::DeviceOptions DeviceFixture::options() const {
   backend::DeviceOptions options{.threads = 2, .ane = placed(PlacementPolicy::engine)};
-  options.ane.cache_directory = temporary.path() + "/cache";
+  options.ane.cache_directory = answers;
   return options;
 }
 

@@ -21,13 +21,21 @@ const std::vector<std::string>& profiles();
 struct DeviceFixture {
   explicit DeviceFixture(const std::string& profile = "m4");
 
-  // The engine wherever it can, two threads; answers of the probe are kept in the fixture's folder.
+  // The engine wherever it can, two threads.
   backend::DeviceOptions options() const;
   std::shared_ptr<backend::Device> open() const { return open(options()); }
   std::shared_ptr<backend::Device> open(const backend::DeviceOptions& options) const;
 
   TemporaryDirectory temporary;
   Emulator emulator;
+  std::string answers = probe_cache(); // where those of the probe are kept
+};
+
+// Asks the engine for itself: for tests that change what it would answer.
+struct AskingFixture : DeviceFixture {
+  explicit AskingFixture(const std::string& profile = "m4") : DeviceFixture(profile) {
+    answers = temporary.path() + "/cache";
+  }
 };
 
 backend::AneOptions placed(backend::PlacementPolicy policy);

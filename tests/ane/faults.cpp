@@ -33,7 +33,7 @@ void check_nothing_is_left(const DeviceFixture& fixture) {
   CHECK(fixture.emulator.count("live_models") == 0);
   CHECK(fixture.emulator.count("live_requests") == 0);
   CHECK(fixture.emulator.count("live_surfaces") == 0);
-  CHECK(fixture.temporary.names() == std::vector<std::string>{"cache"});
+  CHECK(fixture.temporary.names().empty());
 }
 
 } // namespace
@@ -83,6 +83,35 @@ TEST_CASE("an engine that keeps failing loses the program to the host") {
     }
     check_nothing_is_left(fixture);
   }
+}
+
+TEST_CASE("failures long ago do not cost the engine") {
+  DeviceFixture fixture;
+  const Case test;
+  const auto device = fixture.open();
+  Runner runner(*device, test.function);
+  constexpr int failures = 6, good_runs = 40;
+  for (int failure = 0; failure < failures; ++failure) {
+    fixture.emulator.set("zero_evaluate", "1");
+    test.check(runner, "zeros");
+    for (int run = 0; run < good_runs; ++run) test.check(runner, "good");
+  }
+  CHECK(runner.kernel().totals().fallbacks == failures);
+  CHECK(runner.kernel().placement().where == "ane");
+  CHECK_FALSE(runner.kernel().placement().reason.empty()); // of the last one
+  CHECK(fixture.emulator.count("evaluations") >= failures * (good_runs + 1));
+}
+
+TEST_CASE("an engine that fails every other run loses the program to the host") {
+  DeviceFixture fixture;
+  const Case test;
+  const auto device = fixture.open();
+  Runner runner(*device, test.function);
+  fixture.emulator.set("zero_evaluate", "every:2");
+  for (int run = 0; run < 30; ++run) test.check(runner, "every other");
+  CHECK(runner.kernel().placement().where == "cpu");
+  CHECK(runner.kernel().totals().fallbacks > 2); // not two in a row
+  CHECK(runner.kernel().totals().fallbacks < 8);
 }
 
 TEST_CASE("the reason for a fallback has the framework's domain, code and words") {
@@ -140,6 +169,7 @@ TEST_CASE("beyond the framework's own limit of programs, the status is recoverab
   const Case test;
   DeviceOptions options = fixture.options();
   const auto device = fixture.open(options);
+  device->compile(product_function(25), {}); // a cap of 0 would be none
   fixture.emulator.set("compile_cap", std::to_string(fixture.emulator.count("compiles")));
   std::optional<Status> status;
   try {

@@ -72,7 +72,7 @@ void check_on(Engine& engine, const Function& source, const Rules& rules, const 
   const TensorMap outputs = run(engine, lowered, lowered_inputs(lowered, inputs));
   check_order(lowered, outputs);
   anet::test::check_near(source_outputs(source, lowered, outputs),
-                         mil::interpret(source, inputs, mil::Precision::f16), tolerance, what);
+                         interpreted(source, inputs, mil::Precision::f16), tolerance, what);
 }
 
 void check_segments(Engine& engine, const Function& function, const model::Config& config,

@@ -71,19 +71,42 @@ const std::set<std::string> engine_ops = {"abs",
                                           "tile",
                                           "transpose"};
 
-// True when the engine ran any of it.
-bool run_case(Device& device, const OpCase& op, uint64_t seed, const std::string& profile) {
-  Random random(seed);
-  const mil::Function function = op.build(random, DataType::fp16);
-  const TensorMap inputs = backend::testing::random_inputs(random, function, op.ranges);
+// What every chip has to compute.
+struct RandomCase {
+  const OpCase* op = nullptr;
+  uint64_t seed = 0;
+  mil::Function function;
+  TensorMap inputs;
   CompileOptions options;
-  options.port_layouts = backend::testing::random_layouts(random, function);
-  options.label = op.name;
-  const std::string what = profile + " " + op.name + " seed " + std::to_string(seed);
+  TensorMap expected;
+};
+
+std::vector<RandomCase> random_cases() {
+  std::vector<RandomCase> cases;
+  for (const OpCase& op : op_cases()) {
+    if (std::count(op.dtypes.begin(), op.dtypes.end(), DataType::fp16) == 0) continue;
+    for (uint64_t seed = 1; seed <= 4; ++seed) {
+      Random random(seed * 1000 + 7);
+      RandomCase& one = cases.emplace_back();
+      one.op = &op;
+      one.seed = seed;
+      one.function = op.build(random, DataType::fp16);
+      one.inputs = backend::testing::random_inputs(random, one.function, op.ranges);
+      one.options.port_layouts = backend::testing::random_layouts(random, one.function);
+      one.options.label = op.name;
+      one.expected = mil::interpret(one.function, one.inputs, mil::Precision::f16);
+    }
+  }
+  return cases;
+}
+
+// True when the engine ran any of it.
+bool run_case(Device& device, const RandomCase& one, const std::string& profile) {
+  const std::string what = profile + " " + one.op->name + " seed " + std::to_string(one.seed);
   INFO(what);
-  Runner runner(device, function, options);
-  check_near(runner.run(inputs), mil::interpret(function, inputs, mil::Precision::f16),
-             op.exact ? 0 : tolerance, what + " " + runner.kernel().placement().where);
+  Runner runner(device, one.function, one.options);
+  check_near(runner.run(one.inputs), one.expected, one.op->exact ? 0 : tolerance,
+             what + " " + runner.kernel().placement().where);
   // On the engine, bytes between the rows of a surface are its own.
   const RunTotals totals = runner.kernel().totals();
   CHECK_MESSAGE(totals.fallbacks == 0, what << ": " << runner.kernel().placement().reason);
@@ -96,17 +119,15 @@ bool run_case(Device& device, const OpCase& op, uint64_t seed, const std::string
 } // namespace
 
 TEST_CASE("every op agrees with the reference interpreter on every chip") {
+  const std::vector<RandomCase> cases = random_cases();
   for (const std::string& profile : profiles()) {
     const DeviceFixture fixture(profile);
     DeviceOptions wide = fixture.options();
     wide.ane.compile_budget = 100000;
     const auto device = fixture.open(wide);
     std::set<std::string> on_engine;
-    for (const OpCase& op : op_cases()) {
-      if (std::count(op.dtypes.begin(), op.dtypes.end(), DataType::fp16) == 0) continue;
-      for (uint64_t seed = 1; seed <= 4; ++seed)
-        if (run_case(*device, op, seed * 1000 + 7, profile)) on_engine.insert(op.covers);
-    }
+    for (const RandomCase& one : cases)
+      if (run_case(*device, one, profile)) on_engine.insert(one.op->covers);
     for (const std::string& name : engine_ops)
       CHECK_MESSAGE(on_engine.count(name) == 1, profile << " does not run " << name);
   }

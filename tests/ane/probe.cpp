@@ -28,7 +28,7 @@ int64_t number(const Json& report, const char* name) {
   return *rules_of(report).find(name)->to_int64();
 }
 
-Json opened(const DeviceFixture& fixture) { return report_of(*fixture.open()); }
+Json opened(const AskingFixture& fixture) { return report_of(*fixture.open()); }
 
 // A kernel compiled by the rules that were found computes what it should.
 void check_product(Device& device, const std::string& what) {
@@ -39,7 +39,7 @@ void check_product(Device& device, const std::string& what) {
   CHECK_MESSAGE(runner.kernel().placement().where == "ane", what);
 }
 
-std::string cache_file(const DeviceFixture& fixture) {
+std::string cache_file(const AskingFixture& fixture) {
   const std::string folder = fixture.options().ane.cache_directory;
   const std::vector<std::string> names = list_directory(folder);
   REQUIRE(names.size() == 1);
@@ -63,7 +63,7 @@ TEST_CASE("every chip gets the rules of the facts") {
                                                  {"a17", {65536, false, "blockwise", "h16"}}};
   for (const auto& [profile, expected] : chips) {
     INFO(profile);
-    const DeviceFixture fixture(profile);
+    const AskingFixture fixture(profile);
     const Json report = opened(fixture);
     CHECK(*report.find("chip")->if_string() == expected.chip);
     CHECK(number(report, "max_width") == expected.width);
@@ -73,6 +73,9 @@ TEST_CASE("every chip gets the rules of the facts") {
     CHECK(text(report, "int4_form") == "palette");
     CHECK(text(report, "parameter_route") == "inputs");
     CHECK(flag(report, "has_concat"));
+    CHECK(flag(report, "reshapes_width") == (profile != "m3")); // 4.4
+    CHECK(flag(report, "concats_width") == (profile != "m3"));
+    CHECK(flag(report, "slices_width"));
     CHECK(flag(report, "has_rsqrt"));
     CHECK(flag(report, "fp32_ports"));
     CHECK(flag(report, "int8_ports"));
@@ -85,7 +88,7 @@ TEST_CASE("every chip gets the rules of the facts") {
 
 TEST_CASE("a quirk is found, and kernels live with it") {
   const auto check = [](const char* option, const char* value, const auto& verify) {
-    DeviceFixture fixture;
+    AskingFixture fixture;
     fixture.emulator.set(option, value);
     const auto device = fixture.open();
     const Json report = report_of(*device);
@@ -98,6 +101,16 @@ TEST_CASE("a quirk is found, and kernels live with it") {
   check("narrow_sum", "0", [](const Json& r) { CHECK_FALSE(flag(r, "narrow_reduce_sum")); });
   check("slice_clamp", "1", [](const Json& r) { CHECK(flag(r, "clamps_width_slices")); });
   check("reject_concat", "1", [](const Json& r) { CHECK_FALSE(flag(r, "has_concat")); });
+  check("reject_width_reshape", "1", [](const Json& r) {
+    CHECK_FALSE(flag(r, "reshapes_width"));
+    CHECK(flag(r, "concats_width"));
+    CHECK(flag(r, "slices_width"));
+  });
+  check("reject_width_concat", "1", [](const Json& r) {
+    CHECK(flag(r, "has_concat"));
+    CHECK_FALSE(flag(r, "concats_width"));
+  });
+  check("reject_width_slice", "1", [](const Json& r) { CHECK_FALSE(flag(r, "slices_width")); });
   check("sdpa_mask", "1", [](const Json& r) { CHECK(flag(r, "native_causal_attention")); });
   check("affine_constexpr", "0", [](const Json& r) { CHECK_FALSE(answer_of(r, "int8_affine")); });
   check("weight_param_ignored", "1",
@@ -113,7 +126,7 @@ TEST_CASE("a quirk is found, and kernels live with it") {
 }
 
 TEST_CASE("answers are kept for the next time") {
-  DeviceFixture fixture;
+  AskingFixture fixture;
   const Json first = opened(fixture);
   const int64_t compiles = fixture.emulator.count("compiles");
   CHECK(compiles > 10);
@@ -152,7 +165,7 @@ TEST_CASE("answers are kept for the next time") {
 }
 
 TEST_CASE("questions that fail get the safe answer, and are asked again next time") {
-  DeviceFixture fixture;
+  AskingFixture fixture;
   fixture.emulator.set("fail_evaluate", "5"); // concat
   const Json report = opened(fixture);
   CHECK_FALSE(flag(report, "has_concat"));
@@ -162,13 +175,13 @@ TEST_CASE("questions that fail get the safe answer, and are asked again next tim
 }
 
 TEST_CASE("one rejected compilation is not believed") {
-  DeviceFixture fixture;
+  AskingFixture fixture;
   fixture.emulator.set("fail_compile", "2"); // parameter_matmul
   CHECK(text(opened(fixture), "parameter_route") == "inputs");
 }
 
 TEST_CASE("an engine that computes nothing is unavailable") {
-  DeviceFixture fixture;
+  AskingFixture fixture;
   fixture.emulator.set("zero_evaluate", "1+");
   try {
     fixture.open();
@@ -180,7 +193,7 @@ TEST_CASE("an engine that computes nothing is unavailable") {
 }
 
 TEST_CASE("options that make no sense are refused") {
-  const DeviceFixture fixture;
+  const AskingFixture fixture;
   const auto status_with = [&](const auto& change) {
     DeviceOptions options = fixture.options();
     change(options);

@@ -271,6 +271,34 @@ TEST_CASE("more kernels than the framework holds take turns") {
   CHECK(fixture.emulator.count("loaded") <= 3);
 }
 
+TEST_CASE("an unload that raises costs no kernel") {
+  DeviceFixture fixture;
+  const auto device = fixture.open();
+  fixture.emulator.set("load_cap", "2");
+  const mil::Function one = relu_function(1), two = relu_function(2), three = relu_function(3);
+  const auto check = [&](Runner& runner, const mil::Function& function) {
+    const auto inputs = model_inputs(function, small_models().front().config, 5);
+    check_near(runner.run(inputs), mil::interpret(function, inputs, mil::Precision::f16), 0, "run");
+    CHECK(runner.kernel().placement().where == "ane");
+    CHECK(runner.kernel().totals().fallbacks == 0);
+  };
+  Runner first(*device, one), second(*device, two);
+  SUBCASE("while another program is compiled") {
+    fixture.emulator.set("raise_unload", "1"); // the next idle one goes then
+    Runner third(*device, three);
+    check(third, three);
+  }
+  SUBCASE("while one comes back") {
+    Runner third(*device, three);
+    fixture.emulator.set("raise_unload", "1");
+    check(first, one);
+  }
+  fixture.emulator.set("raise_unload", "0");
+  fixture.emulator.set("load_cap", "3"); // what raised is still loaded
+  check(second, two);
+  check(first, one);
+}
+
 TEST_CASE("kernels run on several threads at once") {
   const DeviceFixture fixture;
   const auto device = fixture.open();

@@ -111,10 +111,25 @@ int64_t Emulator::count(const std::string& counter) const {
   return value;
 }
 
-TemporaryDirectory::TemporaryDirectory() {
+namespace {
+
+std::string make_directory() {
   std::array<char, 64> name = {"/tmp/ane_test_XXXXXX"};
   if (::mkdtemp(name.data()) == nullptr) fail_errno("create directory", name.data());
-  path_ = name.data();
+  return name.data();
+}
+
+// A leftover in /tmp fails no test.
+void remove_quietly(const std::string& path) noexcept {
+  try {
+    remove_tree(path);
+  } catch (const Error&) {
+  }
+}
+
+} // namespace
+
+TemporaryDirectory::TemporaryDirectory() : path_(make_directory()) {
   const char* const previous = std::getenv("TMPDIR");
   had_previous_ = previous != nullptr;
   if (had_previous_) previous_ = previous;
@@ -126,17 +141,22 @@ TemporaryDirectory::~TemporaryDirectory() {
     ::setenv("TMPDIR", previous_.c_str(), 1);
   else
     ::unsetenv("TMPDIR");
-  try {
-    remove_tree(path_);
-  } catch (const Error&) {
-    // A leftover in /tmp fails no test.
-  }
+  remove_quietly(path_);
 }
 
 std::vector<std::string> TemporaryDirectory::names() const {
   std::vector<std::string> result;
   if (FileSystem::real().list(path_.c_str(), result) != 0) fail_errno("list", path_);
   return result;
+}
+
+const std::string& probe_cache() {
+  struct Folder {
+    std::string path = make_directory();
+    ~Folder() { remove_quietly(path); }
+  };
+  static const Folder folder;
+  return folder.path;
 }
 
 EngineFixture::EngineFixture() : pauses(std::make_shared<std::vector<int64_t>>()) {}

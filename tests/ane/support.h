@@ -57,6 +57,10 @@ private:
   bool had_previous_ = false;
 };
 
+// Where devices keep what they learn about the chips, for the tests of one process: asking takes
+// longer than most of them.
+const std::string& probe_cache();
+
 // What one test of the engine needs. Nothing waits: pauses are recorded.
 struct EngineFixture {
   EngineFixture();

@@ -111,6 +111,23 @@ TEST_CASE("so it does on every chip") {
   }
 }
 
+// M2 Max and M3 Ultra compile nothing that changes the length of rows (ane-facts.md 4.4).
+TEST_CASE("so it does where rows keep their length") {
+  for (const std::string profile : {"m1", "m3"}) {
+    CAPTURE(profile);
+    AneFixture f;
+    f.options.ane.cache_directory = f.temporary.path() + "/cache"; // other answers than the chip's
+    f.emulator.set("profile", profile);
+    for (const char* refused :
+         {"reject_width_reshape", "reject_width_concat", "reject_width_slice"})
+      f.emulator.set(refused, "1");
+    train::SessionOptions options = half_options();
+    options.batch_size = 4;
+    const backend::RunTotals work = compare_with_cpu(f, options, odd_config(), 5);
+    CHECK(engine_share(work) >= 0.95);
+  }
+}
+
 TEST_CASE("parts of training run where they are placed") {
   const Part parts[] = {Part::forward, Part::loss, Part::input_gradient, Part::weight_gradient};
   for (const Part part : parts) {

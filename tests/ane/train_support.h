@@ -8,13 +8,6 @@
 
 namespace anet::test {
 
-// What the device learns about the chip, for the tests of one process: asking takes a second.
-inline const std::string& probe_cache() {
-  static const TemporaryFolder folder("anet-ane-probes");
-  static const std::string path = folder.path();
-  return path;
-}
-
 // The device, with everything on the engine that it can take.
 struct AneFixture {
   TemporaryDirectory temporary;

@@ -152,6 +152,9 @@ static BOOL evaluate_request(uint64_t handle, EmulatorRequest* request, NSError*
 }
 
 - (BOOL)unload:(NSError**)error {
+  if (engine_strikes("raise_unload")) {
+    [NSException raise:NSInternalInconsistencyException format:@"fault raise_unload"];
+  }
   @synchronized(self) {
     if (handle == 0)
       return emulator_fail(error, 10, @"unloadModel:options:qos:error:: invalid model");

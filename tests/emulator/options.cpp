@@ -65,9 +65,9 @@ constexpr std::array<const char*, 26> flags = {"lut",
 constexpr std::array<const char*, 6> numbers = {"compile_cap",        "load_cap", "latency_us",
                                                 "compile_latency_us", "hang_ms",  "transient_load"};
 
-constexpr std::array<const char*, 8> fault_keys = {
-    "fail_compile",     "fail_load",     "fail_evaluate", "fail_surface",
-    "corrupt_evaluate", "zero_evaluate", "hang_evaluate", "raise_evaluate"};
+constexpr std::array<const char*, 9> fault_keys = {
+    "fail_compile",  "fail_load",     "fail_evaluate",  "fail_surface", "corrupt_evaluate",
+    "zero_evaluate", "hang_evaluate", "raise_evaluate", "raise_unload"};
 
 constexpr std::array<const char*, 15> counter_names = {
     "compiles",           "loads",           "unloads",       "evaluations",     "cache_hits",

@@ -2,7 +2,7 @@
 
 #include "backend/cpu/convert.h"
 #include "backend/cpu/operand.h"
-#include "base/random.h"
+#include "base/float16.h"
 #include "base/status.h"
 #include "mil/blob.h"
 #include "mil/op_table.h"
@@ -54,9 +54,11 @@ void write_port(const Surface& surface, const EnginePort& port, const std::vecto
   check_elements(port, values.size());
   const SurfaceLock lock(surface, true);
   const int64_t size = cpu::element_size(port.dtype);
+  const bool half = port.dtype == mil::DataType::fp16;
   for_each_port_row(port, [&](int64_t first, int64_t offset, int64_t n) {
     for (int64_t i = 0; i < n; ++i) {
-      const uint64_t bits = mil::encode_number(port.dtype, values[static_cast<size_t>(first + i)]);
+      const double value = values[static_cast<size_t>(first + i)];
+      const uint64_t bits = half ? double_to_half(value) : mil::encode_number(port.dtype, value);
       std::memcpy(surface.data() + offset + i * size, &bits, static_cast<size_t>(size));
     }
   });
@@ -78,10 +80,12 @@ mil::Tensor read_port(const Surface& surface, const EnginePort& port) {
 
 mil::Tensor trial_values(const mil::Type& type, uint64_t seed) {
   mil::Tensor tensor = mil::make_tensor(type);
-  Random random(seed);
   const bool integer = mil::is_integer(type.dtype);
+  // A linear congruential generator (Knuth's constants): half a million numbers in no time.
+  uint64_t state = seed * 0x9e3779b97f4a7c15u;
   for (double& value : tensor.values) {
-    const double step = std::floor(random.uniform() * 256) - 128;
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    const auto step = static_cast<double>(state >> 56) - 128;
     value = integer ? std::floor(step / 16) : step / 128;
   }
   return tensor;

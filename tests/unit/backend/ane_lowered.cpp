@@ -1,5 +1,8 @@
 #include "ane_lowered.h"
 
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/status.h"
 #include "mil/op_table.h"
 #include "mil/text.h"
 #include "mil/verify.h"
@@ -256,6 +259,22 @@ TensorMap source_outputs(const Function& source, const Lowered& lowered, const T
   return result;
 }
 
+const TensorMap& interpreted(const Function& function, const TensorMap& inputs,
+                             Precision precision) {
+  static std::map<std::string, TensorMap> results;
+  mil::Program program;
+  program.functions.push_back(function);
+  std::string key = sha256_hex(as_bytes(mil::print(program)));
+  key += precision == Precision::f16 ? " f16" : precision == Precision::f32 ? " f32" : " f64";
+  for (const auto& [name, tensor] : inputs) {
+    const std::span<const double> values(tensor.values);
+    key += concat(" ", hex64(xxh64(std::as_bytes(values))));
+  }
+  const auto found = results.find(key);
+  if (found != results.end()) return found->second;
+  return results.emplace(key, mil::interpret(function, inputs, precision)).first->second;
+}
+
 LoweredError compare_lowered(const Function& source, const Rules& rules, const TensorMap& inputs,
                              const ane::LowerOptions& options) {
   const Lowered lowered = ane::lower(source, rules, options);
@@ -264,7 +283,7 @@ LoweredError compare_lowered(const Function& source, const Rules& rules, const T
   const auto error = [&](Precision precision) {
     const TensorMap outputs = mil::interpret(lowered.function, translated, precision);
     return worst_error(source_outputs(source, lowered, outputs),
-                       mil::interpret(source, inputs, precision));
+                       interpreted(source, inputs, precision));
   };
   return {error(Precision::f64), error(Precision::f16)};
 }

@@ -32,6 +32,11 @@ mil::TensorMap lowered_inputs(const ane::Lowered& lowered, const mil::TensorMap&
 mil::TensorMap source_outputs(const mil::Function& source, const ane::Lowered& lowered,
                               const mil::TensorMap& outputs);
 
+// What the interpreter makes of a function; kept, because tests come back to the same function and
+// inputs under every variant of the rules.
+const mil::TensorMap& interpreted(const mil::Function& function, const mil::TensorMap& inputs,
+                                  mil::Precision precision);
+
 // Lowers, checks the rules, and interprets both on the same inputs.
 LoweredError compare_lowered(const mil::Function& source, const ane::Rules& rules,
                              const mil::TensorMap& inputs, const ane::LowerOptions& options = {});
