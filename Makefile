@@ -88,7 +88,7 @@ endif
 # --- Compilation ---------------------------------------------------------------------------------
 
 # Only the library and its unit tests see src/; everything else sees the public header alone.
-PRIVATE = $(if $(filter src/% tests/unit/% tests/ane/% tests/emulator/% tests/fuzz/% bench/%,$<),-Isrc -DANET_BUILD)
+PRIVATE = $(if $(filter src/% tests/unit/% tests/ane/% tests/emulator/% tests/tools/% tests/fuzz/% bench/%,$<),-Isrc -DANET_BUILD)
 
 $(OBJ)/%.o: %.cpp
 	@mkdir -p $(@D)
@@ -294,7 +294,8 @@ SANITIZER_ENV := \
   UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS=halt_on_error=1
 
 # Scripts count as one test each.
-SCRIPTS := header-check abi-check symbol-check layering-check example-check install-check parity \
+SCRIPTS := header-check abi-check symbol-check layering-check example-check cli-text-check \
+           install-check parity \
            $(if $(EMULATOR_TEST),cli-ane-check)
 
 test: deps deps-test  ## Every test; the last line counts them
@@ -323,7 +324,10 @@ layering-check:  ## Each folder of src/ includes only what lies below it
 	$(Q)$(PYTHON) scripts/layering.py
 
 example-check: all  ## Every example runs
-	$(Q)sh scripts/check-examples.sh $(OBJ)
+	$(Q)PYTHON='$(PYTHON)' sh scripts/check-examples.sh $(OBJ)
+
+cli-text-check: $(CLI)  ## The command with models, conversations and texts of other tools
+	$(Q)$(PYTHON) scripts/check-cli-text.py $(OBJ)
 
 cli-ane-check: $(CLI) $(EMULATOR)  ## The command on the CPU, without an engine, on the emulated one
 	$(Q)$(PYTHON) scripts/check-cli-ane.py $(OBJ)
@@ -498,7 +502,7 @@ help:  ## This list
 
 FORCE:
 .PHONY: all demo test emulator emulator-test test-programs run-tests capi-test ane-test header-check abi-check symbol-check layering-check \
-  example-check cli-ane-check install-check parity asan tsan run-sanitized bench bench-step bench-ane macos test-arm64 run-arm64 lint format-check format tidy \
+  example-check cli-text-check cli-ane-check install-check parity asan tsan run-sanitized bench bench-step bench-ane macos test-arm64 run-arm64 lint format-check format tidy \
   install uninstall deps deps-test deps-fuzz deps-macos deps-arm64 clean help
 
 -include $(LIB_OBJECTS:.o=.d) $(EMULATOR_OBJECTS:.o=.d) $(EMULATOR_CLIENT_OBJECTS:.o=.d) $(UNIT_OBJECTS:.o=.d) $(CAPI_OBJECTS:.o=.d) $(ANE_OBJECTS:.o=.d) \

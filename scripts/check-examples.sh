@@ -37,6 +37,19 @@ expect "$work/03" 'validation loss'
 "$build/examples/04_resume_generate" "$work/text.txt" "$work/03_checkpoints" "Line" 1 > "$work/04"
 expect "$work/04" '^resumed after step 2$'
 
+# A model folder as other tools write it: a new model with a tokenizer, exported.
+"${PYTHON:-python3}" scripts/tiny_model.py "$work/tiny"
+"$build/ane-train" train --tokenizer "$work/tiny/tokenizer" --data "$work/text.txt" --steps 1 \
+  --model '{"hidden_size": 32, "intermediate_size": 64, "layer_count": 2, "head_count": 2}' \
+  --sequence-length 32 --export "$work/tiny/base" > "$work/base"
+expect "$work/base" '^exported'
+"$build/examples/05_finetune_chat" "$work/tiny/base" "$work/tiny/chats/train.jsonl" \
+  "$work/tiny/tuned" 10 > "$work/05"
+expect "$work/05" '^54 conversations in'
+expect "$work/05" '^done after step 10$'
+"$build/ane-train" info "$work/tiny/tuned" > "$work/tuned"
+expect "$work/tuned" 'tokenizer.json'
+
 # The command: a run of six steps equals one of three that is resumed for three more.
 options="--model stories260K --sequence-length 32 --batch-size 2 --eval-windows 4 --threads 2"
 "$build/ane-train" train $options --data "$work/text.txt" --steps 6 --save-every 3 --sample Line \
@@ -60,7 +73,7 @@ expect "$work/eval" '"perplexity":'
 expect "$work/info" 'model.layers.0.self_attn.q_proj.weight'
 "$build/ane-train" devices > "$work/devices"
 expect "$work/devices" '^auto is '
-for command in train generate eval info devices doctor bench-device; do
+for command in train generate eval export tokenize data info devices doctor bench-device; do
   "$build/ane-train" $command --help > "$work/help"
   expect "$work/help" "^usage: ane-train $command"
 done
