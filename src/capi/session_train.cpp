@@ -99,7 +99,7 @@ train::StepResult fit(const SessionCall& call, const anet_dataset& train,
     validation_reference.emplace(check_handle(validation, "validation"));
     validation_windows = &validation->windows;
   }
-  return call->fit(train.windows, validation_windows, fit_options_of(call.handle(), options));
+  return call->fit(train.windows, validation_windows, fit_options_of(call.handle(), options)).step;
 }
 
 } // namespace

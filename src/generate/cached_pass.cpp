@@ -19,18 +19,6 @@ using backend::StagedArray;
 using backend::View;
 using mil::DataType;
 
-// Copies columns [0, count) of `source` to columns [at, at + count) of `target`; the last axis is
-// the positions.
-void copy_columns(Buffer& source, Buffer& target, int64_t at, int64_t count) {
-  Layout from = source.layout();
-  Layout to = target.layout();
-  from.shape.back() = count;
-  to.shape.back() = count;
-  const backend::Mapping read(source, false);
-  const backend::Mapping write(target, true);
-  backend::TensorCopy(from, to).run(read.data(), write.data() + at * to.strides.back(), nullptr);
-}
-
 std::unique_ptr<backend::Kernel>
 compile_block(backend::Device& device, const mil::Function& block,
               const std::optional<Layout>& cache,
@@ -53,27 +41,35 @@ compile_block(backend::Device& device, const mil::Function& block,
 } // namespace
 
 KeyValueCache::KeyValueCache(backend::Device& device, const model::Config& config,
-                             const Layout& layout)
-    : capacity(layout.shape.back()) {
+                             const Layout& layout, int64_t rows)
+    : capacity(layout.shape.back()), lengths(static_cast<size_t>(rows), 0) {
+  const Layout whole = layout_of_rows(layout, rows);
   for (int32_t layer = 0; layer < config.layer_count; ++layer) {
-    keys.push_back(device.allocate(layout));
-    values.push_back(device.allocate(layout));
+    keys.push_back(device.allocate(whole));
+    values.push_back(device.allocate(whole));
   }
 }
 
+Layout layout_of_rows(Layout layout, int64_t rows) {
+  layout.shape.front() *= rows;
+  return layout;
+}
+
 CachedPass::CachedPass(backend::Device& device, const model::Config& config, DataType dtype,
-                       int64_t positions, int64_t capacity, const SharedLayouts& layouts,
+                       int64_t rows, int64_t positions, int64_t capacity,
+                       const SharedLayouts& layouts,
                        const std::shared_ptr<backend::Workspace>& workspace)
-    : device_(device), config_(config), positions_(positions) {
-  block_ = compile_block(device, model::cached_block_function(config, dtype, positions, capacity),
-                         layouts.cache, workspace);
+    : device_(device), config_(config), rows_(rows), positions_(positions) {
+  block_ =
+      compile_block(device, model::cached_block_function(config, dtype, positions, capacity, rows),
+                    layouts.cache, workspace);
   backend::CompileOptions options;
   options.workspace = workspace;
   options.label = "embedding";
   options.role = backend::Role::forward;
   options.port_layouts["hidden"] = backend::find_port(block_->inputs(), "hidden").layout;
   if (layouts.embedding) options.port_layouts["embedding_weight"] = *layouts.embedding;
-  embedding_ = device.compile(model::embedding_function(config, dtype, positions), options);
+  embedding_ = device.compile(model::embedding_function(config, dtype, rows * positions), options);
 }
 
 const Layout& CachedPass::cache_layout() const {
@@ -92,96 +88,150 @@ CachedPass::weight_parts(const model::ParameterTable& parameters) const {
   return parts;
 }
 
-void CachedPass::bind(const StagedArray& weights, const model::ParameterTable& parameters,
-                      KeyValueCache& cache) {
-  cache_ = &cache;
+void CachedPass::allocate_buffers() {
   const auto input = [&](std::string_view port) {
     return device_.allocate(backend::find_port(block_->inputs(), port).layout);
   };
   const auto output = [&](std::string_view port) {
     return device_.allocate(backend::find_port(block_->outputs(), port).layout);
   };
-  tokens_ = device_.allocate(Layout::contiguous(DataType::int32, {positions_}));
+  tokens_ = device_.allocate(Layout::contiguous(DataType::int32, {rows_ * positions_}));
   rope_cos_ = input("rope_cos");
   rope_sin_ = input("rope_sin");
   mask_ = input("mask");
   cache_mask_ = input("cache_mask");
-  for (auto& hidden : hidden_) hidden = input("hidden");
   new_key_ = output("key");
   new_value_ = output("value");
+  for (auto& hidden : hidden_) hidden = input("hidden");
 
+  const auto n = static_cast<size_t>(positions_);
+  std::vector<float> mask(n * n);
+  model::causal_mask(positions_, mask);
+  backend::write_floats(*mask_, mask);
+}
+
+void CachedPass::bind(const StagedArray& weights, const model::ParameterTable& parameters,
+                      KeyValueCache& cache, int64_t first_row) {
+  if (cache_ == nullptr) allocate_buffers();
+  cache_ = &cache;
   const backend::Port& embedding = backend::find_port(embedding_->inputs(), "embedding_weight");
   embedding_inputs_ = {View(*tokens_),
                        weights.view({parameters.embedding().offset, embedding.layout})};
   embedding_output_ = View(*hidden_[0]);
+  std::vector<Call>& calls = calls_[first_row];
   for (int32_t layer = 0; layer < config_.layer_count; ++layer)
-    bind_layer(layer, weights, parameters);
+    calls.push_back(layer_call(layer, weights, parameters, first_row));
 }
 
-void CachedPass::bind_layer(int32_t layer, const StagedArray& weights,
-                            const model::ParameterTable& parameters) {
+View CachedPass::rows_of(Buffer& cache, int64_t first_row) const {
+  const int64_t bytes = cache.layout().strides.front() * config_.kv_head_count;
+  return View(cache, static_cast<size_t>(first_row * bytes), cache_layout());
+}
+
+CachedPass::Call CachedPass::layer_call(int32_t layer, const StagedArray& weights,
+                                        const model::ParameterTable& parameters,
+                                        int64_t first_row) const {
   const auto at = static_cast<size_t>(layer);
-  const std::pair<std::string_view, Buffer*> buffers[] = {
-      {"hidden", hidden_[at % 2].get()},
-      {"hidden_out", hidden_[(at + 1) % 2].get()},
-      {"rope_cos", rope_cos_.get()},
-      {"rope_sin", rope_sin_.get()},
-      {"mask", mask_.get()},
-      {"cache_mask", cache_mask_.get()},
-      {"key_cache", cache_->keys[at].get()},
-      {"value_cache", cache_->values[at].get()},
-      {"key", new_key_.get()},
-      {"value", new_value_.get()},
+  const std::pair<std::string_view, View> views[] = {
+      {"hidden", *hidden_[at % 2]},
+      {"hidden_out", *hidden_[(at + 1) % 2]},
+      {"rope_cos", *rope_cos_},
+      {"rope_sin", *rope_sin_},
+      {"mask", *mask_},
+      {"cache_mask", *cache_mask_},
+      {"key_cache", rows_of(*cache_->keys[at], first_row)},
+      {"value_cache", rows_of(*cache_->values[at], first_row)},
+      {"key", *new_key_},
+      {"value", *new_value_},
   };
   const auto view = [&](const backend::Port& port) -> View {
-    for (const auto& [name, buffer] : buffers)
-      if (name == port.name) return View(*buffer);
+    for (const auto& [name, bound] : views)
+      if (name == port.name) return bound;
     for (const model::Parameter& parameter : parameters.layer(layer))
       if (parameter.port == port.name) return weights.view({parameter.offset, port.layout});
     fail(Status::internal, "expected a buffer for port '", port.name, "', seen none");
   };
-  Call& call = calls_.emplace_back();
+  Call call;
   for (const backend::Port& port : block_->inputs()) call.inputs.push_back(view(port));
   for (const backend::Port& port : block_->outputs()) call.outputs.push_back(view(port));
+  return call;
 }
 
-void CachedPass::run(std::span<const int32_t> ids, const std::atomic<bool>& cancel) {
-  load(ids);
-  embedding_->run(embedding_inputs_, {&embedding_output_, 1});
-  const auto count = static_cast<int64_t>(ids.size());
-  for (size_t layer = 0; layer < calls_.size(); ++layer) {
-    if (cancel.load(std::memory_order_relaxed)) fail(Status::cancelled, "cancelled by the caller");
-    block_->run(calls_[layer].inputs, calls_[layer].outputs);
-    copy_columns(*new_key_, *cache_->keys[layer], cache_->length, count);
-    copy_columns(*new_value_, *cache_->values[layer], cache_->length, count);
-  }
-  cache_->length += count;
+void CachedPass::run_layer(size_t layer, const std::vector<Call>& calls,
+                           const std::atomic<bool>& cancel) {
+  if (cancel.load(std::memory_order_relaxed)) fail(Status::cancelled, "cancelled by the caller");
+  block_->run(calls[layer].inputs, calls[layer].outputs);
 }
 
-void CachedPass::load(std::span<const int32_t> ids) {
-  const auto n = static_cast<size_t>(positions_);
+void CachedPass::append(size_t layer, int64_t row, int64_t cache_row, int64_t count) {
+  const int64_t held = cache_->lengths[static_cast<size_t>(cache_row)];
+  const auto copy = [&](Buffer& source, Buffer& target) {
+    Layout from = source.layout();
+    Layout to = target.layout();
+    for (Layout* part : {&from, &to}) {
+      part->shape.front() = config_.kv_head_count;
+      part->shape.back() = count;
+    }
+    const int64_t first = row * config_.kv_head_count * from.strides.front();
+    const int64_t place =
+        cache_row * config_.kv_head_count * to.strides.front() + held * to.strides.back();
+    const backend::Mapping read(source, false);
+    const backend::Mapping write(target, true);
+    backend::TensorCopy(from, to).run(read.data() + first, write.data() + place, nullptr);
+  };
+  copy(*new_key_, *cache_->keys[layer]);
+  copy(*new_value_, *cache_->values[layer]);
+}
+
+void CachedPass::run(int64_t row, std::span<const int32_t> ids, const std::atomic<bool>& cancel) {
+  int64_t& held = cache_->lengths[static_cast<size_t>(row)];
   // Positions beyond the ids are computed and dropped; any valid id will do.
-  std::vector<int32_t> padded(n, 0);
+  std::vector<int32_t> padded(static_cast<size_t>(positions_), 0);
   std::copy(ids.begin(), ids.end(), padded.begin());
-  backend::write_elements<int32_t>(*tokens_, padded);
+  std::vector<int32_t> places(padded.size());
+  std::iota(places.begin(), places.end(), static_cast<int32_t>(held));
+  load(padded, places, {&held, 1});
+  const std::vector<Call>& calls = calls_.at(row);
+  const auto count = static_cast<int64_t>(ids.size());
+  for (size_t layer = 0; layer < calls.size(); ++layer) {
+    run_layer(layer, calls, cancel);
+    append(layer, 0, row, count);
+  }
+  held += count;
+}
 
-  std::vector<int32_t> order(n);
-  std::iota(order.begin(), order.end(), static_cast<int32_t>(cache_->length));
-  std::vector<float> cosines(static_cast<size_t>(config_.head_dim / 2) * n);
+void CachedPass::run_rows(std::span<const int32_t> ids, const std::vector<bool>& live,
+                          const std::atomic<bool>& cancel) {
+  const std::vector<int32_t> places(cache_->lengths.begin(), cache_->lengths.end());
+  load(ids, places, cache_->lengths);
+  const std::vector<Call>& calls = calls_.at(0);
+  for (size_t layer = 0; layer < calls.size(); ++layer) {
+    run_layer(layer, calls, cancel);
+    for (int64_t row = 0; row < rows_; ++row)
+      if (live[static_cast<size_t>(row)]) append(layer, row, row, 1);
+  }
+  for (size_t row = 0; row < live.size(); ++row) cache_->lengths[row] += live[row] ? 1 : 0;
+}
+
+// `places` are the positions of the ids, `lengths` those that each row holds.
+void CachedPass::load(std::span<const int32_t> ids, std::span<const int32_t> places,
+                      std::span<const int64_t> lengths) {
+  backend::write_elements(*tokens_, ids);
+  std::vector<float> cosines(static_cast<size_t>(config_.head_dim / 2) * places.size());
   std::vector<float> sines(cosines.size());
-  model::rope_tables(config_, order, cosines, sines);
+  model::rope_tables(config_, places, cosines, sines);
   backend::write_floats(*rope_cos_, cosines);
   backend::write_floats(*rope_sin_, sines);
 
-  std::vector<float> mask(n * n);
-  model::causal_mask(positions_, mask);
-  backend::write_floats(*mask_, mask);
   const auto capacity = static_cast<size_t>(cache_->capacity);
-  std::vector<float> cache_mask(n * capacity, model::masked_score);
-  for (size_t query = 0; query < n; ++query)
-    std::fill_n(cache_mask.begin() + static_cast<ptrdiff_t>(query * capacity), cache_->length,
+  const auto queries = static_cast<size_t>(positions_);
+  std::vector<float> cache_mask(lengths.size() * queries * capacity, model::masked_score);
+  for (size_t i = 0; i < lengths.size() * queries; ++i)
+    std::fill_n(cache_mask.begin() + static_cast<ptrdiff_t>(i * capacity), lengths[i / queries],
                 0.0f);
   backend::write_floats(*cache_mask_, cache_mask);
+  const auto embedding_output = std::span(&embedding_output_, 1);
+  embedding_->run(embedding_inputs_, embedding_output);
 }
 
 } // namespace anet::generate

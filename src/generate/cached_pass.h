@@ -9,6 +9,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -16,16 +17,21 @@
 
 namespace anet::generate {
 
-// Keys and values of the positions so far, [kv_heads, 1, head_dim, capacity] for each layer.
+// Keys and values of the positions so far of several rows, [rows*kv_heads, 1, head_dim, capacity]
+// for each layer.
 struct KeyValueCache {
-  KeyValueCache(backend::Device& device, const model::Config& config,
-                const backend::Layout& layout);
+  // `layout` is that of one row.
+  KeyValueCache(backend::Device& device, const model::Config& config, const backend::Layout& layout,
+                int64_t rows);
 
   int64_t capacity = 0;
-  int64_t length = 0; // positions held
+  std::vector<int64_t> lengths; // positions held, by row
   std::vector<std::unique_ptr<backend::Buffer>> keys;
   std::vector<std::unique_ptr<backend::Buffer>> values;
 };
+
+// Of `rows` rows of a cache, of one of which `layout` is.
+backend::Layout layout_of_rows(backend::Layout layout, int64_t rows);
 
 // Layouts that a pass shares with other kernels; nullopt: what the device likes.
 struct SharedLayouts {
@@ -33,25 +39,32 @@ struct SharedLayouts {
   std::optional<backend::Layout> cache; // of keys and values
 };
 
-// The kernels and buffers of one pass. `config` outlives it.
+// The kernels and buffers of a pass that takes the same number of positions in each of its rows.
+// `config` outlives it.
 class CachedPass {
 public:
   // Compiles; binds nothing yet.
   CachedPass(backend::Device& device, const model::Config& config, mil::DataType dtype,
-             int64_t positions, int64_t capacity, const SharedLayouts& layouts,
+             int64_t rows, int64_t positions, int64_t capacity, const SharedLayouts& layouts,
              const std::shared_ptr<backend::Workspace>& workspace);
 
+  // Of all its rows.
   const backend::Layout& cache_layout() const;
   // The parts of the weights that `bind` needs.
   std::vector<backend::StagedPart> weight_parts(const model::ParameterTable& parameters) const;
+  // To the cache's rows from `first_row` on, as many as the pass has; it may be bound to several.
   void bind(const backend::StagedArray& weights, const model::ParameterTable& parameters,
-            KeyValueCache& cache);
-  // Takes `ids`, at most `positions` of them, and appends their keys and values to the cache.
-  // Throws cancelled between layers.
-  void run(std::span<const int32_t> ids, const std::atomic<bool>& cancel);
+            KeyValueCache& cache, int64_t first_row);
+  // Takes `ids`, at most `positions` of them, and appends their keys and values to one row of the
+  // cache. For passes of one row. Throws cancelled between layers.
+  void run(int64_t row, std::span<const int32_t> ids, const std::atomic<bool>& cancel);
+  // Takes one id in each row; rows that are not live compute something that nobody sees. For passes
+  // of one position, bound to row 0.
+  void run_rows(std::span<const int32_t> ids, const std::vector<bool>& live,
+                const std::atomic<bool>& cancel);
 
   int64_t positions() const { return positions_; }
-  // The last run's hidden states [1, hidden_size, 1, positions].
+  // The last run's hidden states [1, hidden_size, 1, rows*positions].
   backend::Buffer& hidden() { return *hidden_[static_cast<size_t>(config_.layer_count) % 2]; }
 
 private:
@@ -60,12 +73,19 @@ private:
     std::vector<backend::View> outputs;
   };
 
-  void bind_layer(int32_t layer, const backend::StagedArray& weights,
-                  const model::ParameterTable& parameters);
-  void load(std::span<const int32_t> ids);
+  void allocate_buffers();
+  Call layer_call(int32_t layer, const backend::StagedArray& weights,
+                  const model::ParameterTable& parameters, int64_t first_row) const;
+  backend::View rows_of(backend::Buffer& cache, int64_t first_row) const;
+  void load(std::span<const int32_t> ids, std::span<const int32_t> places,
+            std::span<const int64_t> lengths);
+  void run_layer(size_t layer, const std::vector<Call>& calls, const std::atomic<bool>& cancel);
+  // Copies `count` new columns of one of the pass's rows behind those that a row of the cache has.
+  void append(size_t layer, int64_t row, int64_t cache_row, int64_t count);
 
   backend::Device& device_;
   const model::Config& config_;
+  int64_t rows_;
   int64_t positions_;
   KeyValueCache* cache_ = nullptr;
   std::unique_ptr<backend::Kernel> embedding_;
@@ -75,7 +95,7 @@ private:
   std::array<std::unique_ptr<backend::Buffer>, 2> hidden_;
   std::vector<backend::View> embedding_inputs_;
   backend::View embedding_output_;
-  std::vector<Call> calls_;
+  std::map<int64_t, std::vector<Call>> calls_; // by first row
 };
 
 } // namespace anet::generate

@@ -20,6 +20,8 @@ struct GeneratorOptions {
   int32_t context_length = 0; // tokens in the KV cache; 0: the model's
   // fp32 or fp16; none: fp32 where the device has it
   std::optional<mil::DataType> dtype = std::nullopt;
+  // Prompts that generate_batch decodes at once, each with a KV cache of its own; 0: 1
+  int32_t batch_size = 0;
 };
 
 enum class FinishReason : int32_t { length = 1, stop = 2, context = 3, callback = 4 };
@@ -38,6 +40,12 @@ struct GenerationOptions {
   std::vector<int32_t> stop_ids = {};
 };
 
+struct BatchOptions {
+  GenerationOptions each = {};
+  // One a prompt; empty: every prompt has each.sampling.seed.
+  std::vector<uint64_t> seeds = {};
+};
+
 // Thread class: one thread at a time, except cancel.
 class Generator {
 public:
@@ -49,6 +57,14 @@ public:
   // out_of_range for a bad id, numeric when the logits are not finite, cancelled.
   GenerationResult generate(std::span<const int32_t> prompt, const GenerationOptions& options,
                             const std::function<bool(int32_t)>& on_token);
+  // The same for several prompts, batch_size of them at a time: when one has finished, the next
+  // takes its place. `on_token` gets the prompt's index; false ends that prompt alone. Each
+  // prompt's tokens are those that `generate` would make, but for rounding: sums over a batch may
+  // be added in another order. An error ends all. Results are in the order of the prompts; their
+  // seconds of decoding are shared with those beside them.
+  std::vector<GenerationResult>
+  generate_batch(std::span<const std::span<const int32_t>> prompts, const BatchOptions& options,
+                 const std::function<bool(size_t, int32_t)>& on_token);
   // The logits after the prompt; valid until the next call.
   std::span<const float> logits(std::span<const int32_t> prompt);
   // Any thread, also a signal handler.
@@ -56,12 +72,18 @@ public:
 
   const model::Config& config() const { return model_->config(); }
   int64_t context_length() const;
+  int32_t batch_size() const;
 
 private:
   struct State;
+  class Sequence;
 
-  void begin(std::span<const int32_t> prompt);
-  void prefill(std::span<const int32_t> prompt);
+  void begin();
+  void check_prompt(std::span<const int32_t> prompt) const;
+  std::span<const float> prefill(int64_t row, std::span<const int32_t> prompt);
+  bool is_full(int64_t row) const;
+  void decode_batch(std::span<const std::span<const int32_t>> prompts,
+                    std::span<Sequence> sequences);
 
   std::shared_ptr<backend::Device> device_;
   std::shared_ptr<model::Model> model_;

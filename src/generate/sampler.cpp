@@ -25,22 +25,75 @@ void check_options(const SamplingOptions& options) {
     fail(Status::out_of_range, "expected top_k of at least 0, seen ", options.top_k);
   if (!(options.top_p >= 0 && options.top_p <= 1))
     fail(Status::out_of_range, "expected top_p between 0 and 1, seen ", options.top_p);
-  if (options.temperature == 0 && (options.top_k != 0 || options.top_p != 0))
+  if (!(options.min_p >= 0 && options.min_p <= 1))
+    fail(Status::out_of_range, "expected min_p between 0 and 1, seen ", options.min_p);
+  if (!(std::isfinite(options.repetition_penalty) && options.repetition_penalty >= 0))
+    fail(Status::out_of_range, "expected a repetition_penalty above 0, or 0 for none, seen ",
+         options.repetition_penalty);
+  if (options.temperature == 0 && (options.top_k != 0 || options.top_p != 0 || options.min_p != 0))
     fail(Status::unsupported_option,
-         "expected top_k and top_p only with a temperature above 0, seen ", options.top_k, " and ",
-         options.top_p);
+         "expected top_k, top_p and min_p only with a temperature above 0, seen ", options.top_k,
+         ", ", options.top_p, " and ", options.min_p);
 }
 
 Sampler::Sampler(const SamplingOptions& options)
     : options_(options), random_(options.seed, sampling_stream) {
   check_options(options);
+  if (options_.repetition_penalty == 0) options_.repetition_penalty = 1;
 }
 
-int32_t Sampler::sample(std::span<const float> logits) {
-  const auto best = std::max_element(logits.begin(), logits.end());
-  for (const float logit : logits)
+void Sampler::observe(std::span<const int32_t> ids) {
+  if (options_.repetition_penalty == 1) return;
+  for (const int32_t id : ids) {
+    const auto place = std::lower_bound(seen_.begin(), seen_.end(), id);
+    if (place == seen_.end() || *place != id) seen_.insert(place, id);
+  }
+}
+
+std::span<const float> Sampler::penalize(std::span<const float> logits) {
+  if (seen_.empty()) return logits;
+  penalized_.assign(logits.begin(), logits.end());
+  const auto penalty = static_cast<float>(options_.repetition_penalty);
+  for (const int32_t id : seen_) {
+    float& logit = penalized_[static_cast<size_t>(id)];
+    logit = logit > 0 ? logit / penalty : logit * penalty;
+  }
+  return penalized_;
+}
+
+void Sampler::keep_top_k() {
+  const auto count = static_cast<size_t>(options_.top_k);
+  if (count == 0 || count >= candidates_.size()) return;
+  std::nth_element(candidates_.begin(), candidates_.begin() + options_.top_k, candidates_.end(),
+                   more_probable);
+  candidates_.resize(count);
+}
+
+void Sampler::keep_top_p() {
+  if (options_.top_p == 0 || options_.top_p == 1) return;
+  std::sort(candidates_.begin(), candidates_.end(), more_probable);
+  double total = 0;
+  for (const auto& candidate : candidates_) total += candidate.first;
+  double sum = 0;
+  size_t kept = 0;
+  while (kept < candidates_.size() && sum < options_.top_p * total)
+    sum += candidates_[kept++].first;
+  candidates_.resize(std::max<size_t>(kept, 1));
+}
+
+// The largest probability is that of the best logit, exp(0).
+void Sampler::keep_min_p() {
+  if (options_.min_p == 0) return;
+  std::erase_if(candidates_,
+                [&](const auto& candidate) { return candidate.first < options_.min_p; });
+}
+
+int32_t Sampler::sample(std::span<const float> raw) {
+  for (const float logit : raw)
     if (std::isnan(logit) || logit == HUGE_VALF)
       fail(Status::numeric, "expected finite logits, seen ", logit);
+  const std::span<const float> logits = penalize(raw);
+  const auto best = std::max_element(logits.begin(), logits.end());
   if (options_.temperature == 0) return static_cast<int32_t>(best - logits.begin());
 
   candidates_.resize(logits.size());
@@ -48,21 +101,9 @@ int32_t Sampler::sample(std::span<const float> logits) {
     const double scaled = (static_cast<double>(logits[i]) - *best) / options_.temperature;
     candidates_[i] = {std::exp(scaled), static_cast<int32_t>(i)};
   }
-  if (options_.top_k != 0 && static_cast<size_t>(options_.top_k) < candidates_.size()) {
-    std::nth_element(candidates_.begin(), candidates_.begin() + options_.top_k, candidates_.end(),
-                     more_probable);
-    candidates_.resize(static_cast<size_t>(options_.top_k));
-  }
-  if (options_.top_p > 0 && options_.top_p < 1) {
-    std::sort(candidates_.begin(), candidates_.end(), more_probable);
-    double total = 0;
-    for (const auto& candidate : candidates_) total += candidate.first;
-    double sum = 0;
-    size_t kept = 0;
-    while (kept < candidates_.size() && sum < options_.top_p * total)
-      sum += candidates_[kept++].first;
-    candidates_.resize(std::max<size_t>(kept, 1));
-  }
+  keep_top_k();
+  keep_top_p();
+  keep_min_p();
   return draw();
 }
 

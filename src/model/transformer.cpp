@@ -3,6 +3,7 @@
 #include "mil/builder.h"
 #include "model/parameters.h"
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <string>
@@ -17,7 +18,6 @@ using mil::Shape;
 using mil::ValueId;
 
 constexpr int64_t channel_axis = 1;
-constexpr int64_t head_dim_axis = 2;
 constexpr int64_t position_axis = 3;
 
 // x * rsqrt(mean(x^2) + epsilon) * weight along one axis (Zhang & Sennrich 2019).
@@ -26,18 +26,20 @@ ValueId rms_norm(Builder& b, ValueId x, ValueId weight, int64_t axis, double eps
   return b.mul(b.mul(x, b.rsqrt(mean_square, epsilon)), weight);
 }
 
-// (x1, x2) -> (x1 cos - x2 sin, x2 cos + x1 sin), the halves of head_dim (Su et al. 2021).
+// (x1, x2) -> (x1 cos - x2 sin, x2 cos + x1 sin), the halves of head_dim (Su et al. 2021), for x
+// [heads, head_dim, 1, positions].
 ValueId rotate(Builder& b, ValueId x, ValueId cosines, ValueId sines) {
-  const Shape shape = b.shape(x);
-  Shape half = shape;
-  half[head_dim_axis] /= 2;
+  Shape half = b.shape(x);
+  half[channel_axis] /= 2;
   const ValueId x1 = b.slice_by_size(x, {0, 0, 0, 0}, half);
-  const ValueId x2 = b.slice_by_size(x, {0, 0, half[head_dim_axis], 0}, half);
+  const ValueId x2 = b.slice_by_size(x, {0, half[channel_axis], 0, 0}, half);
   const ValueId x1_cos = b.mul(x1, cosines);
   const ValueId x2_sin = b.mul(x2, sines);
   const ValueId x2_cos = b.mul(x2, cosines);
   const ValueId x1_sin = b.mul(x1, sines);
-  return b.concat({b.sub(x1_cos, x2_sin), b.add(x2_cos, x1_sin)}, head_dim_axis);
+  const ValueId first = b.sub(x1_cos, x2_sin);
+  const ValueId second = b.add(x2_cos, x1_sin);
+  return b.concat({first, second}, channel_axis);
 }
 
 // One transformer block, written around whatever attention it is given.
@@ -62,18 +64,31 @@ public:
     ValueId query, key, value; // [B*kv_heads, group or 1, head_dim, S]
   };
 
-  // Projections of the normalised input, split by head; not yet rotated.
-  Heads project(int64_t batch) {
+  // Projections of the normalised input, rotated while all positions are side by side, then split
+  // into sequences.
+  Heads project(int64_t batch, ValueId cosines, ValueId sines) {
     const ValueId x =
         rms_norm(b_, hidden_, parameter("input_norm_weight"), channel_axis, config_.norm_epsilon);
-    return {heads(projection(x, "q_proj"), config_.group_size(), batch, "q_norm_weight"),
-            heads(projection(x, "k_proj"), 1, batch, "k_norm_weight"),
-            heads(projection(x, "v_proj"), 1, batch, nullptr)};
+    const ValueId query = heads(projection(x, "q_proj"), config_.head_count, "q_norm_weight");
+    const ValueId key = heads(projection(x, "k_proj"), config_.kv_head_count, "k_norm_weight");
+    const ValueId value = heads(projection(x, "v_proj"), config_.kv_head_count, nullptr);
+    // Scores are scaled through the query, which is smaller than they are.
+    const ValueId scaled =
+        b_.mul(rotate(b_, query, cosines, sines), 1.0 / std::sqrt(double(config_.head_dim)));
+    const ValueId turned = rotate(b_, key, cosines, sines);
+    return {sequences(scaled, config_.group_size(), batch), sequences(turned, 1, batch),
+            sequences(value, 1, batch)};
   }
 
-  // Scores are scaled through the query, which is smaller than they are.
-  ValueId rotate_query(ValueId query, ValueId cosines, ValueId sines) {
-    return b_.mul(rotate(b_, query, cosines, sines), 1.0 / std::sqrt(double(config_.head_dim)));
+  // Adds a mask [1 or B, 1, queries, keys] to scores [B*kv_heads, group, queries, keys]. The heads
+  // are brought together for it, so that the mask is not copied for each of them.
+  ValueId add_mask(ValueId scores, ValueId mask) {
+    const Shape shape = b_.shape(scores);
+    const int64_t batch = b_.shape(mask)[0];
+    if (batch == 1) return b_.add(scores, mask);
+    const int64_t heads_of_sequence = shape[0] / batch * shape[1];
+    const ValueId together = b_.reshape(scores, {batch, heads_of_sequence, shape[2], shape[3]});
+    return b_.reshape(b_.add(together, mask), shape);
   }
 
   // Attention output [B*kv_heads, group, head_dim, S] to the end of the block.
@@ -91,9 +106,6 @@ public:
 private:
   static Shape port_shape(const Parameter& parameter) {
     if (parameter.shape.size() == 2) return {parameter.shape[0], parameter.shape[1], 1, 1};
-    // A head's norm lies along head_dim, everything else along the channels.
-    const bool per_head = parameter.port == "q_norm_weight" || parameter.port == "k_norm_weight";
-    if (per_head) return {1, 1, parameter.shape[0], 1};
     return {1, parameter.shape[0], 1, 1};
   }
 
@@ -104,18 +116,23 @@ private:
     return config_.qkv_bias ? b_.add(y, parameter(name + "_bias")) : y;
   }
 
-  // [1, kv_heads*group*head_dim, 1, B*S] -> [B*kv_heads, group, head_dim, S]. Query head h belongs
-  // to kv head h / group, so consecutive query heads share one.
-  ValueId heads(ValueId x, int64_t group, int64_t batch, const char* norm) {
+  // [1, count*head_dim, 1, positions] -> [count, head_dim, 1, positions], normalised
+  ValueId heads(ValueId x, int64_t count, const char* norm) {
+    x = b_.reshape(x, {count, config_.head_dim, 1, positions_});
+    if (norm == nullptr || !config_.qk_norm) return x;
+    return rms_norm(b_, x, parameter(norm), channel_axis, config_.norm_epsilon);
+  }
+
+  // [kv_heads*group, head_dim, 1, B*S] -> [B*kv_heads, group, head_dim, S]. Query head h belongs to
+  // kv head h / group, so consecutive query heads share one.
+  ValueId sequences(ValueId x, int64_t group, int64_t batch) {
     const int64_t sequence = positions_ / batch;
     const int64_t kv_heads = config_.kv_head_count;
     if (batch > 1) {
       x = b_.reshape(x, {kv_heads, group * config_.head_dim, batch, sequence});
       x = b_.transpose(x, {2, 0, 1, 3});
     }
-    x = b_.reshape(x, {batch * kv_heads, group, config_.head_dim, sequence});
-    if (norm == nullptr || !config_.qk_norm) return x;
-    return rms_norm(b_, x, parameter(norm), head_dim_axis, config_.norm_epsilon);
+    return b_.reshape(x, {batch * kv_heads, group, config_.head_dim, sequence});
   }
 
   ValueId merge_heads(ValueId x, int64_t batch) {
@@ -146,6 +163,16 @@ ValueId logits(Builder& b, const Config& config, DataType dtype, int64_t positio
   return b.cast(b.linear(x, head), DataType::fp32);
 }
 
+// Weighted cross-entropy of every position.
+ValueId token_losses(Builder& b, const Config& config, DataType dtype, int64_t positions) {
+  const ValueId scores = logits(b, config, dtype, positions);
+  const ValueId targets = b.input("targets", {DataType::int32, {1, 1, 1, positions}});
+  const ValueId weight = b.input("target_weight", {DataType::fp32, {1, 1, 1, positions}});
+  const ValueId total = b.reduce("reduce_log_sum_exp", scores, {channel_axis}, true);
+  const ValueId picked = b.gather_along_axis(scores, targets, channel_axis);
+  return b.mul(b.sub(total, picked), weight);
+}
+
 } // namespace
 
 mil::Function embedding_function(const Config& config, DataType dtype, int64_t positions) {
@@ -159,50 +186,47 @@ mil::Function embedding_function(const Config& config, DataType dtype, int64_t p
   return std::move(b).finish();
 }
 
-mil::Function block_function(const Config& config, DataType dtype, int64_t batch,
-                             int64_t sequence) {
+mil::Function block_function(const Config& config, DataType dtype, int64_t batch, int64_t sequence,
+                             Attention attention) {
   Builder b("block");
   Block block(b, config, dtype, batch * sequence);
-  const ValueId cosines = block.port("rope_cos", {1, 1, config.head_dim / 2, sequence});
-  const ValueId sines = block.port("rope_sin", {1, 1, config.head_dim / 2, sequence});
-  const ValueId mask = block.port("mask", {1, 1, sequence, sequence});
+  const ValueId cosines = block.port("rope_cos", {1, config.head_dim / 2, 1, batch * sequence});
+  const ValueId sines = block.port("rope_sin", {1, config.head_dim / 2, 1, batch * sequence});
+  const int64_t masks = attention == Attention::documents ? batch : 1;
+  const ValueId mask = block.port("mask", {masks, 1, sequence, sequence});
   block.declare_parameters();
 
-  const auto [query, key, value] = block.project(batch);
-  const ValueId rotated_query = block.rotate_query(query, cosines, sines);
-  const ValueId rotated_key = rotate(b, key, cosines, sines);
-  const ValueId scores = b.matmul(rotated_query, rotated_key, true, false);
-  const ValueId probabilities = b.softmax(b.add(scores, mask), position_axis);
+  const auto [query, key, value] = block.project(batch, cosines, sines);
+  const ValueId scores = block.add_mask(b.matmul(query, key, true, false), mask);
+  const ValueId probabilities = b.softmax(scores, position_axis);
   block.finish(b.matmul(value, probabilities, false, true), batch);
   return std::move(b).finish();
 }
 
 mil::Function cached_block_function(const Config& config, DataType dtype, int64_t positions,
-                                    int64_t capacity) {
+                                    int64_t capacity, int64_t rows) {
   Builder b("cached_block");
-  Block block(b, config, dtype, positions);
-  const Shape cache = {config.kv_head_count, 1, config.head_dim, capacity};
-  const ValueId cosines = block.port("rope_cos", {1, 1, config.head_dim / 2, positions});
-  const ValueId sines = block.port("rope_sin", {1, 1, config.head_dim / 2, positions});
-  const ValueId cache_mask = block.port("cache_mask", {1, 1, positions, capacity});
+  Block block(b, config, dtype, rows * positions);
+  const Shape cache = {rows * config.kv_head_count, 1, config.head_dim, capacity};
+  const ValueId cosines = block.port("rope_cos", {1, config.head_dim / 2, 1, rows * positions});
+  const ValueId sines = block.port("rope_sin", {1, config.head_dim / 2, 1, rows * positions});
+  const ValueId cache_mask = block.port("cache_mask", {rows, 1, positions, capacity});
   const ValueId mask = block.port("mask", {1, 1, positions, positions});
   const ValueId key_cache = block.port("key_cache", cache);
   const ValueId value_cache = block.port("value_cache", cache);
   block.declare_parameters();
 
-  auto [query, key, value] = block.project(1);
-  query = block.rotate_query(query, cosines, sines);
-  key = rotate(b, key, cosines, sines);
-  const ValueId old_scores = b.add(b.matmul(query, key_cache, true, false), cache_mask);
-  const ValueId new_scores = b.add(b.matmul(query, key, true, false), mask);
+  const auto [query, key, value] = block.project(rows, cosines, sines);
+  const ValueId old_scores = block.add_mask(b.matmul(query, key_cache, true, false), cache_mask);
+  const ValueId new_scores = block.add_mask(b.matmul(query, key, true, false), mask);
   const ValueId probabilities =
       b.softmax(b.concat({old_scores, new_scores}, position_axis), position_axis);
-  Shape old_shape = b.shape(old_scores);
+  const Shape old_shape = b.shape(old_scores);
   const ValueId old_part = b.slice_by_size(probabilities, {0, 0, 0, 0}, old_shape);
   const ValueId new_part = b.slice_by_size(probabilities, {0, 0, 0, capacity}, b.shape(new_scores));
   const ValueId old_context = b.matmul(value_cache, old_part, false, true);
   const ValueId new_context = b.matmul(value, new_part, false, true);
-  block.finish(b.add(old_context, new_context), 1);
+  block.finish(b.add(old_context, new_context), rows);
   b.output(key, "key");
   b.output(value, "value");
   return std::move(b).finish();
@@ -214,14 +238,15 @@ mil::Function logits_function(const Config& config, DataType dtype, int64_t posi
   return std::move(b).finish();
 }
 
+mil::Function token_loss_function(const Config& config, DataType dtype, int64_t positions) {
+  Builder b("token_loss");
+  b.output(token_losses(b, config, dtype, positions), "losses");
+  return std::move(b).finish();
+}
+
 mil::Function loss_function(const Config& config, DataType dtype, int64_t positions) {
   Builder b("loss");
-  const ValueId scores = logits(b, config, dtype, positions);
-  const ValueId targets = b.input("targets", {DataType::int32, {1, 1, 1, positions}});
-  const ValueId weight = b.input("target_weight", {DataType::fp32, {1, 1, 1, positions}});
-  const ValueId total = b.reduce("reduce_log_sum_exp", scores, {channel_axis}, true);
-  const ValueId picked = b.gather_along_axis(scores, targets, channel_axis);
-  const ValueId losses = b.mul(b.sub(total, picked), weight);
+  const ValueId losses = token_losses(b, config, dtype, positions);
   b.output(b.reduce("reduce_sum", losses, {1, 2, 3}, false), "loss");
   return std::move(b).finish();
 }
@@ -230,8 +255,7 @@ void rope_tables(const Config& config, std::span<const int32_t> positions, std::
                  std::span<float> sines) {
   const int64_t half = config.head_dim / 2;
   for (int64_t i = 0; i < half; ++i) {
-    const double frequency =
-        std::pow(config.rope_theta, -2.0 * static_cast<double>(i) / config.head_dim);
+    const double frequency = rope_frequency(config, i);
     for (size_t j = 0; j < positions.size(); ++j) {
       const double angle = frequency * positions[j];
       const size_t at = static_cast<size_t>(i) * positions.size() + j;
@@ -245,6 +269,18 @@ void causal_mask(int64_t positions, std::span<float> mask) {
   const auto n = static_cast<size_t>(positions);
   for (size_t query = 0; query < n; ++query)
     for (size_t key = 0; key < n; ++key) mask[query * n + key] = key <= query ? 0.0f : masked_score;
+}
+
+void document_mask(std::span<const int32_t> positions, std::span<float> mask) {
+  const size_t n = positions.size();
+  size_t begin = 0; // of the query's document
+  for (size_t query = 0; query < n; ++query) {
+    if (positions[query] == 0) begin = query;
+    const std::span<float> row = mask.subspan(query * n, n);
+    std::fill(row.begin(), row.end(), masked_score);
+    std::fill(row.begin() + static_cast<ptrdiff_t>(begin),
+              row.begin() + static_cast<ptrdiff_t>(query) + 1, 0.0f);
+  }
 }
 
 } // namespace anet::model

@@ -18,17 +18,21 @@ namespace anet::model {
 // tokens int32 [n], embedding_weight [V, D] -> hidden [1, D, 1, n]
 mil::Function embedding_function(const Config& config, mil::DataType dtype, int64_t positions);
 
-// hidden [1, D, 1, B*S], rope_cos and rope_sin [1, 1, head_dim/2, S], mask [1, 1, S, S] (added to
-// the scores), the layer's parameters by port name -> hidden_out like hidden
-mil::Function block_function(const Config& config, mil::DataType dtype, int64_t batch,
-                             int64_t sequence);
+// What a position may attend to: all before it in its sequence, or all before it in its document.
+enum class Attention : uint8_t { causal, documents };
 
-// The block for generation: n new positions attend to T cached ones and to each other.
-// hidden [1, D, 1, n], rope_cos and rope_sin [1, 1, head_dim/2, n], cache_mask [1, 1, n, T],
-// mask [1, 1, n, n], key_cache and value_cache [kv_heads, 1, head_dim, T], parameters
-// -> hidden_out, key and value [kv_heads, 1, head_dim, n]
+// hidden [1, D, 1, B*S], rope_cos and rope_sin [1, head_dim/2, 1, B*S], mask [1, 1, S, S], or with
+// documents [B, 1, S, S] (added to the scores), the layer's parameters by port name
+// -> hidden_out like hidden
+mil::Function block_function(const Config& config, mil::DataType dtype, int64_t batch,
+                             int64_t sequence, Attention attention = Attention::causal);
+
+// The block for generation: n new positions in each of R rows attend to the row's T cached ones and
+// to each other. hidden [1, D, 1, R*n], rope_cos and rope_sin [1, head_dim/2, 1, R*n], cache_mask
+// [R, 1, n, T], mask [1, 1, n, n], key_cache and value_cache [R*kv_heads, 1, head_dim, T],
+// parameters -> hidden_out, key and value [R*kv_heads, 1, head_dim, n]
 mil::Function cached_block_function(const Config& config, mil::DataType dtype, int64_t positions,
-                                    int64_t capacity);
+                                    int64_t capacity, int64_t rows = 1);
 
 // hidden [1, D, 1, n], final_norm_weight, head_weight [V, D, 1, 1] -> logits fp32 [1, V, 1, n]
 mil::Function logits_function(const Config& config, mil::DataType dtype, int64_t positions);
@@ -38,6 +42,9 @@ mil::Function logits_function(const Config& config, mil::DataType dtype, int64_t
 // dtype of the rest: fp16 cannot hold such sums.
 mil::Function loss_function(const Config& config, mil::DataType dtype, int64_t positions);
 
+// The same inputs -> losses fp32 [1, 1, 1, n], weighted, not summed.
+mil::Function token_loss_function(const Config& config, mil::DataType dtype, int64_t positions);
+
 // Row i of either table is frequency theta^(-2i/head_dim), column j is positions[j]; both
 // [head_dim/2, positions].
 void rope_tables(const Config& config, std::span<const int32_t> positions, std::span<float> cosines,
@@ -46,6 +53,9 @@ void rope_tables(const Config& config, std::span<const int32_t> positions, std::
 // [positions, positions], row-major: 0 where a query (row) may see a key (column), else
 // masked_score.
 void causal_mask(int64_t positions, std::span<float> mask);
+
+// The same for a row of documents: a query sees nothing before the last position that is 0.
+void document_mask(std::span<const int32_t> positions, std::span<float> mask);
 
 // Added to a score to hide it. Within fp16's range; exp(x - max) is exactly 0 in fp16 and fp32.
 inline constexpr float masked_score = -30000.0f;

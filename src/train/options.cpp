@@ -25,6 +25,8 @@ std::span<const Field> option_fields() {
       {"sequence_length", &O::sequence_length},
       {"accumulation_steps", &O::accumulation_steps},
       {"activation_checkpointing", &O::activation_checkpointing},
+      {"documents", &O::documents},
+      {"length_buckets", &O::length_buckets},
       {"loss_chunk", &O::loss_chunk},
       {"optimizer", OptimizerMember{&O::optimizer, optimizer_names}},
       {"learning_rate", &O::learning_rate},
@@ -80,6 +82,13 @@ void resolve_batch(SessionOptions& o, const model::Config& config) {
   if (positions > max_positions)
     fail(Status::invalid_argument, "expected batch_size * sequence_length up to ", max_positions,
          ", seen ", positions);
+  if (o.length_buckets < 0 || o.length_buckets > max_length_buckets)
+    fail(Status::invalid_argument, "expected length_buckets from 0 to ", max_length_buckets,
+         ", seen ", o.length_buckets);
+  if (o.sequence_length % (1 << o.length_buckets) != 0)
+    fail(Status::invalid_argument, "expected a sequence_length that is a multiple of ",
+         1 << o.length_buckets, " because length_buckets is ", o.length_buckets, ", seen ",
+         o.sequence_length);
   if (o.loss_chunk > positions)
     fail(Status::invalid_argument,
          "expected loss_chunk up to batch_size * sequence_length = ", positions, ", seen ",

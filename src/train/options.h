@@ -13,12 +13,18 @@ enum class PrecisionMode : int32_t { device_default = 0, f32 = 1, f16 = 2 };
 enum class OptimizerKind : int32_t { adamw = 0, sgd = 1 };
 enum class ScheduleKind : int32_t { constant = 0, linear = 1, cosine = 2, wsd = 3 };
 
+inline constexpr int32_t max_length_buckets = 6;
+
 struct SessionOptions {
   PrecisionMode precision = PrecisionMode::device_default;
   int32_t batch_size = 0;
   int32_t sequence_length = 0;
   int32_t accumulation_steps = 0;
   bool activation_checkpointing = false;
+  // Attention is confined to documents, which begin where a batch's positions are 0.
+  bool documents = false;
+  // Rows may be divided into up to 2^length_buckets parts, each a sequence of its own.
+  int32_t length_buckets = 0;
   int32_t loss_chunk = 0;
   OptimizerKind optimizer = OptimizerKind::adamw;
   double learning_rate = 0;

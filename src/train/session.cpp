@@ -64,6 +64,39 @@ SessionOptions resolve_for(const backend::Device& device, const SessionOptions& 
   return resolved;
 }
 
+// Rows that count nothing, to fill a last micro-batch.
+void add_empty_rows(io::Batch& batch, int64_t rows) {
+  const auto used = static_cast<size_t>(batch.count * batch.sequence_length);
+  const int64_t part = batch.sequence_length / batch.parts;
+  batch.resize(rows, batch.sequence_length);
+  for (size_t i = used; i < batch.inputs.size(); ++i) {
+    batch.inputs[i] = 0;
+    batch.targets[i] = io::ignored_target;
+    batch.positions[i] = static_cast<int32_t>(static_cast<int64_t>(i) % part);
+  }
+}
+
+// The documents of one row, with the losses of its tokens.
+void append_documents(const Batch& batch, int64_t row, std::span<const float> losses,
+                      int64_t dataset_row, std::vector<DocumentLoss>& documents) {
+  const int64_t part = batch.length / batch.parts;
+  DocumentLoss next{.row = dataset_row};
+  const auto close = [&] {
+    if (next.tokens > 0) documents.push_back(next);
+  };
+  for (int64_t column = 0; column < batch.length; ++column) {
+    const auto at = static_cast<size_t>(row * batch.length + column);
+    if (column > 0 && (column % part == 0 || batch.positions[at] == 0)) {
+      close();
+      next = {.row = dataset_row, .document = next.document + 1, .begin = column};
+    }
+    if (batch.targets[at] == io::ignored_target) continue;
+    next.loss_sum += losses[at];
+    next.tokens += 1;
+  }
+  close();
+}
+
 // Marks a model as being trained for as long as a session is being made.
 class TrainingClaim {
 public:
@@ -130,10 +163,48 @@ const std::string* Session::property(const std::string& key) const {
   return found == properties_.end() ? nullptr : &found->second;
 }
 
+void Session::check_positions(const Batch& batch) const {
+  const auto columns = static_cast<size_t>(batch.sequences * batch.length);
+  const auto row = static_cast<size_t>(batch.length);
+  const auto part = row / static_cast<size_t>(batch.parts);
+  const int32_t limit = model_->config().context_length;
+  if (batch.positions.size() != columns)
+    fail(Status::shape_mismatch, "expected ", columns, " positions, seen ", batch.positions.size());
+  for (size_t i = 0; i < columns; ++i) {
+    const int32_t position = batch.positions[i];
+    if (position < 0 || position >= limit)
+      fail(Status::out_of_range, "expected positions below the model's context_length ", limit,
+           ", seen ", position, " in row ", i / row, ", column ", i % row);
+    if (i % row == 0) continue; // a document may go on from an earlier row
+    const int32_t next = batch.positions[i - 1] + 1;
+    const bool boundary = i % part == 0;
+    if (position == 0 && (boundary || options_.documents)) continue;
+    if (position == next && !boundary) continue;
+    if (boundary)
+      fail(Status::invalid_data, "expected position 0 where a part begins, seen ", position,
+           " in row ", i / row, ", column ", i % row, " of a batch of ", batch.parts, " parts");
+    if (position == 0)
+      fail(Status::invalid_data, "expected one document a sequence, seen position 0 in row ",
+           i / row, ", column ", i % row, "; the session option documents lets rows hold several");
+    fail(Status::invalid_data, "expected position ", next, options_.documents ? " or 0" : "",
+         ", seen ", position, " in row ", i / row, ", column ", i % row);
+  }
+}
+
 void Session::check_batch(const Batch& batch) const {
   if (batch.sequences != options_.batch_size || batch.length != options_.sequence_length)
     fail(Status::shape_mismatch, "expected a batch of ", options_.batch_size, " sequences of ",
          options_.sequence_length, " tokens, seen ", batch.sequences, " of ", batch.length);
+  const auto columns = static_cast<size_t>(batch.sequences * batch.length);
+  if (batch.tokens.size() != columns || batch.targets.size() != columns)
+    fail(Status::shape_mismatch, "expected ", columns, " tokens and targets, seen ",
+         batch.tokens.size(), " and ", batch.targets.size());
+  const int64_t most = int64_t{1} << options_.length_buckets;
+  if (batch.parts < 1 || batch.parts > most || most % batch.parts != 0)
+    fail(Status::invalid_argument, "expected a batch whose parts are a power of 2 up to ", most,
+         ", as the session option length_buckets = ", options_.length_buckets,
+         " has them, seen parts = ", batch.parts);
+  if (!batch.positions.empty()) check_positions(batch);
   check_ids(batch.tokens, model_->config().vocab_size, false, "a token id");
   check_ids(batch.targets, model_->config().vocab_size, true, "a target id");
 }
@@ -174,6 +245,7 @@ StepResult Session::forward_backward(const Batch& batch) {
   }
   result.step = steps_done_;
   result.tokens = accumulated_.tokens;
+  result.tokens_seen = tokens_seen_;
   result.loss = accumulated_.tokens == 0
                     ? 0
                     : accumulated_.loss_sum / static_cast<double>(accumulated_.tokens);
@@ -231,6 +303,7 @@ StepResult Session::update() {
       factor *= options_.clip_norm / result.grad_norm;
     // Skipped steps do not count: Adam's bias correction follows the updates made.
     steps_done_ += 1;
+    tokens_seen_ += accumulated_.tokens;
     optimizer_.update(pool, {steps_done_, result.learning_rate, factor}, model_->weights(),
                       gradients_.values());
     loss_scale_.succeeded();
@@ -238,6 +311,7 @@ StepResult Session::update() {
   }
   zero_gradients();
   result.step = steps_done_;
+  result.tokens_seen = tokens_seen_;
   result.optimizer_seconds = watch.seconds();
   result.seconds += result.optimizer_seconds;
   return result;
@@ -280,34 +354,56 @@ EvalResult Session::eval(const Batch& batch) {
   return {pass.loss_sum / static_cast<double>(pass.tokens), pass.tokens, watch.seconds()};
 }
 
-EvalResult Session::evaluate(const io::Dataset& dataset, uint64_t max_windows) {
-  const Stopwatch watch;
-  const Running running(*this);
+void Session::check_dataset(const io::Dataset& dataset) const {
   if (dataset.sequence_length() != options_.sequence_length)
-    fail(Status::shape_mismatch, "expected a dataset of windows of ", options_.sequence_length,
+    fail(Status::shape_mismatch, "expected a dataset of rows of ", options_.sequence_length,
          " tokens, seen ", dataset.sequence_length());
+}
+
+template <typename Visitor>
+void Session::for_each_pass(const io::Dataset& dataset, uint64_t max_windows, Visitor&& visit) {
+  check_dataset(dataset);
   const auto all = static_cast<uint64_t>(dataset.count());
   const auto windows = static_cast<int64_t>(max_windows == 0 ? all : std::min(max_windows, all));
   const int64_t rows = options_.batch_size;
-  const auto row = static_cast<size_t>(options_.sequence_length);
-
-  double loss_sum = 0;
-  uint64_t tokens = 0;
   io::Batch data;
   for (int64_t first = 0; first < windows; first += rows) {
-    dataset.read(first, rows, data);
-    // A last partial micro-batch: the rows beyond it are not counted.
-    const auto used = static_cast<size_t>(std::min(rows, windows - first)) * row;
-    std::fill(data.targets.begin() + static_cast<ptrdiff_t>(used), data.targets.end(),
-              io::ignored_target);
-    const Batch batch{rows, dataset.sequence_length(), data.inputs, data.targets};
+    const int64_t used = std::min(rows, windows - first);
+    dataset.read(first, used, data);
+    if (used < rows) add_empty_rows(data, rows);
+    const Batch batch = batch_of(data);
     check_batch(batch);
-    const PassResult pass = evaluate_pass(batch);
-    loss_sum += pass.loss_sum;
-    tokens += pass.tokens;
+    visit(evaluate_pass(batch), batch, first, used);
   }
+}
+
+EvalResult Session::evaluate(const io::Dataset& dataset, uint64_t max_windows) {
+  const Stopwatch watch;
+  const Running running(*this);
+  double loss_sum = 0;
+  uint64_t tokens = 0;
+  for_each_pass(
+      dataset, max_windows,
+      [&](const PassResult& pass, const Batch& /*batch*/, int64_t /*first*/, int64_t /*rows*/) {
+        loss_sum += pass.loss_sum;
+        tokens += pass.tokens;
+      });
   if (tokens == 0) fail(Status::invalid_data, "expected at least one counted target, seen none");
   return {loss_sum / static_cast<double>(tokens), tokens, watch.seconds()};
+}
+
+std::vector<DocumentLoss> Session::score(const io::Dataset& dataset, uint64_t max_windows) {
+  const Running running(*this);
+  std::vector<DocumentLoss> documents;
+  for_each_pass(dataset, max_windows,
+                [&](const PassResult& /*pass*/, const Batch& batch, int64_t first, int64_t rows) {
+                  for (int64_t row = 0; row < rows; ++row)
+                    append_documents(batch, row, plan_.token_losses(),
+                                     dataset.example_index(first + row), documents);
+                });
+  std::stable_sort(documents.begin(), documents.end(),
+                   [](const DocumentLoss& a, const DocumentLoss& b) { return a.row < b.row; });
+  return documents;
 }
 
 } // namespace anet::train

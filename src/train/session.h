@@ -13,6 +13,7 @@
 #include "train/step_plan.h"
 
 #include <atomic>
+#include <cmath>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -20,6 +21,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 namespace anet::train {
 
@@ -29,6 +31,7 @@ struct StepResult {
   int64_t step = 0;
   double loss = 0;
   uint64_t tokens = 0;
+  uint64_t tokens_seen = 0; // counted targets of all updates, of the runs resumed from too
   double grad_norm = 0;
   double learning_rate = 0;
   double loss_scale = 1;
@@ -46,25 +49,58 @@ struct EvalResult {
   double loss = 0;
   uint64_t tokens = 0;
   double seconds = 0;
+
+  // exp(loss); infinity where a double cannot hold it.
+  double perplexity() const { return std::exp(loss); }
+};
+
+// What a document in a dataset's row costs. A document begins where the positions are 0, and with
+// each part of the row.
+struct DocumentLoss {
+  int64_t row = 0;      // of the dataset, whatever order it is read in
+  int64_t document = 0; // in the row, from 0 on; those without a counted target are left out
+  int64_t begin = 0;    // the document's first column in the row
+  double loss_sum = 0;  // nats
+  uint64_t tokens = 0;  // counted targets
+
+  double loss() const { return loss_sum / static_cast<double>(tokens); }
 };
 
 struct FitEvent {
-  enum class Kind : int32_t { step = 1, eval = 2, save = 3 };
+  enum class Kind : int32_t { step = 1, eval = 2, save = 3, sample = 4 };
   Kind kind = Kind::step;
   StepResult step;
   EvalResult eval;
+  bool improved = false; // of an evaluation: the best of the run
   std::string checkpoint;
 };
 
+// Counts are of steps from the session's first on, so that a resumed run keeps the rhythm.
 struct FitOptions {
   int64_t steps = 0;
   int64_t eval_every = 0;
   uint64_t eval_windows = 0;
+  bool eval_at_end = false; // after the last step too, whatever eval_every
   int64_t save_every = 0;
   std::string checkpoint_root;
   int64_t keep_last = 0;
+  int64_t sample_every = 0; // events of kind sample, whose callback generates
+  // Stops after so many evaluations in a row that were not better than the best one by more than
+  // min_delta. 0: never. A resumed run goes on counting.
+  int64_t patience = 0;
+  double min_delta = 0;
   // 0 goes on, above stops, below fails with Status::callback.
   std::function<int32_t(const FitEvent&)> callback;
+};
+
+enum class FitEnd : int32_t { steps = 1, callback = 2, no_improvement = 3 };
+
+struct FitResult {
+  FitEnd end = FitEnd::steps;
+  StepResult step;                      // the last one
+  std::optional<EvalResult> evaluation; // the last one of this call
+  std::optional<double> best_loss;      // of the run's evaluations
+  int64_t best_step = 0;                // the step before it
 };
 
 // Thread class: one thread at a time, except cancel.
@@ -88,9 +124,13 @@ public:
   void zero_gradients();
 
   EvalResult eval(const Batch& batch);
+  // The mean over the counted targets of the dataset's first `max_windows` rows (0: of all).
   EvalResult evaluate(const io::Dataset& dataset, uint64_t max_windows);
-  StepResult fit(const io::Dataset& train, const io::Dataset* validation,
-                 const FitOptions& options);
+  // The same rows, document by document, in the order of the dataset's rows.
+  std::vector<DocumentLoss> score(const io::Dataset& dataset, uint64_t max_windows);
+  // Trains from the cursor on. Throws invalid_data when the session was resumed and `train` is not
+  // what its checkpoint was trained on, unless the cursor has been set since.
+  FitResult fit(const io::Dataset& train, const io::Dataset* validation, const FitOptions& options);
   // Any thread, also a signal handler.
   void cancel() { cancel_.store(true, std::memory_order_relaxed); }
 
@@ -103,7 +143,11 @@ public:
   const std::shared_ptr<backend::Device>& device() const { return device_; }
   int64_t steps_done() const { return steps_done_; }
   uint64_t cursor() const { return cursor_; }
-  void set_cursor(uint64_t cursor) { cursor_ = cursor; }
+  void set_cursor(uint64_t cursor) {
+    cursor_ = cursor;
+    restored_fingerprint_.clear();
+  }
+  uint64_t tokens_seen() const { return tokens_seen_; }
   void set_learning_rate(double rate);
   std::span<float> weights() { return model_->weights(); }
   std::span<float> gradients() { return gradients_.values(); }
@@ -140,11 +184,20 @@ private:
                                          Logger logger);
   Json checkpoint_sections() const;
   void restore(const io::CheckpointReader& reader);
+  void restore_data(const JsonView& data);
+  void restore_evaluations(const JsonView& evaluations);
 
   void check_batch(const Batch& batch) const;
+  void check_positions(const Batch& batch) const;
   void accumulate(const Batch& batch, StepResult& result);
   StepResult update();
   PassResult evaluate_pass(const Batch& batch);
+  void check_dataset(const io::Dataset& dataset) const;
+  void check_resumed_data(const std::string& fingerprint) const;
+  // Calls visit(pass, batch, first, rows) after each micro-batch: `rows` items from `first` on.
+  template <typename Visitor>
+  void for_each_pass(const io::Dataset& dataset, uint64_t max_windows, Visitor&& visit);
+  bool note_evaluation(double loss, double min_delta);
   // Runs a pass, which renews the copies of weights that have changed.
   template <typename Pass>
   PassResult with_current_weights(Pass&& pass);
@@ -172,12 +225,23 @@ private:
   LossScale loss_scale_;
   int64_t steps_done_ = 0;
   uint64_t cursor_ = 0;
+  uint64_t tokens_seen_ = 0;
+  std::string data_fingerprint_;     // of what fit last trained on
+  std::string restored_fingerprint_; // the same at the checkpoint, until the cursor is set
+
+  // Evaluations of the run.
+  struct Progress {
+    std::optional<double> best_loss;
+    int64_t best_step = 0;
+    int64_t without_improvement = 0;
+  };
+  Progress progress_;
   std::map<std::string, std::string> properties_;
   std::atomic<bool> cancel_{false};
   int32_t running_ = 0; // nested calls that run kernels
 };
 
-// The model of a checkpoint folder, or of a file written by save_model.
+// A model in any format that io::open_model knows, or the file of save_model.
 std::shared_ptr<model::Model> load_model(const std::string& path);
 // Weights alone: fp32 safetensors with the configuration in the metadata.
 void save_model(const model::Model& model, const std::string& path);

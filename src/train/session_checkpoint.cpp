@@ -2,17 +2,13 @@
 #include "base/file.h"
 #include "base/status.h"
 #include "base/version.h"
-#include "io/safetensors.h"
+#include "io/model_file/checkpoint_model.h"
+#include "io/model_file/model_source.h"
 #include "train/session.h"
-
-#include <algorithm>
-#include <filesystem>
 
 namespace anet::train {
 
 namespace {
-
-constexpr const char* config_key = "ane_train.model_config";
 
 // The file's name of a tensor: that of the parameter, or of its optimizer state.
 std::string tensor_name(const model::Parameter& parameter, const std::string& state) {
@@ -47,44 +43,6 @@ void read_tensors(const io::SafetensorsReader& file, const model::ParameterTable
                                    static_cast<size_t>(parameter.elements)));
 }
 
-model::Config config_from(const JsonView& json) {
-  model::Config config;
-  model::read_config(json, config);
-  return model::resolve(config);
-}
-
-std::shared_ptr<model::Model> model_from(const model::Config& config,
-                                         const io::SafetensorsReader& weights) {
-  auto model = std::make_shared<model::Model>(config);
-  const std::string plain[] = {""};
-  check_file(weights, model->parameters(), plain, "model weights");
-  read_tensors(weights, model->parameters(), "", model->weights());
-  return model;
-}
-
-// A file that is no safetensors file is no model either.
-io::SafetensorsReader open_weights(const std::string& path) {
-  try {
-    return io::SafetensorsReader(path);
-  } catch (const Error& error) {
-    if (error.status() != Status::invalid_data) throw;
-    throw Error(Status::invalid_checkpoint, error.message(), error.detail());
-  }
-}
-
-io::CheckpointReader open_checkpoint(const std::string& path) {
-  const std::filesystem::path name = std::filesystem::path(path).filename();
-  if (io::checkpoint_step(name.string()) || std::filesystem::exists(path + "/state.json"))
-    return io::CheckpointReader(path);
-  const io::CheckpointStore store(path);
-  if (auto reader = store.open_latest()) return std::move(*reader);
-  std::string reasons;
-  for (const io::CheckpointProblem& problem : store.problems())
-    reasons += concat(reasons.empty() ? "; " : ", ", problem.entry.path, ": ", problem.message);
-  fail(Status::not_found, "expected a checkpoint or a folder of checkpoints at '", path,
-       "', seen no loadable one", reasons);
-}
-
 } // namespace
 
 Json Session::checkpoint_sections() const {
@@ -95,11 +53,20 @@ Json Session::checkpoint_sections() const {
   scale.set("good_steps", Json(loss_scale_.good_steps));
   Json data = Json::object();
   data.set("cursor", Json(cursor_));
+  data.set("tokens_seen", Json(tokens_seen_));
+  if (!data_fingerprint_.empty()) data.set("fingerprint", Json(data_fingerprint_));
+  Json evaluations = Json::object();
+  if (progress_.best_loss) {
+    evaluations.set("best_loss", Json(*progress_.best_loss));
+    evaluations.set("best_step", Json(progress_.best_step));
+    evaluations.set("without_improvement", Json(progress_.without_improvement));
+  }
   Json sections = Json::object();
   sections.set("model", model::write_config(model_->config()));
   sections.set("session", write_options(options_));
   sections.set("loss_scale", std::move(scale));
   sections.set("data", std::move(data));
+  sections.set("evaluations", std::move(evaluations));
   sections.set("properties", std::move(properties));
   return sections;
 }
@@ -127,6 +94,20 @@ io::CheckpointEntry Session::save(const std::string& root, int64_t keep_last,
   return entry;
 }
 
+void Session::restore_data(const JsonView& data) {
+  cursor_ = data.at("cursor").unsigned_integer();
+  if (const auto tokens = data.find("tokens_seen")) tokens_seen_ = tokens->unsigned_integer();
+  data_fingerprint_ = data.string_or("fingerprint", "");
+  restored_fingerprint_ = data_fingerprint_;
+}
+
+void Session::restore_evaluations(const JsonView& evaluations) {
+  const auto best = evaluations.find("best_loss");
+  if (!best) return;
+  progress_ = {best->number(), evaluations.at("best_step").integer(),
+               evaluations.at("without_improvement").integer()};
+}
+
 void Session::restore(const io::CheckpointReader& reader) {
   check_file(reader.optimizer(), model_->parameters(), optimizer_.names(),
              "checkpoint optimizer state");
@@ -140,43 +121,31 @@ void Session::restore(const io::CheckpointReader& reader) {
     loss_scale_.good_steps = scale.at("good_steps").integer();
   }
   steps_done_ = reader.step();
-  cursor_ = reader.section("data").at("cursor").unsigned_integer();
+  restore_data(reader.section("data"));
+  if (reader.sections().find("evaluations") != nullptr) // earlier versions wrote none
+    restore_evaluations(reader.section("evaluations"));
   for (const JsonMember& member : reader.section("properties").members())
     properties_[member.key] = reader.section("properties").at(member.key).string();
 }
 
 std::unique_ptr<Session> resume(std::shared_ptr<backend::Device> device, const std::string& path,
                                 const SessionOptions* options, Logger logger) {
-  const io::CheckpointReader reader = open_checkpoint(path);
+  const io::CheckpointReader reader = io::open_checkpoint(path);
   SessionOptions chosen;
   if (options != nullptr)
     chosen = *options;
   else
     read_options(reader.section("session"), chosen);
-  auto session = std::make_unique<Session>(
-      std::move(device), model_from(config_from(reader.section("model")), reader.weights()), chosen,
-      logger);
+  auto session =
+      std::make_unique<Session>(std::move(device), io::checkpoint_model(reader), chosen, logger);
   session->restore(reader);
   return session;
 }
 
 std::shared_ptr<model::Model> load_model(const std::string& path) {
-  if (std::filesystem::is_directory(path)) {
-    const io::CheckpointReader reader = open_checkpoint(path);
-    return model_from(config_from(reader.section("model")), reader.weights());
-  }
-  const io::SafetensorsReader file = open_weights(path);
-  const auto config = file.metadata().find(config_key);
-  if (config == file.metadata().end())
-    fail(Status::invalid_checkpoint, "expected metadata '", config_key, "' in '", path,
-         "', seen none; is it a file that anet_model_save wrote");
-  const Json json = Json::parse(config->second, config_key, Status::invalid_checkpoint);
-  return model_from(config_from(JsonView(json, Status::invalid_checkpoint)), file);
+  return io::load_model(path).model;
 }
 
-void save_model(const model::Model& model, const std::string& path) {
-  io::save_safetensors(path, tensors_of(model.parameters(), model.weights(), ""),
-                       {{config_key, model::write_config(model.config()).to_string()}});
-}
+void save_model(const model::Model& model, const std::string& path) { io::save_model(model, path); }
 
 } // namespace anet::train

@@ -8,6 +8,8 @@
 #include "model/transformer.h"
 
 #include <algorithm>
+#include <array>
+#include <numeric>
 
 namespace anet::train {
 
@@ -20,6 +22,14 @@ using backend::Role;
 using backend::StagedPart;
 using mil::DataType;
 using mil::Shape;
+
+// By bucket; a report keeps the pointers.
+constexpr std::array<const char*, max_length_buckets + 1> forward_labels = {
+    "block_forward",    "block_forward_2",  "block_forward_4", "block_forward_8",
+    "block_forward_16", "block_forward_32", "block_forward_64"};
+constexpr std::array<const char*, max_length_buckets + 1> backward_labels = {
+    "block_backward",    "block_backward_2",  "block_backward_4", "block_backward_8",
+    "block_backward_16", "block_backward_32", "block_backward_64"};
 
 constexpr int64_t chunk_bytes = int64_t{32} << 20; // of fp32 logits
 
@@ -56,6 +66,10 @@ mil::Function widen_gradients(mil::Function function, std::span<const std::strin
   return result;
 }
 
+const Layout& port_layout(std::span<const backend::Port> ports, const std::string& name) {
+  return backend::find_port(ports, name).layout;
+}
+
 bool has_port(const mil::Function& function, const std::string& name) {
   return function.input(name) != mil::no_value || function.output(name) != mil::no_value;
 }
@@ -79,7 +93,7 @@ StepKernels::StepKernels(backend::Device& device, const model::Config& config,
       positions_(int64_t{options.batch_size} * options.sequence_length), workspace_(workspace),
       chunks_(split_positions(positions_, options.loss_chunk, config.vocab_size)) {
   // The blocks do most of the work, so the layouts that they like best decide.
-  compile_block(options);
+  compile_blocks(options);
   compile_head();
   compile_embedding();
 }
@@ -102,7 +116,21 @@ std::unique_ptr<Kernel> StepKernels::compile(const mil::Function& function, cons
   return device_.compile(function, options);
 }
 
-void StepKernels::compile_block(const SessionOptions& session) {
+void StepKernels::compile_blocks(const SessionOptions& options) {
+  for (int32_t bucket = 0; bucket <= options.length_buckets; ++bucket) {
+    BlockKernels block = compile_block(options, bucket);
+    if (bucket == 0) hidden_ = port_layout(block.forward->inputs(), "hidden");
+    const Layout& mask = port_layout(block.forward->inputs(), "mask");
+    if (bucket == 0 || mask.span_bytes() > mask_.span_bytes()) mask_ = mask;
+    assign_slots(block);
+    blocks_.push_back(std::move(block));
+  }
+}
+
+// All that does not depend on how the rows are divided has the layouts of the first kernel.
+BlockKernels StepKernels::compile_block(const SessionOptions& session, int32_t bucket) const {
+  BlockKernels result;
+  result.parts = int64_t{1} << bucket;
   std::vector<std::string> inputs = {"hidden"};
   std::vector<std::string> gradients;
   const model::ParameterTable parameters(config_);
@@ -110,29 +138,70 @@ void StepKernels::compile_block(const SessionOptions& session) {
     inputs.push_back(parameter.port);
     gradients.push_back(gradient_port(parameter.port));
   }
+  const auto attention = session.documents ? model::Attention::documents : model::Attention::causal;
   const auto block = mil::differentiate(
-      model::block_function(config_, dtype_, session.batch_size, session.sequence_length),
+      model::block_function(config_, dtype_, session.batch_size * result.parts,
+                            session.sequence_length / result.parts, attention),
       {.with_respect_to = inputs,
        .outputs = {"hidden_out"},
        .taps = session.activation_checkpointing ? mil::Taps::none : mil::Taps::automatic,
        .tap_names = {}});
-  taps_ = block.taps;
+  result.taps = block.taps;
 
   CompileOptions options;
   options.workspace = workspace_;
-  options.label = "block_forward";
+  options.label = forward_labels[static_cast<size_t>(bucket)];
   options.role = Role::forward;
-  block_forward_ =
-      backend::compile_chained(device_, block.forward, options, "hidden", "hidden_out");
-  hidden_ = backend::find_port(block_forward_->inputs(), "hidden").layout;
-
-  Layouts layouts = {{"hidden", hidden_}, {"d_hidden", hidden_}, {"d_hidden_out", hidden_}};
-  for (const std::string& tap : taps_)
-    layouts[tap] = backend::find_port(block_forward_->outputs(), tap).layout;
+  if (bucket > 0) {
+    for (const backend::Port& port : blocks_.front().forward->inputs())
+      if (port.name != "mask") options.port_layouts[port.name] = port.layout;
+    options.port_layouts["hidden_out"] = hidden_;
+    result.forward = device_.compile(block.forward, options);
+  } else {
+    result.forward =
+        backend::compile_chained(device_, block.forward, options, "hidden", "hidden_out");
+  }
+  const auto& ports = result.forward->inputs();
+  const Layout& hidden = port_layout(ports, "hidden");
+  Layouts layouts = {{"hidden", hidden}, {"d_hidden", hidden}, {"d_hidden_out", hidden}};
+  for (const std::string& tap : result.taps)
+    layouts[tap] = port_layout(result.forward->outputs(), tap);
   for (const char* table : {"rope_cos", "rope_sin", "mask"})
-    layouts[table] = backend::find_port(block_forward_->inputs(), table).layout;
-  block_backward_ = compile(widen_gradients(block.backward, gradients), "block_backward",
-                            Role::backward, layouts, gradients);
+    layouts[table] = port_layout(ports, table);
+  if (bucket > 0)
+    for (const backend::Port& port : blocks_.front().backward->inputs())
+      if (std::find(inputs.begin() + 1, inputs.end(), port.name) != inputs.end())
+        layouts[port.name] = port.layout;
+  result.backward =
+      compile(widen_gradients(block.backward, gradients),
+              backward_labels[static_cast<size_t>(bucket)], Role::backward, layouts, gradients);
+  return result;
+}
+
+// Large taps share buffers with large ones, whatever they are called.
+void StepKernels::assign_slots(BlockKernels& block) {
+  const auto layout_of = [&](size_t tap) -> const Layout& {
+    return port_layout(block.forward->outputs(), block.taps[tap]);
+  };
+  std::vector<size_t> order(block.taps.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+    return layout_of(a).span_bytes() > layout_of(b).span_bytes();
+  });
+  block.slots.resize(block.taps.size());
+  std::vector<bool> taken(tap_slots_.size(), false);
+  for (const size_t tap : order) {
+    const Layout& layout = layout_of(tap);
+    size_t slot = 0;
+    while (slot < taken.size() && (taken[slot] || tap_slots_[slot].dtype != layout.dtype)) ++slot;
+    if (slot == taken.size()) {
+      taken.push_back(false);
+      tap_slots_.push_back(layout);
+    }
+    taken[slot] = true;
+    if (tap_slots_[slot].span_bytes() < layout.span_bytes()) tap_slots_[slot] = layout;
+    block.slots[tap] = slot;
+  }
 }
 
 Layout StepKernels::hidden_columns(int64_t count) const {
@@ -153,6 +222,7 @@ void StepKernels::compile_head() {
                              {"d_hidden", hidden_columns(chunk.size)},
                              {"targets", Layout::contiguous(DataType::int32, row)},
                              {"target_weight", Layout::contiguous(DataType::fp32, row)},
+                             {"losses", Layout::contiguous(DataType::fp32, row)},
                              {"d_loss", Layout::contiguous(DataType::fp32, {1})}};
     const mil::Function loss = model::loss_function(config_, dtype_, chunk.size);
     const mil::Function gradient = widen_gradients(
@@ -160,7 +230,8 @@ void StepKernels::compile_head() {
             loss, by_inputs({"hidden", "final_norm_weight", "head_weight"}, {"loss"})),
         gradients);
     head_training_[chunk.size] = compile(gradient, "head_training", Role::loss, layouts, sums);
-    head_evaluation_[chunk.size] = compile(loss, "head_evaluation", Role::loss, layouts, {"loss"});
+    const mil::Function losses = model::token_loss_function(config_, dtype_, chunk.size);
+    head_evaluation_[chunk.size] = compile(losses, "head_evaluation", Role::loss, layouts, {});
   }
 }
 
@@ -199,22 +270,26 @@ std::vector<StagedPart> StepKernels::weight_parts(const model::ParameterTable& p
       for (const backend::Port& port : kernel.inputs())
         if (port.name == parameter.port) parts.push_back({parameter.offset, port.layout});
   };
-  for (int32_t layer = 0; layer < config_.layer_count; ++layer) add_layer(*block_forward_, layer);
+  for (int32_t layer = 0; layer < config_.layer_count; ++layer)
+    for (const BlockKernels& block : blocks_) add_layer(*block.forward, layer);
   for (const BySize* heads : {&head_training_, &head_evaluation_})
     for (const auto& [size, kernel] : *heads) {
       parts.push_back(weight_part(*kernel, "final_norm_weight", parameters.final_norm()));
       parts.push_back(weight_part(*kernel, "head_weight", parameters.head()));
     }
-  for (int32_t layer = config_.layer_count; layer-- > 0;) add_layer(*block_backward_, layer);
+  for (int32_t layer = config_.layer_count; layer-- > 0;)
+    for (const BlockKernels& block : blocks_) add_layer(*block.backward, layer);
   return parts;
 }
 
 std::vector<StepKernels::Entry> StepKernels::all() const {
-  std::vector<Entry> kernels = {{"embedding_forward", embedding_forward_.get()},
-                                {"block_forward", block_forward_.get()}};
+  std::vector<Entry> kernels = {{"embedding_forward", embedding_forward_.get()}};
+  for (size_t i = 0; i < blocks_.size(); ++i)
+    kernels.emplace_back(forward_labels[i], blocks_[i].forward.get());
   for (const auto& [size, kernel] : head_training_)
     kernels.emplace_back("head_training", kernel.get());
-  kernels.emplace_back("block_backward", block_backward_.get());
+  for (size_t i = 0; i < blocks_.size(); ++i)
+    kernels.emplace_back(backward_labels[i], blocks_[i].backward.get());
   kernels.emplace_back("embedding_backward", embedding_backward_.get());
   for (const auto& [size, kernel] : head_evaluation_)
     kernels.emplace_back("head_evaluation", kernel.get());

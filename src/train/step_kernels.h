@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -30,6 +31,15 @@ struct Chunk {
   int64_t size = 0;
 };
 
+// The kernels of the layers for one way of dividing a batch. Rows are `parts` sequences each.
+struct BlockKernels {
+  int64_t parts = 1;
+  std::unique_ptr<backend::Kernel> forward;
+  std::unique_ptr<backend::Kernel> backward;
+  std::vector<std::string> taps;
+  std::vector<size_t> slots; // by tap: which buffer of a layer holds it
+};
+
 // "d_<port>": the gradient of a port.
 std::string gradient_port(const std::string& port);
 
@@ -41,13 +51,16 @@ public:
 
   backend::Kernel& embedding_forward() const { return *embedding_forward_; }
   backend::Kernel& embedding_backward() const { return *embedding_backward_; }
-  backend::Kernel& block_forward() const { return *block_forward_; }
-  backend::Kernel& block_backward() const { return *block_backward_; }
+  // By parts: 1, 2, 4, .. 2^length_buckets.
+  std::span<const BlockKernels> blocks() const { return blocks_; }
   backend::Kernel& head(bool training, int64_t chunk) const;
 
   // Of the hidden states and of their gradients, [1, hidden_size, 1, positions].
   const backend::Layout& hidden_layout() const { return hidden_; }
-  const std::vector<std::string>& taps() const { return taps_; }
+  // The buffers that a layer's taps need, whatever the parts.
+  std::span<const backend::Layout> tap_slots() const { return tap_slots_; }
+  // The largest of the masks.
+  const backend::Layout& mask_layout() const { return mask_; }
   const std::vector<Chunk>& chunks() const { return chunks_; }
 
   // The part of the flat weights that a kernel's port is bound to.
@@ -65,7 +78,9 @@ private:
   using Entry = std::pair<const char*, const backend::Kernel*>;       // label and kernel
   using BySize = std::map<int64_t, std::unique_ptr<backend::Kernel>>; // of the chunk
 
-  void compile_block(const SessionOptions& options);
+  void compile_blocks(const SessionOptions& options);
+  BlockKernels compile_block(const SessionOptions& options, int32_t bucket) const;
+  void assign_slots(BlockKernels& block);
   void compile_head();
   void compile_embedding();
   std::unique_ptr<backend::Kernel> compile(const mil::Function& function, const char* label,
@@ -81,11 +96,11 @@ private:
   std::shared_ptr<backend::Workspace> workspace_;
   std::vector<Chunk> chunks_;
   backend::Layout hidden_;
-  std::vector<std::string> taps_;
+  backend::Layout mask_;
+  std::vector<backend::Layout> tap_slots_;
   std::unique_ptr<backend::Kernel> embedding_forward_;
   std::unique_ptr<backend::Kernel> embedding_backward_;
-  std::unique_ptr<backend::Kernel> block_forward_;
-  std::unique_ptr<backend::Kernel> block_backward_;
+  std::vector<BlockKernels> blocks_;
   BySize head_training_;
   BySize head_evaluation_;
 };

@@ -5,6 +5,7 @@
 #include "backend/backend.h"
 #include "backend/background_staging.h"
 #include "backend/staged_array.h"
+#include "io/dataset/dataset.h"
 #include "model/parameters.h"
 #include "train/options.h"
 #include "train/step_kernels.h"
@@ -39,7 +40,15 @@ struct Batch {
   int64_t length = 0;
   std::span<const int32_t> tokens;
   std::span<const int32_t> targets; // io::ignored_target where not counted
+  // Each token's place in its document: 0, or one more than its neighbour's. Empty: 0, 1, 2 .. in
+  // every part.
+  std::span<const int32_t> positions = {};
+  // Every row is as many sequences of equal length side by side, which do not see each other.
+  int64_t parts = 1;
 };
+
+// Refers to the rows of `data`.
+Batch batch_of(const io::Batch& data);
 
 enum class Phase : uint8_t { forward, loss, backward };
 inline constexpr size_t phase_count = 3;
@@ -74,6 +83,8 @@ public:
   PassResult forward_backward(const Batch& batch, double seed, bool renew,
                               const std::atomic<bool>& cancel);
   PassResult forward(const Batch& batch, bool renew, const std::atomic<bool>& cancel);
+  // The losses of the last `forward`, one a position, 0 where not counted.
+  std::span<const float> token_losses() const;
 
   const StepKernels& kernels() const { return kernels_; }
 
@@ -92,20 +103,28 @@ private:
 
   int64_t positions() const { return int64_t{options_.batch_size} * options_.sequence_length; }
 
+  // The calls of a pass, for one way of dividing the rows.
+  struct Calls {
+    std::vector<Call> training;
+    std::vector<Call> evaluation;
+  };
+
   void allocate_buffers();
-  void fill_tables();
-  void make_calls();
+  void make_calls(size_t bucket);
   // Weights go to the ports that the kernel has, gradients to those named d_<port>.
   Call call(backend::Kernel& kernel, Phase phase, Bindings bindings,
             const WeightPorts& weights) const;
-  Call block_call(backend::Kernel& kernel, Phase phase, int32_t layer) const;
+  Call block_call(const BlockKernels& block, Phase phase, int32_t layer) const;
   Call head_call(const Chunk& chunk, bool training) const;
 
   uint64_t load(const Batch& batch, double seed);
+  void load_positions(const Batch& batch, size_t bucket);
+  void write_mask(size_t bucket);
+  size_t bucket_of(int64_t parts) const;
   void run(std::span<Call> calls, const std::atomic<bool>& cancel, PassResult& result);
   void complete(std::span<const Call> calls, PassResult& result);
   void quiesce() noexcept;
-  PassResult pass(const Batch& batch, double seed, std::span<Call> calls, bool renew,
+  PassResult pass(const Batch& batch, double seed, std::vector<Call> Calls::*calls, bool renew,
                   const std::atomic<bool>& cancel);
 
   backend::Device& device_;
@@ -119,8 +138,7 @@ private:
   std::optional<backend::StagedArray> weights_;
   std::optional<backend::StagedArray> gradients_;
   std::optional<backend::BackgroundStaging> staging_;
-  std::vector<Call> training_calls_;
-  std::vector<Call> evaluation_calls_;
+  std::vector<Calls> calls_; // by bucket
 };
 
 } // namespace anet::train

@@ -77,8 +77,8 @@ std::vector<double> reference_logits(const model::Model& model, std::span<const 
   for (int32_t layer = 0; layer < c.layer_count; ++layer) {
     inputs.clear();
     inputs["hidden"] = hidden;
-    add("rope_cos", {mil::DataType::fp32, {1, 1, c.head_dim / 2, n}}, cosines);
-    add("rope_sin", {mil::DataType::fp32, {1, 1, c.head_dim / 2, n}}, sines);
+    add("rope_cos", {mil::DataType::fp32, {1, c.head_dim / 2, 1, n}}, cosines);
+    add("rope_sin", {mil::DataType::fp32, {1, c.head_dim / 2, 1, n}}, sines);
     add("mask", {mil::DataType::fp32, {1, 1, n, n}}, mask);
     for (const model::Parameter& p : model.parameters().layer(layer)) weight(block, p, p.port);
     hidden = run(block, "hidden_out");

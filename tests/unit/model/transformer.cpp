@@ -8,6 +8,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 #include <vector>
@@ -51,18 +52,20 @@ mil::Tensor from_floats(mil::Shape shape, const std::vector<float>& values) {
   return tensor;
 }
 
+// Tables for `positions`, one a column, and a causal mask of sequences of `sequence`.
 void set_tables(mil::TensorMap& inputs, const model::Config& config,
-                const std::vector<int32_t>& positions) {
+                const std::vector<int32_t>& positions, int64_t sequence = 0) {
   const auto n = static_cast<int64_t>(positions.size());
   std::vector<float> cosines(static_cast<size_t>(config.head_dim / 2 * n));
   std::vector<float> sines(cosines.size());
   model::rope_tables(config, positions, cosines, sines);
-  const mil::Shape shape = {1, 1, config.head_dim / 2, n};
+  const mil::Shape shape = {1, config.head_dim / 2, 1, n};
   inputs["rope_cos"] = from_floats(shape, cosines);
   inputs["rope_sin"] = from_floats(shape, sines);
-  std::vector<float> mask(static_cast<size_t>(n * n));
-  model::causal_mask(n, mask);
-  inputs["mask"] = from_floats({1, 1, n, n}, mask);
+  if (sequence == 0) sequence = n;
+  std::vector<float> mask(static_cast<size_t>(sequence * sequence));
+  model::causal_mask(sequence, mask);
+  inputs["mask"] = from_floats({1, 1, sequence, sequence}, mask);
 }
 
 std::vector<int32_t> range(int32_t begin, int32_t end) {
@@ -71,16 +74,45 @@ std::vector<int32_t> range(int32_t begin, int32_t end) {
   return values;
 }
 
+// Positions 0 .. n-1 of each document in turn.
+std::vector<int32_t> documents(std::initializer_list<int32_t> lengths) {
+  std::vector<int32_t> positions;
+  for (const int32_t length : lengths)
+    for (int32_t i = 0; i < length; ++i) positions.push_back(i);
+  return positions;
+}
+
+// Columns [begin, begin + count) of [1, channels, 1, positions].
+mil::Tensor columns_of(const mil::Tensor& source, int64_t begin, int64_t count) {
+  const int64_t channels = source.type.shape[1];
+  const int64_t total = source.type.shape[3];
+  mil::Tensor part = mil::make_tensor({DataType::fp32, {1, channels, 1, count}});
+  for (int64_t c = 0; c < channels; ++c)
+    for (int64_t p = 0; p < count; ++p)
+      part.values[static_cast<size_t>(c * count + p)] =
+          source.values[static_cast<size_t>(c * total + begin + p)];
+  return part;
+}
+
+// Equal but for the order of additions.
+void check_close(const mil::Tensor& seen, const mil::Tensor& expected) {
+  REQUIRE(seen.values.size() == expected.values.size());
+  for (size_t i = 0; i < expected.values.size(); ++i)
+    CHECK(seen.values[i] == doctest::Approx(expected.values[i]).epsilon(1e-9));
+}
+
 } // namespace
 
 TEST_CASE("programs verify and survive their text") {
   for (const DataType dtype : {DataType::fp32, DataType::fp16}) {
     const model::Config config = config_of(true, true);
     mil::Program program;
-    program.functions = {
-        model::embedding_function(config, dtype, 10), model::block_function(config, dtype, 2, 5),
-        model::cached_block_function(config, dtype, 3, 8), model::logits_function(config, dtype, 4),
-        model::loss_function(config, dtype, 4)};
+    program.functions = {model::embedding_function(config, dtype, 10),
+                         model::block_function(config, dtype, 2, 5),
+                         model::cached_block_function(config, dtype, 3, 8),
+                         model::logits_function(config, dtype, 4),
+                         model::token_loss_function(config, dtype, 4),
+                         model::loss_function(config, dtype, 4)};
     mil::verify(program);
     CHECK(mil::parse(mil::print(program)) == program);
   }
@@ -123,7 +155,7 @@ TEST_CASE("a batch is its sequences side by side") {
   const mil::Function one = model::block_function(config, DataType::fp32, 1, 5);
   const mil::Function two = model::block_function(config, DataType::fp32, 2, 5);
   mil::TensorMap inputs = random_inputs(two, 9);
-  set_tables(inputs, config, range(0, 5));
+  set_tables(inputs, config, documents({5, 5}), 5);
   const mil::Tensor both = mil::interpret(two, inputs, mil::Precision::f64).at("hidden_out");
   const std::vector<double> hidden = inputs["hidden"].values;
   for (int64_t sequence = 0; sequence < 2; ++sequence) {
@@ -136,6 +168,7 @@ TEST_CASE("a batch is its sequences side by side") {
         part.values[static_cast<size_t>(channel * 5 + position)] =
             hidden[source(channel, position)];
     inputs["hidden"] = part;
+    set_tables(inputs, config, range(0, 5));
     const mil::Tensor alone = mil::interpret(one, inputs, mil::Precision::f64).at("hidden_out");
     for (int64_t channel = 0; channel < config.hidden_size; ++channel)
       for (int64_t position = 0; position < 5; ++position)
@@ -152,15 +185,6 @@ TEST_CASE("the cached block continues where the plain one would be") {
   set_tables(inputs, config, range(0, total));
   const mil::Tensor expected = mil::interpret(plain, inputs, mil::Precision::f64).at("hidden_out");
 
-  // Columns [begin, begin + count) of a [1, channels, 1, total] tensor.
-  const auto columns = [&](const mil::Tensor& source, int64_t begin, int64_t count) {
-    mil::Tensor part = mil::make_tensor({DataType::fp32, {1, config.hidden_size, 1, count}});
-    for (int64_t c = 0; c < config.hidden_size; ++c)
-      for (int64_t p = 0; p < count; ++p)
-        part.values[static_cast<size_t>(c * count + p)] =
-            source.values[static_cast<size_t>(c * total + begin + p)];
-    return part;
-  };
   const mil::Tensor hidden = inputs["hidden"];
   const mil::Shape cache_shape = {config.kv_head_count, 1, config.head_dim, capacity};
   const auto run = [&](int64_t begin, int64_t count, const mil::Tensor& keys,
@@ -168,7 +192,7 @@ TEST_CASE("the cached block continues where the plain one would be") {
     const mil::Function cached =
         model::cached_block_function(config, DataType::fp32, count, capacity);
     mil::TensorMap in = inputs;
-    in["hidden"] = columns(hidden, begin, count);
+    in["hidden"] = columns_of(hidden, begin, count);
     set_tables(in, config, range(static_cast<int32_t>(begin), static_cast<int32_t>(begin + count)));
     mil::Tensor mask =
         mil::make_tensor({DataType::fp32, {1, 1, count, capacity}}, model::masked_score);
@@ -193,13 +217,90 @@ TEST_CASE("the cached block continues where the plain one would be") {
   append(keys, first.at("key"));
   append(values, first.at("value"));
   const mil::TensorMap second = run(old_count, new_count, keys, values);
-  const auto check = [&](const mil::Tensor& seen, int64_t begin, int64_t count) {
-    const mil::Tensor part = columns(expected, begin, count);
-    for (size_t i = 0; i < part.values.size(); ++i)
-      CHECK(seen.values[i] == doctest::Approx(part.values[i]).epsilon(1e-9));
+  check_close(first.at("hidden_out"), columns_of(expected, 0, old_count));
+  check_close(second.at("hidden_out"), columns_of(expected, old_count, new_count));
+}
+
+TEST_CASE("documents in a row are as if each were alone") {
+  for (const int32_t heads : {1, 2, 4}) { // of keys, for 4 of queries
+    model::Config config = config_of(true, true);
+    config.kv_head_count = heads;
+    const mil::Function packed =
+        model::block_function(config, DataType::fp32, 2, 6, model::Attention::documents);
+    mil::TensorMap inputs = random_inputs(packed, 17);
+    const std::vector<int32_t> lengths = {2, 1, 3, 5, 1};
+    const std::vector<int32_t> positions = documents({2, 1, 3, 5, 1});
+    set_tables(inputs, config, positions, 6);
+    std::vector<float> masks(2 * 6 * 6);
+    for (size_t row = 0; row < 2; ++row)
+      model::document_mask(std::span(positions).subspan(row * 6, 6),
+                           std::span(masks).subspan(row * 36, 36));
+    inputs["mask"] = from_floats({2, 1, 6, 6}, masks);
+    const mil::Tensor hidden = inputs["hidden"];
+    const mil::Tensor seen = mil::interpret(packed, inputs, mil::Precision::f64).at("hidden_out");
+    int64_t begin = 0;
+    for (const int32_t length : lengths) {
+      const mil::Function alone = model::block_function(config, DataType::fp32, 1, length);
+      inputs["hidden"] = columns_of(hidden, begin, length);
+      set_tables(inputs, config, range(0, length));
+      check_close(columns_of(seen, begin, length),
+                  mil::interpret(alone, inputs, mil::Precision::f64).at("hidden_out"));
+      begin += length;
+    }
+  }
+}
+
+TEST_CASE("rows with caches of their own are as if each were alone") {
+  const model::Config config = config_of(true, true);
+  constexpr int64_t rows = 3, capacity = 5, count = 1;
+  const mil::Function together =
+      model::cached_block_function(config, DataType::fp32, count, capacity, rows);
+  mil::TensorMap inputs = random_inputs(together, 23);
+  const std::vector<int32_t> held = {4, 0, 2};
+  set_tables(inputs, config, held, count);
+  mil::Tensor masks =
+      mil::make_tensor({DataType::fp32, {rows, 1, count, capacity}}, model::masked_score);
+  for (int64_t row = 0; row < rows; ++row)
+    std::fill_n(masks.values.begin() + row * capacity, held[static_cast<size_t>(row)], 0.0);
+  inputs["cache_mask"] = masks;
+  const mil::TensorMap seen = mil::interpret(together, inputs, mil::Precision::f64);
+  const mil::Function single =
+      model::cached_block_function(config, DataType::fp32, count, capacity);
+  const auto part = [&](const mil::Tensor& whole, int64_t row, mil::Shape shape) {
+    mil::Tensor tensor = mil::make_tensor({DataType::fp32, std::move(shape)});
+    const auto size = static_cast<ptrdiff_t>(tensor.values.size());
+    std::copy_n(whole.values.begin() + row * size, size, tensor.values.begin());
+    return tensor;
   };
-  check(first.at("hidden_out"), 0, old_count);
-  check(second.at("hidden_out"), old_count, new_count);
+  for (int64_t row = 0; row < rows; ++row) {
+    mil::TensorMap in = inputs;
+    const mil::Shape cache = {config.kv_head_count, 1, config.head_dim, capacity};
+    in["hidden"] = columns_of(inputs["hidden"], row, count);
+    set_tables(in, config, {held[static_cast<size_t>(row)]});
+    in["cache_mask"] = part(masks, row, {1, 1, count, capacity});
+    in["key_cache"] = part(inputs["key_cache"], row, cache);
+    in["value_cache"] = part(inputs["value_cache"], row, cache);
+    const mil::TensorMap expected = mil::interpret(single, in, mil::Precision::f64);
+    check_close(columns_of(seen.at("hidden_out"), row, count), expected.at("hidden_out"));
+    const mil::Shape fresh = {config.kv_head_count, 1, config.head_dim, count};
+    check_close(part(seen.at("key"), row, fresh), expected.at("key"));
+    check_close(part(seen.at("value"), row, fresh), expected.at("value"));
+  }
+}
+
+TEST_CASE("the losses of tokens add up to the loss") {
+  const model::Config config = config_of(false, false);
+  const mil::Function loss = model::loss_function(config, DataType::fp32, 5);
+  mil::TensorMap inputs = random_inputs(loss, 2);
+  inputs["targets"].values = {0, 22, 7, 7, 1};
+  inputs["target_weight"].values = {1, 0, 1, 1, 0};
+  const double sum = mil::interpret(loss, inputs, mil::Precision::f64).at("loss").values[0];
+  const mil::Tensor each = mil::interpret(model::token_loss_function(config, DataType::fp32, 5),
+                                          inputs, mil::Precision::f64)
+                               .at("losses");
+  CHECK(each.values[1] == 0);
+  CHECK(std::accumulate(each.values.begin(), each.values.end(), 0.0) ==
+        doctest::Approx(sum).epsilon(1e-12));
 }
 
 TEST_CASE("uniform logits cost log(vocabulary) a counted token") {

@@ -66,7 +66,7 @@ TEST_CASE("N steps equal k steps, save, load and N-k steps, bit for bit") {
         CHECK(second->options() == first->options());
         REQUIRE(second->property("epoch") != nullptr);
         CHECK(*second->property("epoch") == "\"3\" \xc3\xa9");
-        const train::StepResult last = second->fit(*data, nullptr, steps(10 - k));
+        const train::StepResult last = second->fit(*data, nullptr, steps(10 - k)).step;
         CHECK(last.step == 10);
         CHECK(copy(second->weights()) == copy(straight->weights()));
       }

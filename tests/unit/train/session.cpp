@@ -277,7 +277,7 @@ TEST_CASE("fit reports, evaluates, saves and can be stopped") {
   CHECK(session->cursor() == 12);
 
   options.callback = [](const train::FitEvent&) { return 1; };
-  CHECK(session->fit(train, &validation, options).step == 7);
+  CHECK(session->fit(train, &validation, options).step.step == 7);
   options.callback = [](const train::FitEvent&) { return -5; };
   CHECK(status_of([&] { session->fit(train, &validation, options); }) == Status::callback);
   CHECK(session->steps_done() == 8); // the step before the failure stands
