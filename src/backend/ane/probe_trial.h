@@ -23,7 +23,7 @@ class Trial {
 public:
   Trial(Engine& engine, const mil::Program& program);
   mil::TensorMap run(const mil::TensorMap& inputs);
-  // The shortest of some evaluations, in seconds; after run().
+  // The shortest of up to so many evaluations, in seconds; after run(). Fewer when they take long.
   double fastest(int evaluations);
 
 private:
