@@ -305,6 +305,7 @@ TEST_CASE("slices of the width go by the height where they would clamp") {
   // The clamp: a value that only a slice at 0 lets through.
   const std::vector<int64_t> begin{0, 0, 1, 5};
   rules.clamps_width_slices = false;
+  rules.slices_width = true;
   check(function, rules);
   CHECK(computing_ops(ane::lower(function, rules, {}).function) ==
         std::set<std::string>{"slice_by_size"});
@@ -490,6 +491,7 @@ TEST_CASE("packed inputs are parts of one") {
   CHECK(rows.inputs[1].column == 0);
   check(function, rules);
   rules.clamps_width_slices = false;
+  rules.slices_width = true;
   const Lowered columns = ane::lower(function, rules, {});
   CHECK(columns.function.type(columns.function.inputs.front()).shape == Shape{1, 1, 20, 28});
   CHECK(columns.inputs[2].column == 27);
