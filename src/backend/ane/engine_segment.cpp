@@ -20,9 +20,8 @@ constexpr const char* blob_path = "@model_path/weights/weight.bin";
 constexpr size_t max_requests = 512;
 // After so many runs in a row that failed with their retry, the segment stays on the host.
 constexpr int max_failed_runs = 2;
-// So it does when runs fail now and then, but often: a failed run counts as much as it takes good
-// ones to forget it, and four of them are too many. One in `runs_to_forget` is borne for ever,
-// every other one ends after nine runs.
+// So it does when runs fail often, though never two in a row: so many good runs make up for a
+// failed one, and four that nothing made up for are too many. Every other run: five failures.
 constexpr int runs_to_forget = 16;
 constexpr int max_failure_level = 4 * runs_to_forget;
 
