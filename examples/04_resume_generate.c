@@ -62,14 +62,14 @@ int main(int argc, char **argv) {
   anet_fit_options fit;
   anet_struct_init(&fit, sizeof fit);
   fit.steps = steps;
-  anet_step_result last;
+  anet_fit_result last;
   anet_struct_init(&last, sizeof last);
   check(anet_session_fit(session, train, NULL, &fit, &last, &error), error);
   anet_eval_result eval;
   anet_struct_init(&eval, sizeof eval);
   check(anet_session_evaluate(session, validation, 32, &eval, &error), error);
-  printf("step %lld  loss %.3f  validation loss %.3f\n\n", (long long)last.step, last.loss,
-         eval.loss);
+  printf("step %lld  loss %.3f  validation loss %.3f\n\n", (long long)last.step.step,
+         last.step.loss, eval.loss);
 
   /* A generator sees the weights as they are at each call, also while training goes on. */
   anet_model *model = NULL;

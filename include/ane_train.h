@@ -554,6 +554,12 @@ typedef struct anet_model_config {
   int32_t qk_norm;        /**< 1: RMS norm on each query and key head (Qwen3) */
   double rope_theta;      /**< 0: 10000 */
   double norm_epsilon;    /**< 0: 1e-5 */
+  /** Llama 3's stretching of long wavelengths; all four or none. 0: none; else at least 1. */
+  double rope_scaling_factor;
+  double rope_low_frequency_factor;
+  double rope_high_frequency_factor;
+  int32_t rope_original_context_length;
+  int32_t reserved;
 } anet_model_config;
 
 /** The number of built-in configurations. Any thread. */
@@ -595,16 +601,98 @@ typedef struct anet_parameter {
  */
 ANET_API anet_status anet_model_create(const anet_model_config *config, uint64_t seed,
                                        anet_model **model, anet_error **error) ANET_CHECK;
+/** How far long work has come. */
+typedef struct anet_progress {
+  uint32_t struct_size;
+  uint32_t reserved;
+  const char *what; /**< a tensor, a file; borrowed for the call */
+  uint64_t done;    /**< elements of a model, bytes of data */
+  uint64_t total;
+} anet_progress;
+
+/** Called on the thread of the call. Return 0 to go on; else the call ends with
+ * ANET_E_CANCELLED and leaves nothing behind. */
+typedef int32_t (*anet_progress_callback)(const anet_progress *progress, void *user_data);
+
+typedef struct anet_model_load_options {
+  uint32_t struct_size;
+  uint32_t reserved;
+  anet_progress_callback progress; /**< nullable */
+  void *user_data;
+} anet_model_load_options;
+
 /**
- * Loads weights and configuration from a checkpoint folder or from a file that anet_model_save
- * wrote.
- * @return ANET_E_FILE_NOT_FOUND, ANET_E_INVALID_CHECKPOINT, ANET_E_CHECKSUM, ANET_E_VERSION.
+ * Loads a model. The path decides the format:
+ * - a folder of Hugging Face (config.json of transformers 4 or 5, safetensors in one or several
+ *   files, F32, F16 or BF16) of LlamaForCausalLM, Qwen2ForCausalLM or Qwen3ForCausalLM;
+ * - a GGUF file, version 3, of llama, qwen2 or qwen3 (F32, F16, BF16, Q8_0, Q4_0);
+ * - a llama2.c file, version 0, 1 or 2;
+ * - a BLZT checkpoint of maderix/ANE, version 2 or 4;
+ * - a checkpoint folder of anet_session_save, or a file of anet_model_save.
+ * Tensors are converted one by one to fp32; beside the model no second copy is held.
+ * @param options nullable.
+ * @return ANET_E_FILE_NOT_FOUND, ANET_E_INVALID_DATA with all tensors that are missing, extra or of
+ *         another shape or type, ANET_E_INVALID_CONFIG, ANET_E_UNSUPPORTED naming the architecture
+ *         or option, ANET_E_INVALID_CHECKPOINT, ANET_E_CHECKSUM, ANET_E_VERSION, ANET_E_CANCELLED.
  */
-ANET_API anet_status anet_model_load(const char *path, anet_model **model,
-                                     anet_error **error) ANET_CHECK;
+ANET_API anet_status anet_model_load(const char *path, const anet_model_load_options *options,
+                                     anet_model **model, anet_error **error) ANET_CHECK;
 /** Writes the weights alone as fp32 safetensors, the configuration in its metadata. Atomic. */
 ANET_API anet_status anet_model_save(const anet_model *model, const char *path,
                                      anet_error **error) ANET_CHECK;
+
+typedef int32_t anet_export_format;
+enum {
+  ANET_EXPORT_HUGGING_FACE = 0, /**< a folder: config.json, safetensors */
+  ANET_EXPORT_GGUF = 1,         /**< version 3 */
+  ANET_EXPORT_LLAMA2C = 2       /**< version 0, fp32 */
+};
+
+/** Of matrices; vectors stay fp32 in GGUF. */
+typedef int32_t anet_export_type;
+enum {
+  ANET_EXPORT_FP32 = 0,
+  ANET_EXPORT_FP16 = 1,
+  ANET_EXPORT_BF16 = 2,
+  ANET_EXPORT_Q8_0 = 3 /**< GGUF alone */
+};
+
+typedef struct anet_export_options {
+  uint32_t struct_size;
+  anet_export_format format;
+  anet_export_type type;
+  uint32_t reserved;
+  /** The model folder that the model came from: its tokenizer, chat template and generation
+   * settings go along. NULL: weights and configuration alone. */
+  const char *companion;
+  uint64_t max_shard_bytes; /**< of one safetensors file; 0: 5 GB */
+  anet_progress_callback progress;
+  void *user_data;
+} anet_export_options;
+
+/**
+ * Writes a model for other tools. Atomic: the path has what it had, or the whole export.
+ * @param options nullable: a Hugging Face folder in fp32.
+ * @return ANET_E_UNSUPPORTED naming what the format cannot express, ANET_E_UNSUPPORTED_OPTION for a
+ *         type that the format does not have, ANET_E_IO, ANET_E_DISK_FULL, ANET_E_PERMISSION,
+ *         ANET_E_CANCELLED.
+ */
+ANET_API anet_status anet_model_export(const anet_model *model, const char *path,
+                                       const anet_export_options *options,
+                                       anet_error **error) ANET_CHECK;
+
+/** What a model's files said besides its weights. Borrowed from the model. */
+typedef struct anet_model_info {
+  uint32_t struct_size;
+  uint32_t warning_count;
+  const char *format; /**< "hugging_face", "gguf", ...; "" for a model of anet_model_create */
+  const char *tokenizer_path; /**< for anet_tokenizer_load; "" when there is none */
+  const int32_t *stop_ids;    /**< that end a text, by generation_config.json or config.json */
+  size_t stop_count;
+  const char *const *warnings; /**< "model.norm.weight: 3 values are NaN" */
+} anet_model_info;
+ANET_API anet_status anet_model_get_info(const anet_model *model, anet_model_info *info,
+                                         anet_error **error) ANET_CHECK;
 ANET_API anet_status anet_model_get_config(const anet_model *model, anet_model_config *config,
                                            anet_error **error) ANET_CHECK;
 /** Number of weights (padding between tensors not counted). 0 for NULL. */
@@ -634,11 +722,36 @@ ANET_API void anet_model_release(anet_model *model);
 /** Text to token ids and back. Immutable: any thread. */
 typedef struct anet_tokenizer anet_tokenizer;
 
-enum { ANET_TOKENIZE_ADD_BOS = 1, ANET_TOKENIZE_ADD_EOS = 2 };
+enum {
+  ANET_TOKENIZE_ADD_BOS = 1,
+  ANET_TOKENIZE_ADD_EOS = 2,
+  /** Special tokens spelled in the text become their ids. Off for text from outside, which could
+   * otherwise forge the structure of a prompt. */
+  ANET_TOKENIZE_PARSE_SPECIAL = 4,
+  /** What the tokenizer adds by itself (Llama's bos); instead of the first two. */
+  ANET_TOKENIZE_AS_TRAINED = 8
+};
 
 /** The byte tokenizer: ids 0 to 255 are bytes, 256 begins a text, 257 ends it. */
 ANET_API anet_status anet_tokenizer_create_bytes(anet_tokenizer **tokenizer,
                                                  anet_error **error) ANET_CHECK;
+/**
+ * Loads a tokenizer.json (byte-level or SentencePiece-like BPE; the names of bos and eos come from
+ * tokenizer_config.json beside it) or a tokenizer.bin of llama2.c.
+ * @param path the file, or the model folder that holds it.
+ * @param vocab_size the model's: required for tokenizer.bin, which does not say; for tokenizer.json
+ *        ids up to it are valid without text; 0: not known.
+ * @return ANET_E_FILE_NOT_FOUND, ANET_E_INVALID_DATA, ANET_E_UNSUPPORTED naming the part of the
+ *         tokenizer that this library does not have.
+ */
+ANET_API anet_status anet_tokenizer_load(const char *path, int32_t vocab_size,
+                                         anet_tokenizer **tokenizer, anet_error **error) ANET_CHECK;
+/** SHA-256 in hexadecimal of all that decides how it encodes and decodes. Borrowed from the
+ * tokenizer; "" for NULL. */
+ANET_API const char *anet_tokenizer_fingerprint(const anet_tokenizer *tokenizer);
+/** The id of a special or added token ("<|im_end|>"). @return ANET_E_NOT_FOUND. */
+ANET_API anet_status anet_tokenizer_find_special(const anet_tokenizer *tokenizer, const char *name,
+                                                 int32_t *id, anet_error **error) ANET_CHECK;
 /** Ids are below this. 0 for NULL. */
 ANET_API int32_t anet_tokenizer_vocab_size(const anet_tokenizer *tokenizer);
 /** -1 when the tokenizer has none. */
@@ -655,6 +768,17 @@ ANET_API anet_status anet_tokenizer_encode(const anet_tokenizer *tokenizer, cons
                                            size_t length, uint32_t flags, int32_t *ids,
                                            size_t capacity, size_t *count,
                                            anet_error **error) ANET_CHECK;
+/** Bytes [begin, end) of a text; empty for a token that is no part of it. */
+typedef struct anet_text_range {
+  int64_t begin;
+  int64_t end;
+} anet_text_range;
+/** anet_tokenizer_encode that also tells where each token comes from.
+ * @param ranges as many as `ids`. */
+ANET_API anet_status anet_tokenizer_encode_ranges(const anet_tokenizer *tokenizer, const char *text,
+                                                  size_t length, uint32_t flags, int32_t *ids,
+                                                  anet_text_range *ranges, size_t capacity,
+                                                  size_t *count, anet_error **error) ANET_CHECK;
 /** Decodes ids to UTF-8, without a terminator. Invalid bytes become U+FFFD. Sizes as in
  * anet_tokenizer_encode. @return ANET_E_OUT_OF_RANGE also for an id outside the vocabulary. */
 ANET_API anet_status anet_tokenizer_decode(const anet_tokenizer *tokenizer, const int32_t *ids,
@@ -663,11 +787,185 @@ ANET_API anet_status anet_tokenizer_decode(const anet_tokenizer *tokenizer, cons
 ANET_API void anet_tokenizer_retain(anet_tokenizer *tokenizer);
 ANET_API void anet_tokenizer_release(anet_tokenizer *tokenizer);
 
+/** Text of a sequence as it grows, in whole characters. One thread at a time. */
+typedef struct anet_text_decoder anet_text_decoder;
+
+ANET_API anet_status anet_text_decoder_create(const anet_tokenizer *tokenizer,
+                                              anet_text_decoder **decoder,
+                                              anet_error **error) ANET_CHECK;
+/** Tokens whose text is known already, a prompt's: some formats leave out the space that begins a
+ * text, and what goes on is not its beginning. @return ANET_E_OUT_OF_RANGE for a bad id. */
+ANET_API anet_status anet_text_decoder_prime(anet_text_decoder *decoder, const int32_t *ids,
+                                             size_t count, anet_error **error) ANET_CHECK;
+/** What became complete with this token, perhaps nothing: `length` bytes, null-terminated, borrowed
+ * until the next call. @param length nullable. @return ANET_E_OUT_OF_RANGE for a bad id. */
+ANET_API anet_status anet_text_decoder_push(anet_text_decoder *decoder, int32_t id,
+                                            const char **text, size_t *length,
+                                            anet_error **error) ANET_CHECK;
+/** What is left of an incomplete character, as U+FFFD. The decoder is then as new. */
+ANET_API anet_status anet_text_decoder_flush(anet_text_decoder *decoder, const char **text,
+                                             size_t *length, anet_error **error) ANET_CHECK;
+ANET_API void anet_text_decoder_retain(anet_text_decoder *decoder);
+ANET_API void anet_text_decoder_release(anet_text_decoder *decoder);
+
+/* ---------------------------------------------------------------------------------------------
+ * Chat templates
+ * ------------------------------------------------------------------------------------------- */
+
+/** How a model writes a conversation down: the model's own Jinja template, or a built-in one.
+ * Rendering is bounded in work and memory and has no side effect. Immutable: any thread. */
+typedef struct anet_chat_template anet_chat_template;
+
+/** Which tokens a model learns to predict. */
+typedef int32_t anet_supervision;
+enum {
+  ANET_SUPERVISE_ASSISTANT = 0, /**< every assistant turn, or the completion, with its stop token */
+  ANET_SUPERVISE_LAST = 1,      /**< the last assistant turn alone */
+  ANET_SUPERVISE_EVERYTHING = 2
+};
+
+/** chat_template.jinja, or "chat_template" in tokenizer_config.json.
+ * @param directory the model folder.
+ * @return ANET_E_NOT_FOUND when it has none, ANET_E_INVALID_CONFIG with line and column,
+ *         ANET_E_UNSUPPORTED naming what of Jinja is not offered. */
+ANET_API anet_status anet_chat_template_load(const char *directory,
+                                             anet_chat_template **chat_template,
+                                             anet_error **error) ANET_CHECK;
+/** @param name "chatml", "llama2", "llama3" or "zephyr". @return ANET_E_NOT_FOUND. */
+ANET_API anet_status anet_chat_template_built_in(const char *name,
+                                                 anet_chat_template **chat_template,
+                                                 anet_error **error) ANET_CHECK;
+/** @param bos_token,eos_token what the template's variables of these names hold. */
+ANET_API anet_status anet_chat_template_parse(const char *text, const char *bos_token,
+                                              const char *eos_token,
+                                              anet_chat_template **chat_template,
+                                              anet_error **error) ANET_CHECK;
+/**
+ * The conversation as text.
+ * @param messages a JSON array of {"role", "content", ...}.
+ * @param tools nullable: a JSON array.
+ * @param variables nullable: a JSON object of further variables ({"enable_thinking": false}).
+ * @param generation_prompt 1: the text ends where the assistant is to go on.
+ * @param text receives null-terminated text; sizes as in anet_device_get_report.
+ * @return ANET_E_INVALID_DATA with the template's words when it refuses the conversation.
+ */
+ANET_API anet_status anet_chat_template_render(const anet_chat_template *chat_template,
+                                               const char *messages, const char *tools,
+                                               const char *variables, int32_t generation_prompt,
+                                               char *text, size_t capacity, size_t *length,
+                                               anet_error **error) ANET_CHECK;
+ANET_API void anet_chat_template_retain(anet_chat_template *chat_template);
+ANET_API void anet_chat_template_release(anet_chat_template *chat_template);
+
+/* ---------------------------------------------------------------------------------------------
+ * Examples: what people write, tokenised
+ * ------------------------------------------------------------------------------------------- */
+
+/** Token ids with the mask of what is to be learned, read from files or memory. Larger than memory
+ * if need be. Immutable: any thread. */
+typedef struct anet_examples anet_examples;
+
+typedef int32_t anet_data_part;
+enum { ANET_DATA_TRAIN = 0, ANET_DATA_VALIDATION = 1, ANET_DATA_TEST = 2 };
+
+typedef int32_t anet_data_format;
+enum {
+  ANET_DATA_AUTOMATIC = 0, /**< by the file's suffix */
+  ANET_DATA_JSONL = 1,
+  ANET_DATA_TEXT = 2,
+  ANET_DATA_TOKENS = 3
+};
+
+/** A choice whose default depends on something else. */
+typedef int32_t anet_switch;
+enum { ANET_SWITCH_DEFAULT = 0, ANET_SWITCH_ON = 1, ANET_SWITCH_OFF = 2 };
+
+typedef struct anet_examples_options {
+  uint32_t struct_size;
+  anet_data_part part; /**< of a folder: train.jsonl, valid.jsonl, test.jsonl */
+  anet_data_format format;
+  anet_supervision supervision;
+  /** Nullable: then conversations are refused, and a prompt and its completion are joined. */
+  const anet_chat_template *chat_template;
+  const char *template_variables; /**< nullable: a JSON object */
+  const int32_t *stop_ids;        /**< that end a turn; count 0: the tokenizer's eos */
+  uint32_t stop_count;
+  int32_t strict;        /**< 1: the first row that cannot be used is an error; 0: it is reported */
+  anet_switch add_bos;   /**< before texts; default: as the tokenizer itself does it */
+  anet_switch add_eos;   /**< behind texts; default: on if the tokenizer has one */
+  int32_t parse_special; /**< 1: special tokens spelled in texts become their ids */
+  int32_t token_bytes;   /**< of a token file without a header: 2 or 4; 0: from the vocabulary */
+  const char *text_key;  /**< names of a record's keys; NULL: "text", "prompt", "completion", ... */
+  const char *prompt_key;
+  const char *completion_key;
+  const char *messages_key;
+  const char *tools_key;
+  const char *document_separator;  /**< in text files; NULL: each file is one document */
+  uint64_t max_line_bytes;         /**< 0: 16 MB; a longer line is reported */
+  uint64_t memory_limit;           /**< above it, examples go to a temporary file; 0: 256 MB */
+  const char *temporary_directory; /**< NULL: TMPDIR, or /var/tmp */
+  int64_t round_trips;             /**< conversations whose decoded tokens are compared; 0: none */
+  anet_progress_callback progress; /**< nullable */
+  void *user_data;
+  anet_device *device; /**< nullable: its threads tokenise too; the result is the same */
+} anet_examples_options;
+
+/**
+ * Reads and tokenises a file, or a part of a folder. JSONL has one object a line; its keys decide
+ * what it is: {"messages", "tools"}, {"prompt", "completion"}, {"text"} or {"ids", "mask"}. .bin
+ * holds token ids, another suffix means text.
+ * @param options nullable.
+ * @return ANET_E_FILE_NOT_FOUND, ANET_E_INVALID_DATA when no row can be used or, when strict, with
+ *         file and line of the first that cannot; ANET_E_DISK_FULL, ANET_E_CANCELLED.
+ */
+ANET_API anet_status anet_examples_open(const char *path, const anet_tokenizer *tokenizer,
+                                        const anet_examples_options *options,
+                                        anet_examples **examples, anet_error **error) ANET_CHECK;
+/**
+ * Copies examples from memory.
+ * @param ids of all examples, one after another.
+ * @param mask nullable: 1 where the token is to be learned, as many as ids; NULL: all are.
+ * @param lengths of the `count` examples, in tokens.
+ * @return ANET_E_INVALID_DATA for an id outside the vocabulary or an example without a token to
+ *         learn, naming it.
+ */
+ANET_API anet_status anet_examples_create(const int32_t *ids, const uint8_t *mask,
+                                          const uint64_t *lengths, size_t count, int32_t vocab_size,
+                                          anet_examples **examples, anet_error **error) ANET_CHECK;
+/**
+ * Splits off the last `fraction` of the examples.
+ * @return ANET_E_INVALID_DATA when a part would be empty.
+ */
+ANET_API anet_status anet_examples_split(const anet_examples *examples, double fraction,
+                                         anet_examples **train, anet_examples **validation,
+                                         anet_error **error) ANET_CHECK;
+/** 0 for NULL. */
+ANET_API uint64_t anet_examples_count(const anet_examples *examples);
+ANET_API uint64_t anet_examples_token_count(const anet_examples *examples);
+/** One example; sizes as in anet_tokenizer_encode. @param mask nullable. */
+ANET_API anet_status anet_examples_read(const anet_examples *examples, uint64_t index, int32_t *ids,
+                                        uint8_t *mask, size_t capacity, size_t *count,
+                                        anet_error **error) ANET_CHECK;
+/** One example as a JSON array of {"text", "supervised", "tokens"}: the runs of its mask. Sizes as
+ * in anet_device_get_report. */
+ANET_API anet_status anet_examples_describe(const anet_examples *examples, uint64_t index,
+                                            const anet_tokenizer *tokenizer, char *json,
+                                            size_t capacity, size_t *length,
+                                            anet_error **error) ANET_CHECK;
+/** What the files held, as a JSON object: rows by kind, rows that cannot be used with file, line
+ * and reason, lengths, supervised tokens, duplicates, special tokens spelled in the text, round
+ * trips. Reads all examples. Sizes as above. */
+ANET_API anet_status anet_examples_get_report(const anet_examples *examples, char *json,
+                                              size_t capacity, size_t *length,
+                                              anet_error **error) ANET_CHECK;
+ANET_API void anet_examples_retain(anet_examples *examples);
+ANET_API void anet_examples_release(anet_examples *examples);
+
 /* ---------------------------------------------------------------------------------------------
  * Datasets
  * ------------------------------------------------------------------------------------------- */
 
-/** Windows of tokens in a deterministic order that any index can be asked of. Immutable: any
+/** Rows of tokens in a deterministic order that any index can be asked of. Immutable: any
  * thread. */
 typedef struct anet_dataset anet_dataset;
 
@@ -698,24 +996,75 @@ ANET_API anet_status anet_dataset_create_tokens(const int32_t *ids, size_t count
                                                 const anet_dataset_options *options,
                                                 anet_dataset **dataset,
                                                 anet_error **error) ANET_CHECK;
+/** How examples lie in rows. */
+typedef int32_t anet_row_layout;
+enum {
+  ANET_ROWS_PADDED = 0, /**< one example a row */
+  /** Several a row, each with positions from 0, so that nothing is padded: needs
+   * anet_session_options.documents. */
+  ANET_ROWS_PACKED = 1,
+  /** 1, 2, 4, ... short examples side by side in equal parts of a row: needs
+   * anet_session_options.length_buckets. */
+  ANET_ROWS_BUCKETED = 2
+};
+
+/** What becomes of an example of more than sequence_length + 1 tokens. */
+typedef int32_t anet_long_examples;
+enum {
+  ANET_LONG_TRUNCATE = 0, /**< its end is cut off */
+  ANET_LONG_SKIP = 1,
+  ANET_LONG_SPLIT = 2 /**< pieces that share one token */
+};
+
+typedef struct anet_rows_options {
+  uint32_t struct_size;
+  int32_t sequence_length; /**< required: tokens a row; its targets are shifted by one */
+  anet_row_layout layout;
+  anet_long_examples long_examples;
+  int32_t batch_size;     /**< required for bucketed rows: the session's */
+  int32_t length_buckets; /**< bucketed rows have up to 2^length_buckets parts; 0: 3 */
+  uint64_t seed;          /**< of the order */
+  int32_t sequential;     /**< 1: the order of the examples instead of a shuffle */
+  uint32_t reserved;
+} anet_rows_options;
+
+/** Rows of examples. @return ANET_E_INVALID_DATA when no example is left. */
+ANET_API anet_status anet_dataset_create_rows(const anet_examples *examples,
+                                              const anet_rows_options *options,
+                                              anet_dataset **dataset,
+                                              anet_error **error) ANET_CHECK;
+/** What became of the examples, as a JSON object: rows, density, truncated, skipped, split,
+ * supervised tokens that are in no row. {} for windows. Sizes as in anet_device_get_report. */
+ANET_API anet_status anet_dataset_get_report(const anet_dataset *dataset, char *json,
+                                             size_t capacity, size_t *length,
+                                             anet_error **error) ANET_CHECK;
+/** SHA-256 in hexadecimal of tokens, masks and order; kept in checkpoints. The first call may read
+ * all data. Sizes as above. */
+ANET_API anet_status anet_dataset_get_fingerprint(const anet_dataset *dataset, char *text,
+                                                  size_t capacity, size_t *length,
+                                                  anet_error **error) ANET_CHECK;
 /**
- * Splits off the last `fraction` of the tokens.
+ * Splits off the last `fraction` of the tokens of windows.
  * @param fraction above 0, below 1.
- * @return ANET_E_INVALID_DATA when a part is shorter than one window.
+ * @return ANET_E_INVALID_DATA when a part is shorter than one window, ANET_E_UNSUPPORTED for rows
+ * of examples (see anet_examples_split).
  */
 ANET_API anet_status anet_dataset_split(const anet_dataset *dataset, double fraction,
                                         anet_dataset **train, anet_dataset **validation,
                                         anet_error **error) ANET_CHECK;
-/** Windows in one epoch. 0 for NULL. */
+/** Rows in one epoch. 0 for NULL. */
 ANET_API uint64_t anet_dataset_window_count(const anet_dataset *dataset);
 ANET_API int32_t anet_dataset_sequence_length(const anet_dataset *dataset);
 /**
- * Copies windows `first` to `first + count - 1` of the endless sequence of epochs.
- * @param tokens,targets count * sequence_length ids each; nullable together with nothing read.
+ * Copies rows `first` to `first + count - 1` of the endless sequence of epochs.
+ * @param tokens,targets,positions count * sequence_length each; positions is nullable. A target is
+ *        -1 where nothing is to be learned; a position is the token's place in its document.
+ * @param parts nullable: receives the number of examples side by side in each row.
+ * @return ANET_E_INVALID_ARGUMENT when the rows differ in their parts: ask for whole micro-batches.
  */
 ANET_API anet_status anet_dataset_read(const anet_dataset *dataset, uint64_t first, size_t count,
-                                       int32_t *tokens, int32_t *targets,
-                                       anet_error **error) ANET_CHECK;
+                                       int32_t *tokens, int32_t *targets, int32_t *positions,
+                                       int32_t *parts, anet_error **error) ANET_CHECK;
 ANET_API void anet_dataset_retain(anet_dataset *dataset);
 ANET_API void anet_dataset_release(anet_dataset *dataset);
 
@@ -787,6 +1136,13 @@ typedef struct anet_session_options {
   uint64_t seed; /**< of everything random in training; kept in checkpoints */
   /** Bytes that the plan of anet_session_plan_memory may reach; 0: no limit. */
   uint64_t max_memory;
+
+  /** 1: attention is confined to documents, which begin where a batch's positions are 0. Costs a
+   * mask of sequence_length^2 for each sequence. */
+  int32_t documents;
+  /** Batches may come in 1, 2, 4, ... up to 2^length_buckets parts a row, each a sequence of its
+   * own; at most 6. Attention then costs the square of a part's length. */
+  int32_t length_buckets;
 } anet_session_options;
 
 /**
@@ -837,6 +1193,12 @@ typedef struct anet_batch {
   uint32_t reserved;
   const int32_t *tokens;
   const int32_t *targets; /**< the id that each position must predict; -1: not counted */
+  /** Each token's place in its document: 0, or one more than its neighbour's. Zeros inside a row
+   * need anet_session_options.documents, or parts that begin there. NULL: 0, 1, 2, ... in each
+   * part. */
+  const int32_t *positions;
+  int32_t parts; /**< sequences side by side in each row; 0: 1 */
+  int32_t reserved2;
 } anet_batch;
 
 typedef struct anet_step_result {
@@ -865,10 +1227,11 @@ typedef struct anet_step_result {
   uint64_t host_flops;
   uint64_t engine_bytes_in; /**< read by the engine through its ports */
   uint64_t engine_bytes_out;
-  uint64_t retries;   /**< evaluations repeated after a failure */
-  uint64_t fallbacks; /**< parts of runs that the CPU did because the engine failed */
-  uint64_t audits;    /**< engine results compared with the CPU's */
-  double audit_error; /**< the largest so far, relative to the tensor's largest value; else 0 */
+  uint64_t retries;     /**< evaluations repeated after a failure */
+  uint64_t fallbacks;   /**< parts of runs that the CPU did because the engine failed */
+  uint64_t audits;      /**< engine results compared with the CPU's */
+  double audit_error;   /**< the largest so far, relative to the tensor's largest value; else 0 */
+  uint64_t tokens_seen; /**< counted tokens of all updates, those before a resume included */
 } anet_step_result;
 
 /**
@@ -900,7 +1263,7 @@ ANET_API anet_status anet_session_zero_gradients(anet_session *session,
 typedef struct anet_eval_result {
   uint32_t struct_size;
   uint32_t reserved;
-  double loss; /**< mean over the counted tokens, in nats */
+  double loss; /**< mean over the counted tokens, in nats; exp(loss) is the perplexity */
   uint64_t tokens;
   double seconds;
 } anet_eval_result;
@@ -908,11 +1271,30 @@ typedef struct anet_eval_result {
 /** The loss of one micro-batch; changes nothing. Errors as anet_session_step. */
 ANET_API anet_status anet_session_eval(anet_session *session, const anet_batch *batch,
                                        anet_eval_result *result, anet_error **error) ANET_CHECK;
-/** The loss over the first `max_windows` windows of a dataset, in its order (0: all of one epoch).
+/** The loss over the first `max_windows` rows of a dataset, in its order (0: all of one epoch).
  * A last partial micro-batch counts like the others. Errors as anet_session_step. */
 ANET_API anet_status anet_session_evaluate(anet_session *session, const anet_dataset *dataset,
                                            uint64_t max_windows, anet_eval_result *result,
                                            anet_error **error) ANET_CHECK;
+
+/** What one document costs; see anet_session_score. */
+typedef struct anet_document_loss {
+  uint64_t row;      /**< of the dataset's order without shuffling */
+  uint32_t document; /**< in the row, from 0 on */
+  uint32_t begin;    /**< its first column in the row */
+  double loss_sum;   /**< nats */
+  uint64_t tokens;   /**< counted */
+} anet_document_loss;
+
+/** The losses of single documents: of the first `max_rows` rows of a dataset (0: all), in their
+ * order, those without a counted token left out.
+ * @param losses nullable when `capacity` is 0: asks for the count alone, which takes as long.
+ * @param count receives the number of documents, also when they do not fit.
+ * @return as anet_session_evaluate; ANET_E_OUT_OF_RANGE when `capacity` is less than the count. */
+ANET_API anet_status anet_session_score(anet_session *session, const anet_dataset *dataset,
+                                        uint64_t max_rows, anet_document_loss *losses,
+                                        size_t capacity, size_t *count,
+                                        anet_error **error) ANET_CHECK;
 
 /** The first fields of anet_step_result. They stay these, so that anet_fit_event keeps its layout
  * when anet_step_result grows. */
@@ -943,8 +1325,15 @@ typedef struct anet_fit_event {
   anet_eval_result eval;          /**< ANET_EVENT_EVAL */
   const char *checkpoint;         /**< ANET_EVENT_SAVE: its path; borrowed for the call */
   const anet_step_result *result; /**< of the latest step, all of it; borrowed for the call */
+  int32_t improved;               /**< ANET_EVENT_EVAL: 1 for the best of the run so far */
+  uint32_t reserved;
 } anet_fit_event;
-enum { ANET_EVENT_STEP = 1, ANET_EVENT_EVAL = 2, ANET_EVENT_SAVE = 3 };
+enum {
+  ANET_EVENT_STEP = 1,
+  ANET_EVENT_EVAL = 2,
+  ANET_EVENT_SAVE = 3,
+  ANET_EVENT_SAMPLE = 4 /**< the moment to generate */
+};
 
 /** Called on the thread of anet_session_fit, between steps: it may evaluate, save, read weights
  * and generate, but not step. Return 0 to go on, a positive number to stop, a negative one to fail
@@ -966,18 +1355,45 @@ typedef struct anet_fit_options {
   uint32_t reserved2;
   anet_fit_callback callback; /**< nullable */
   void *user_data;
+  /** Stops after so many evaluations in a row that did not improve on the best by more than
+   * min_delta; 0: never. A resumed run goes on counting. */
+  int64_t patience;
+  double min_delta;
+  int64_t
+      sample_every; /**< ANET_EVENT_SAMPLE after each step whose number is a multiple; 0: never */
+  int32_t eval_at_end; /**< 1: evaluates after the last step too */
+  int32_t reserved3;
 } anet_fit_options;
 
+typedef int32_t anet_fit_end;
+enum {
+  ANET_FIT_STEPS = 1,         /**< all steps were made */
+  ANET_FIT_CALLBACK = 2,      /**< the callback stopped it */
+  ANET_FIT_NO_IMPROVEMENT = 3 /**< anet_fit_options.patience */
+};
+
+typedef struct anet_fit_result {
+  uint32_t struct_size;
+  anet_fit_end end;
+  anet_step_summary step; /**< the last one */
+  anet_eval_result eval;  /**< the last one; tokens 0: none */
+  double best_loss;       /**< of the run's evaluations */
+  int64_t best_step;      /**< the step before it */
+  int32_t has_best;       /**< 0: the run had no evaluation */
+  uint32_t reserved;
+} anet_fit_result;
+
 /**
- * Trains on windows of a dataset, from the session's data cursor on.
- * @param validation nullable unless eval_every is set.
- * @param result nullable; the last step's.
- * @return as anet_session_step and anet_session_save, ANET_E_CALLBACK. Steps before a failure
- *         stand.
+ * Trains on rows of a dataset, from the session's data cursor on.
+ * @param validation nullable unless eval_every or eval_at_end is set.
+ * @param result nullable.
+ * @return as anet_session_step and anet_session_save, ANET_E_CALLBACK; ANET_E_INVALID_DATA when the
+ *         session was resumed and `train` is not what its checkpoint was trained on, unless
+ *         anet_session_set_cursor says where to begin. Steps before a failure stand.
  */
 ANET_API anet_status anet_session_fit(anet_session *session, const anet_dataset *train,
                                       const anet_dataset *validation,
-                                      const anet_fit_options *options, anet_step_result *result,
+                                      const anet_fit_options *options, anet_fit_result *result,
                                       anet_error **error) ANET_CHECK;
 
 /** Makes the running step, evaluation or fit return ANET_E_CANCELLED at its next kernel; without
@@ -1022,7 +1438,7 @@ ANET_API anet_status anet_session_get_kernel_report(const anet_session *session,
 /** Optimizer steps done. */
 ANET_API anet_status anet_session_get_step(const anet_session *session, int64_t *step,
                                            anet_error **error) ANET_CHECK;
-/** The next window that anet_session_fit reads; checkpoints keep it. */
+/** The next row that anet_session_fit reads; checkpoints keep it. */
 ANET_API anet_status anet_session_get_cursor(const anet_session *session, uint64_t *cursor,
                                              anet_error **error) ANET_CHECK;
 ANET_API anet_status anet_session_set_cursor(anet_session *session, uint64_t cursor,
@@ -1130,7 +1546,7 @@ typedef struct anet_generator_options {
   uint32_t struct_size;
   int32_t context_length; /**< tokens in the KV cache; 0: the model's */
   anet_precision precision;
-  uint32_t reserved;
+  int32_t batch_size; /**< prompts that anet_generator_generate_batch decodes at once; 0: 1 */
 } anet_generator_options;
 
 typedef struct anet_sampling_options {
@@ -1142,6 +1558,10 @@ typedef struct anet_sampling_options {
   uint32_t stop_count; /**< generation ends before any of these ids */
   const int32_t *stop_ids;
   uint64_t seed;
+  /** Divides the positive logits of ids that the text has, and multiplies the negative ones; 0:
+   * off; else at least 1 (Keskar et al. 2019). */
+  double repetition_penalty;
+  double min_p; /**< least probability relative to the likeliest token; 0: off; else at most 1 */
 } anet_sampling_options;
 
 /** `text` holds whole UTF-8 characters only and may be empty while one is incomplete; it is not
@@ -1186,6 +1606,30 @@ ANET_API anet_status anet_generator_generate(
     anet_generator *generator, const int32_t *prompt, size_t prompt_count,
     const anet_sampling_options *options, anet_token_callback callback, void *user_data,
     int32_t *ids, size_t capacity, anet_generation_result *result, anet_error **error) ANET_CHECK;
+/** A prompt of a batch. */
+typedef struct anet_prompt {
+  const int32_t *ids;
+  size_t count;
+  uint64_t seed; /**< instead of anet_sampling_options.seed */
+} anet_prompt;
+
+/** As anet_token_callback, for the prompt with this index. A non-zero return stops this prompt's
+ * text. */
+typedef int32_t (*anet_batch_token_callback)(size_t index, int32_t id, const char *text,
+                                             size_t length, void *user_data);
+
+/**
+ * Continues several prompts, anet_generator_options.batch_size of them at a time, which is faster
+ * than one after another. Each gets the text that it would get alone, up to the rounding of sums.
+ * @param results nullable; one a prompt.
+ * @return as anet_generator_generate, naming the prompt; ANET_E_CALLBACK never.
+ */
+ANET_API anet_status anet_generator_generate_batch(anet_generator *generator,
+                                                   const anet_prompt *prompts, size_t prompt_count,
+                                                   const anet_sampling_options *options,
+                                                   anet_batch_token_callback callback,
+                                                   void *user_data, anet_generation_result *results,
+                                                   anet_error **error) ANET_CHECK;
 /** The logits that follow a prompt: vocab_size values for the next token.
  * @return as anet_generator_generate; ANET_E_SHAPE_MISMATCH unless `count` is vocab_size. */
 ANET_API anet_status anet_generator_logits(anet_generator *generator, const int32_t *prompt,

@@ -6,6 +6,7 @@
 #include "capi/structs.h"
 #include "capi/tokenizer.h"
 
+#include <algorithm>
 #include <limits>
 #include <vector>
 
@@ -57,8 +58,8 @@ void check_no_format(const DatasetOptions& options) {
 std::unique_ptr<anet_dataset> make(std::shared_ptr<const io::TokenSource> tokens,
                                    const DatasetOptions& options) {
   const io::TokenRange all{0, tokens->size()};
-  return std::make_unique<anet_dataset>(std::move(tokens), all, options.sequence_length,
-                                        options.order);
+  return std::make_unique<anet_dataset>(WindowSource{std::move(tokens), all, options.order},
+                                        options.sequence_length);
 }
 
 // The width that the caller gives is that of a bare file; a header knows better.
@@ -96,36 +97,45 @@ std::unique_ptr<anet_dataset> create_tokens(std::span<const int32_t> ids,
 }
 
 std::unique_ptr<anet_dataset> part(const anet_dataset& whole, io::TokenRange range) {
-  range.begin += whole.range.begin;
-  range.end += whole.range.begin;
-  return std::make_unique<anet_dataset>(whole.tokens, range, whole.windows.sequence_length(),
-                                        whole.order);
+  WindowSource source = *whole.windows;
+  source.range = {range.begin + source.range.begin, range.end + source.range.begin};
+  return std::make_unique<anet_dataset>(std::move(source), whole.rows->sequence_length());
 }
 
 void split(const anet_dataset& dataset, double fraction, anet_dataset*& train,
            anet_dataset*& validation) {
+  if (!dataset.windows)
+    fail(Status::unsupported, "expected windows of tokens to split, seen rows of examples; split "
+                              "the examples");
   if (!(fraction > 0 && fraction < 1))
     fail(Status::invalid_argument, "expected a fraction above 0 and below 1, seen ", fraction);
   const io::DatasetSplit ranges =
-      io::split_tokens(dataset.range.size(), fraction, dataset.windows.sequence_length());
+      io::split_tokens(dataset.windows->range.size(), fraction, dataset.rows->sequence_length());
   auto train_part = part(dataset, ranges.train);
   validation = part(dataset, ranges.validation).release();
   train = train_part.release();
 }
 
-void read(const io::Dataset& windows, uint64_t first, size_t count, int32_t* tokens,
-          int32_t* targets) {
+// Where anet_dataset_read puts what it reads.
+struct RowTargets {
+  int32_t* tokens = nullptr;
+  int32_t* targets = nullptr;
+  int32_t* positions = nullptr; // nullable
+  int32_t* parts = nullptr;     // nullable
+};
+
+void read(const io::Dataset& rows, uint64_t first, size_t count, const RowTargets& targets) {
   constexpr auto last = static_cast<uint64_t>(std::numeric_limits<int64_t>::max());
   if (first > last || count > last - first)
-    fail(Status::out_of_range, "expected windows below ", last, ", seen ", count, " from ", first,
+    fail(Status::out_of_range, "expected rows below ", last, ", seen ", count, " from ", first,
          " on");
-  const auto length = static_cast<size_t>(windows.sequence_length());
-  std::vector<int32_t> positions(length);
-  for (size_t i = 0; i < count; ++i) {
-    const int64_t example = windows.example_index(static_cast<int64_t>(first + i));
-    windows.read_example(
-        example, {{tokens + i * length, length}, {targets + i * length, length}, positions});
-  }
+  io::Batch batch;
+  rows.read(static_cast<int64_t>(first), static_cast<int64_t>(count), batch);
+  std::copy(batch.inputs.begin(), batch.inputs.end(), targets.tokens);
+  std::copy(batch.targets.begin(), batch.targets.end(), targets.targets);
+  if (targets.positions != nullptr)
+    std::copy(batch.positions.begin(), batch.positions.end(), targets.positions);
+  if (targets.parts != nullptr) *targets.parts = static_cast<int32_t>(batch.parts);
 }
 
 } // namespace
@@ -168,19 +178,30 @@ anet_status anet_dataset_split(const anet_dataset* dataset, double fraction, ane
 }
 
 uint64_t anet_dataset_window_count(const anet_dataset* dataset) {
-  return is_valid(dataset) ? static_cast<uint64_t>(dataset->windows.count()) : 0;
+  return is_valid(dataset) ? static_cast<uint64_t>(dataset->rows->count()) : 0;
 }
 
 int32_t anet_dataset_sequence_length(const anet_dataset* dataset) {
-  return is_valid(dataset) ? static_cast<int32_t>(dataset->windows.sequence_length()) : 0;
+  return is_valid(dataset) ? static_cast<int32_t>(dataset->rows->sequence_length()) : 0;
+}
+
+anet_status anet_dataset_get_fingerprint(const anet_dataset* dataset, char* text, size_t capacity,
+                                         size_t* length, anet_error** error) {
+  return guard(error, [&] {
+    const anet_dataset& handle = check_handle(dataset, "dataset");
+    require(length, "length");
+    copy_string(handle.rows->fingerprint(), text, capacity, length, "text");
+  });
 }
 
 anet_status anet_dataset_read(const anet_dataset* dataset, uint64_t first, size_t count,
-                              int32_t* tokens, int32_t* targets, anet_error** error) {
+                              int32_t* tokens, int32_t* targets, int32_t* positions, int32_t* parts,
+                              anet_error** error) {
   return guard(error, [&] {
     const anet_dataset& handle = check_handle(dataset, "dataset");
     if (count == 0) return;
-    read(handle.windows, first, count, &require(tokens, "tokens"), &require(targets, "targets"));
+    read(*handle.rows, first, count,
+         {&require(tokens, "tokens"), &require(targets, "targets"), positions, parts});
   });
 }
 

@@ -2,17 +2,32 @@
 
 #include "capi/handle.h"
 #include "io/dataset/dataset.h"
+#include "io/dataset/example_dataset.h"
 
 #include <memory>
+#include <optional>
 
-struct anet_dataset : anet::capi::Handle<anet::capi::HandleKind::dataset> {
-  anet_dataset(std::shared_ptr<const anet::io::TokenSource> source, anet::io::TokenRange part,
-               int64_t sequence_length, anet::io::DatasetOrder windows_order)
-      : tokens(std::move(source)), range(part), order(windows_order),
-        windows(tokens, range, sequence_length, order) {}
+namespace anet::capi {
 
+// Where windows are cut from, for splits.
+struct WindowSource {
   std::shared_ptr<const anet::io::TokenSource> tokens;
   anet::io::TokenRange range; // of the tokens that this dataset, perhaps a split's part, has
   anet::io::DatasetOrder order;
-  anet::io::WindowDataset windows;
+};
+
+} // namespace anet::capi
+
+struct anet_dataset : anet::capi::Handle<anet::capi::HandleKind::dataset> {
+  anet_dataset(anet::capi::WindowSource source, int64_t sequence_length)
+      : rows(std::make_shared<const anet::io::WindowDataset>(source.tokens, source.range,
+                                                             sequence_length, source.order)),
+        windows(std::move(source)) {}
+  explicit anet_dataset(std::shared_ptr<const anet::io::ExampleDataset> made)
+      : rows(made), examples(std::move(made)) {}
+
+  std::shared_ptr<const anet::io::Dataset> rows;
+  // Which of the two it is.
+  std::optional<anet::capi::WindowSource> windows;
+  std::shared_ptr<const anet::io::ExampleDataset> examples;
 };

@@ -33,7 +33,9 @@ std::unique_ptr<anet_generator> create(anet_device& device, anet_model& model,
   if (precision == ANET_PRECISION_F16) dtype = mil::DataType::fp16;
   handle->generator = std::make_unique<generate::Generator>(
       device.device, model.model,
-      generate::GeneratorOptions{.context_length = options.context_length, .dtype = dtype});
+      generate::GeneratorOptions{.context_length = options.context_length,
+                                 .dtype = dtype,
+                                 .batch_size = options.batch_size});
   return handle;
 }
 
@@ -43,6 +45,8 @@ generate::GenerationOptions options_of(const anet_sampling_options& options, int
   result.sampling = {.temperature = options.temperature,
                      .top_k = options.top_k,
                      .top_p = options.top_p,
+                     .min_p = options.min_p,
+                     .repetition_penalty = options.repetition_penalty,
                      .seed = options.seed};
   const auto stop_ids = read_array(options.stop_ids, options.stop_count, "options.stop_ids");
   for (const int32_t id : stop_ids)
@@ -53,38 +57,53 @@ generate::GenerationOptions options_of(const anet_sampling_options& options, int
   return result;
 }
 
+// The text of a sequence's new tokens.
+class TokenText {
+public:
+  // `tokenizer` may be nullptr: then there is no text.
+  TokenText(const anet_tokenizer* tokenizer, std::span<const int32_t> prompt) {
+    if (tokenizer == nullptr) return;
+    tokenizer_ = tokenizer->tokenizer.get();
+    decoder_.emplace(*tokenizer_);
+    for (const int32_t id : prompt)
+      if (has_text(id)) decoder_->prime({&id, 1});
+  }
+
+  std::string push(int32_t id) { return has_text(id) ? decoder_->push(id) : std::string(); }
+
+private:
+  // A model's vocabulary may be padded: such ids have no text.
+  bool has_text(int32_t id) const {
+    return tokenizer_ != nullptr && id >= 0 && id < tokenizer_->vocab_size();
+  }
+
+  const io::Tokenizer* tokenizer_ = nullptr;
+  std::optional<io::StreamingDecoder> decoder_;
+};
+
 // Hands each token on to the caller.
 class TokenReceiver {
 public:
-  TokenReceiver(const anet_generator& generator, anet_token_callback callback, void* user_data,
-                size_t capacity)
-      : tokenizer_(generator.tokenizer.get()), callback_(callback), user_data_(user_data),
-        capacity_(capacity) {
-    if (tokenizer_ != nullptr) decoder_.emplace(*tokenizer_->tokenizer);
-  }
+  TokenReceiver(const anet_generator& generator, std::span<const int32_t> prompt,
+                anet_token_callback callback, void* user_data, size_t capacity)
+      : text_(generator.tokenizer.get(), prompt), callback_(callback), user_data_(user_data),
+        capacity_(capacity) {}
 
   // True to go on.
   bool receive(int32_t id) {
     if (ids_.size() < capacity_) ids_.push_back(id);
     if (callback_ == nullptr) return true;
-    const std::string text = text_of(id);
+    const std::string text = text_.push(id);
     return callback_(id, text.data(), text.size(), user_data_) == 0;
   }
 
   const std::vector<int32_t>& ids() const { return ids_; }
 
 private:
-  // A model's vocabulary may be padded: such ids have no text.
-  std::string text_of(int32_t id) {
-    if (!decoder_ || id >= tokenizer_->tokenizer->vocab_size()) return {};
-    return decoder_->push(id);
-  }
-
-  const anet_tokenizer* tokenizer_;
+  TokenText text_;
   anet_token_callback callback_;
   void* user_data_;
   size_t capacity_;
-  std::optional<io::StreamingDecoder> decoder_;
   std::vector<int32_t> ids_;
 };
 
@@ -107,6 +126,56 @@ anet_generation_result generate_tokens(const anet_generator& handle,
   generate::Generator& generator = *handle.generator;
   return struct_of(generator.generate(prompt, options_of(options, generator.config().vocab_size),
                                       [&](int32_t id) { return receiver.receive(id); }));
+}
+
+// The prompts of a batch as the generator takes them.
+struct BatchPrompts {
+  BatchPrompts(const anet_generator& generator, std::span<const anet_prompt> prompts) {
+    for (const anet_prompt& prompt : prompts) {
+      ids.push_back(read_array(prompt.ids, prompt.count, "prompts.ids"));
+      seeds.push_back(prompt.seed);
+      texts.emplace_back(generator.tokenizer.get(), ids.back());
+    }
+  }
+
+  std::vector<std::span<const int32_t>> ids;
+  std::vector<uint64_t> seeds;
+  std::vector<TokenText> texts;
+};
+
+void generate_batch(const anet_generator& handle, std::span<const anet_prompt> prompts,
+                    const anet_sampling_options& options, anet_batch_token_callback callback,
+                    void* user_data,
+                    std::span<const OutputStruct<anet_generation_result>> outputs) {
+  BatchPrompts batch(handle, prompts);
+  const auto call = enter_call(handle, "generator");
+  const auto model = enter_model(*handle.model, Access::shared);
+  generate::Generator& generator = *handle.generator;
+  const auto receive = [&](size_t index, int32_t id) {
+    if (callback == nullptr) return true;
+    const std::string text = batch.texts[index].push(id);
+    return callback(index, id, text.data(), text.size(), user_data) == 0;
+  };
+  const auto results = generator.generate_batch(
+      batch.ids, {options_of(options, generator.config().vocab_size), batch.seeds}, receive);
+  for (size_t i = 0; i < outputs.size(); ++i) outputs[i].write(struct_of(results[i]));
+}
+
+// The caller's structs may be larger than ours: the first one's size is the distance between them.
+std::vector<OutputStruct<anet_generation_result>> read_results(anet_generation_result* results,
+                                                               size_t count) {
+  std::vector<OutputStruct<anet_generation_result>> outputs;
+  if (results == nullptr || count == 0) return outputs;
+  const size_t stride = results->struct_size;
+  auto* bytes = reinterpret_cast<std::byte*>(results);
+  for (size_t i = 0; i < count; ++i) {
+    auto* result = reinterpret_cast<anet_generation_result*>(bytes + i * stride);
+    outputs.emplace_back(result, "results");
+    if (result->struct_size != stride)
+      fail(Status::invalid_struct_size, "expected results of one struct_size, seen ", stride,
+           " and ", result->struct_size);
+  }
+  return outputs;
 }
 
 void compute_logits(const anet_generator& handle, std::span<const int32_t> prompt,
@@ -145,10 +214,22 @@ anet_status anet_generator_generate(anet_generator* generator, const int32_t* pr
     const anet_generator& handle = check_handle(generator, "generator");
     const auto output = OutputStruct<anet_generation_result>::optional(result, "result");
     const auto sampling = read_optional_struct(options, "options");
-    TokenReceiver receiver(handle, callback, user_data, ids == nullptr ? 0 : capacity);
-    output.write(
-        generate_tokens(handle, read_array(prompt, prompt_count, "prompt"), sampling, receiver));
+    const auto given = read_array(prompt, prompt_count, "prompt");
+    TokenReceiver receiver(handle, given, callback, user_data, ids == nullptr ? 0 : capacity);
+    output.write(generate_tokens(handle, given, sampling, receiver));
     std::copy(receiver.ids().begin(), receiver.ids().end(), ids);
+  });
+}
+
+anet_status anet_generator_generate_batch(anet_generator* generator, const anet_prompt* prompts,
+                                          size_t prompt_count, const anet_sampling_options* options,
+                                          anet_batch_token_callback callback, void* user_data,
+                                          anet_generation_result* results, anet_error** error) {
+  return guard(error, [&] {
+    const anet_generator& handle = check_handle(generator, "generator");
+    const auto sampling = read_optional_struct(options, "options");
+    generate_batch(handle, read_array(prompts, prompt_count, "prompts"), sampling, callback,
+                   user_data, read_results(results, prompt_count));
   });
 }
 

@@ -24,6 +24,12 @@ const char* handle_kind_name(HandleKind kind) {
     return "anet_session";
   case HandleKind::generator:
     return "anet_generator";
+  case HandleKind::text_decoder:
+    return "anet_text_decoder";
+  case HandleKind::chat_template:
+    return "anet_chat_template";
+  case HandleKind::examples:
+    return "anet_examples";
   }
   return "no handle, or a released one";
 }

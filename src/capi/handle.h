@@ -27,6 +27,9 @@ enum class HandleKind : uint64_t {
   dataset,
   session,
   generator,
+  text_decoder,
+  chat_template,
+  examples,
 };
 
 // "anet_device"; for anything else, words that fit an error message.

@@ -64,12 +64,6 @@ anet_status anet_model_create(const anet_model_config* config, uint64_t seed, an
                       [&] { return create(config_of(read_struct(config, "config")), seed); });
 }
 
-anet_status anet_model_load(const char* path, anet_model** model, anet_error** error) {
-  return guard_create(model, "model", error, [&] {
-    return std::make_unique<anet_model>(anet::train::load_model(read_path(path, "path")));
-  });
-}
-
 anet_status anet_model_save(const anet_model* model, const char* path, anet_error** error) {
   return guard(error, [&] {
     const anet_model& handle = check_handle(model, "model");

@@ -1,14 +1,23 @@
 #pragma once
 
 #include "capi/call_scope.h"
+#include "io/model_file/model_source.h"
 #include "model/model.h"
 
 #include <memory>
+#include <string>
+#include <vector>
 
 struct anet_model : anet::capi::Handle<anet::capi::HandleKind::model> {
   explicit anet_model(std::shared_ptr<anet::model::Model> made) : model(std::move(made)) {}
+  explicit anet_model(anet::io::LoadedModel loaded);
 
   std::shared_ptr<anet::model::Model> model;
+  // What its files said; empty for a model that was made.
+  std::string format;
+  anet::io::ModelExtras extras;
+  std::vector<std::string> warnings;
+  std::vector<const char*> warning_pointers; // to `warnings`
   // Exclusive while the weights change, shared while they are read: generators and evaluations of
   // one model may run side by side. The thread that changes them may read them from a callback,
   // which runs between steps.

@@ -22,6 +22,10 @@ void copy_numbers(const From& from, To& to) {
   to.context_length = from.context_length;
   to.rope_theta = from.rope_theta;
   to.norm_epsilon = from.norm_epsilon;
+  to.rope_scaling_factor = from.rope_scaling_factor;
+  to.rope_low_frequency_factor = from.rope_low_frequency_factor;
+  to.rope_high_frequency_factor = from.rope_high_frequency_factor;
+  to.rope_original_context_length = from.rope_original_context_length;
 }
 
 } // namespace

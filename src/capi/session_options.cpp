@@ -9,6 +9,7 @@ namespace anet::capi {
 
 namespace {
 
+using train::FitEnd;
 using train::FitEvent;
 using train::OptimizerKind;
 using train::PrecisionMode;
@@ -26,6 +27,10 @@ static_assert(static_cast<anet_schedule>(ScheduleKind::wsd) == ANET_SCHEDULE_WSD
 static_assert(static_cast<int32_t>(FitEvent::Kind::step) == ANET_EVENT_STEP);
 static_assert(static_cast<int32_t>(FitEvent::Kind::eval) == ANET_EVENT_EVAL);
 static_assert(static_cast<int32_t>(FitEvent::Kind::save) == ANET_EVENT_SAVE);
+static_assert(static_cast<int32_t>(FitEvent::Kind::sample) == ANET_EVENT_SAMPLE);
+static_assert(static_cast<anet_fit_end>(FitEnd::steps) == ANET_FIT_STEPS);
+static_assert(static_cast<anet_fit_end>(FitEnd::callback) == ANET_FIT_CALLBACK);
+static_assert(static_cast<anet_fit_end>(FitEnd::no_improvement) == ANET_FIT_NO_IMPROVEMENT);
 
 template <typename Enum>
 Enum read_enum(int32_t value, int32_t count, const char* field) {
@@ -54,6 +59,7 @@ void copy_numbers(const From& from, To& to) {
   to.loss_scale_growth_steps = from.loss_scale_growth_steps;
   to.seed = from.seed;
   to.max_memory = from.max_memory;
+  to.length_buckets = from.length_buckets;
 }
 
 // The fields that a summary has, too.
@@ -88,6 +94,7 @@ train::SessionOptions options_of(const anet_session_options& options) {
       options.activation_checkpointing, Status::unsupported_option, "activation_checkpointing");
   result.optimizer = read_enum<OptimizerKind>(options.optimizer, 2, "optimizer");
   result.schedule = read_enum<ScheduleKind>(options.schedule, 4, "schedule");
+  result.documents = check_flag(options.documents, Status::unsupported_option, "documents");
   return result;
 }
 
@@ -98,6 +105,7 @@ anet_session_options struct_of(const train::SessionOptions& options) {
   result.activation_checkpointing = options.activation_checkpointing;
   result.optimizer = static_cast<anet_optimizer>(options.optimizer);
   result.schedule = static_cast<anet_schedule>(options.schedule);
+  result.documents = options.documents;
   return result;
 }
 
@@ -116,6 +124,7 @@ anet_memory_plan struct_of(const train::MemoryPlan& plan) {
 anet_step_result struct_of(const train::StepResult& result) {
   auto copy = summary_of<anet_step_result>(result);
   copy_counters(result.work, copy);
+  copy.tokens_seen = result.tokens_seen;
   return copy;
 }
 
@@ -134,7 +143,25 @@ anet_fit_event struct_of(const train::FitEvent& event) {
   copy.kind = static_cast<int32_t>(event.kind);
   copy.step = summary_of<anet_step_summary>(event.step);
   copy.eval = struct_of(event.eval);
+  copy.improved = event.improved;
   copy.checkpoint = event.kind == FitEvent::Kind::save ? event.checkpoint.c_str() : nullptr;
+  return copy;
+}
+
+anet_document_loss struct_of(const train::DocumentLoss& loss) {
+  return {static_cast<uint64_t>(loss.row), static_cast<uint32_t>(loss.document),
+          static_cast<uint32_t>(loss.begin), loss.loss_sum, loss.tokens};
+}
+
+anet_fit_result struct_of(const train::FitResult& result) {
+  anet_fit_result copy{};
+  copy.struct_size = sizeof(copy);
+  copy.end = static_cast<anet_fit_end>(result.end);
+  copy.step = summary_of<anet_step_summary>(result.step);
+  copy.eval = struct_of(result.evaluation.value_or(train::EvalResult{}));
+  copy.has_best = result.best_loss.has_value();
+  copy.best_loss = result.best_loss.value_or(0);
+  copy.best_step = result.best_step;
   return copy;
 }
 

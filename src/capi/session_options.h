@@ -15,5 +15,7 @@ anet_memory_plan struct_of(const train::MemoryPlan& plan);
 anet_step_result struct_of(const train::StepResult& result);
 anet_eval_result struct_of(const train::EvalResult& result);
 anet_fit_event struct_of(const train::FitEvent& event);
+anet_document_loss struct_of(const train::DocumentLoss& loss);
+anet_fit_result struct_of(const train::FitResult& result);
 
 } // namespace anet::capi

@@ -6,6 +6,7 @@
 #include "capi/session_options.h"
 #include "capi/structs.h"
 
+#include <algorithm>
 #include <vector>
 
 namespace anet::capi {
@@ -21,9 +22,12 @@ train::Batch batch_of(const anet_batch& batch, const train::SessionOptions& opti
          batch.sequence_length);
   const auto count =
       static_cast<size_t>(batch.sequence_count) * static_cast<size_t>(batch.sequence_length);
-  return {batch.sequence_count, batch.sequence_length,
-          read_array(batch.tokens, count, "batch.tokens"),
-          read_array(batch.targets, count, "batch.targets")};
+  train::Batch result{batch.sequence_count, batch.sequence_length,
+                      read_array(batch.tokens, count, "batch.tokens"),
+                      read_array(batch.targets, count, "batch.targets")};
+  if (batch.positions != nullptr) result.positions = {batch.positions, count};
+  if (batch.parts != 0) result.parts = batch.parts;
+  return result;
 }
 
 train::Batch read_batch(const anet_batch* batch, const train::SessionOptions& options) {
@@ -85,21 +89,26 @@ train::FitOptions fit_options_of(const anet_session& session, const anet_fit_opt
   if (options.save_every != 0)
     result.checkpoint_root = read_path(options.checkpoint_root, "options.checkpoint_root");
   result.keep_last = options.keep_last;
+  result.patience = options.patience;
+  result.min_delta = options.min_delta;
+  result.sample_every = options.sample_every;
+  result.eval_at_end =
+      check_flag(options.eval_at_end, Status::unsupported_option, "options.eval_at_end");
   if (options.callback != nullptr) result.callback = FitCallback(session, options);
   return result;
 }
 
-train::StepResult fit(const SessionCall& call, const anet_dataset& train,
-                      const anet_dataset* validation, const anet_fit_options& options) {
+train::FitResult fit(const SessionCall& call, const anet_dataset& train,
+                     const anet_dataset* validation, const anet_fit_options& options) {
   // Kept until the end, also when the callback releases them.
   const Ref train_reference(train);
   std::optional<Ref<const anet_dataset>> validation_reference;
-  const io::Dataset* validation_windows = nullptr;
+  const io::Dataset* validation_rows = nullptr;
   if (validation != nullptr) {
     validation_reference.emplace(check_handle(validation, "validation"));
-    validation_windows = &validation->windows;
+    validation_rows = validation->rows.get();
   }
-  return call->fit(train.windows, validation_windows, fit_options_of(call.handle(), options)).step;
+  return call->fit(*train.rows, validation_rows, fit_options_of(call.handle(), options));
 }
 
 } // namespace
@@ -155,16 +164,30 @@ anet_status anet_session_evaluate(anet_session* session, const anet_dataset* dat
     const SessionCall call(session, SessionUse::read_model);
     const Ref reference(check_handle(dataset, "dataset"));
     const OutputStruct output(result, "result");
-    output.write(struct_of(call->evaluate(reference->windows, max_windows)));
+    output.write(struct_of(call->evaluate(*reference->rows, max_windows)));
+  });
+}
+
+anet_status anet_session_score(anet_session* session, const anet_dataset* dataset,
+                               uint64_t max_rows, anet_document_loss* losses, size_t capacity,
+                               size_t* count, anet_error** error) {
+  return guard(error, [&] {
+    const SessionCall call(session, SessionUse::read_model);
+    const Ref reference(check_handle(dataset, "dataset"));
+    require(count, "count");
+    const auto result = call->score(*reference->rows, max_rows);
+    if (check_capacity(result.size(), losses, capacity, count, "losses"))
+      std::transform(result.begin(), result.end(), losses,
+                     [](const auto& document) { return struct_of(document); });
   });
 }
 
 anet_status anet_session_fit(anet_session* session, const anet_dataset* train,
                              const anet_dataset* validation, const anet_fit_options* options,
-                             anet_step_result* result, anet_error** error) {
+                             anet_fit_result* result, anet_error** error) {
   return guard(error, [&] {
     const SessionCall call(session, SessionUse::train);
-    const auto output = OutputStruct<anet_step_result>::optional(result, "result");
+    const auto output = OutputStruct<anet_fit_result>::optional(result, "result");
     output.write(struct_of(
         fit(call, check_handle(train, "train"), validation, read_struct(options, "options"))));
   });

@@ -22,6 +22,16 @@ inline constexpr size_t first_published_size<anet_device_info> = 32;
 template <>
 inline constexpr size_t first_published_size<anet_kernel_statistics> = 48;
 template <>
+inline constexpr size_t first_published_size<anet_model_config> = 64;
+template <>
+inline constexpr size_t first_published_size<anet_session_options> = 160;
+template <>
+inline constexpr size_t first_published_size<anet_batch> = 32;
+template <>
+inline constexpr size_t first_published_size<anet_fit_options> = 72;
+template <>
+inline constexpr size_t first_published_size<anet_sampling_options> = 48;
+template <>
 inline constexpr size_t first_published_size<anet_step_result> = 112;
 
 // A size that no version will reach: it is garbage, and must not be read up to.
@@ -47,6 +57,8 @@ Struct read_struct(const Struct* source, const char* argument) {
     if (copy.reserved != 0) fail_reserved(argument, "reserved");
   if constexpr (requires { copy.reserved2; })
     if (copy.reserved2 != 0) fail_reserved(argument, "reserved2");
+  if constexpr (requires { copy.reserved3; })
+    if (copy.reserved3 != 0) fail_reserved(argument, "reserved3");
   return copy;
 }
 

@@ -104,7 +104,7 @@ OFFSET(anet_kernel_statistics, fallbacks, 120);
 OFFSET(anet_kernel_statistics, audits, 128);
 OFFSET(anet_kernel_statistics, audit_error, 136);
 
-SIZE(anet_model_config, 64);
+SIZE(anet_model_config, 96);
 OFFSET(anet_model_config, struct_size, 0);
 OFFSET(anet_model_config, vocab_size, 4);
 OFFSET(anet_model_config, hidden_size, 8);
@@ -119,6 +119,11 @@ OFFSET(anet_model_config, qkv_bias, 40);
 OFFSET(anet_model_config, qk_norm, 44);
 OFFSET(anet_model_config, rope_theta, 48);
 OFFSET(anet_model_config, norm_epsilon, 56);
+OFFSET(anet_model_config, rope_scaling_factor, 64);
+OFFSET(anet_model_config, rope_low_frequency_factor, 72);
+OFFSET(anet_model_config, rope_high_frequency_factor, 80);
+OFFSET(anet_model_config, rope_original_context_length, 88);
+OFFSET(anet_model_config, reserved, 92);
 
 SIZE(anet_parameter, 96);
 OFFSET(anet_parameter, struct_size, 0);
@@ -127,6 +132,70 @@ OFFSET(anet_parameter, name, 8);
 OFFSET(anet_parameter, shape, 16);
 OFFSET(anet_parameter, offset, 80);
 OFFSET(anet_parameter, element_count, 88);
+
+SIZE(anet_progress, 32);
+OFFSET(anet_progress, struct_size, 0);
+OFFSET(anet_progress, reserved, 4);
+OFFSET(anet_progress, what, 8);
+OFFSET(anet_progress, done, 16);
+OFFSET(anet_progress, total, 24);
+
+SIZE(anet_model_load_options, 24);
+OFFSET(anet_model_load_options, struct_size, 0);
+OFFSET(anet_model_load_options, reserved, 4);
+OFFSET(anet_model_load_options, progress, 8);
+OFFSET(anet_model_load_options, user_data, 16);
+
+SIZE(anet_export_options, 48);
+OFFSET(anet_export_options, struct_size, 0);
+OFFSET(anet_export_options, format, 4);
+OFFSET(anet_export_options, type, 8);
+OFFSET(anet_export_options, reserved, 12);
+OFFSET(anet_export_options, companion, 16);
+OFFSET(anet_export_options, max_shard_bytes, 24);
+OFFSET(anet_export_options, progress, 32);
+OFFSET(anet_export_options, user_data, 40);
+
+SIZE(anet_model_info, 48);
+OFFSET(anet_model_info, struct_size, 0);
+OFFSET(anet_model_info, warning_count, 4);
+OFFSET(anet_model_info, format, 8);
+OFFSET(anet_model_info, tokenizer_path, 16);
+OFFSET(anet_model_info, stop_ids, 24);
+OFFSET(anet_model_info, stop_count, 32);
+OFFSET(anet_model_info, warnings, 40);
+
+SIZE(anet_text_range, 16);
+OFFSET(anet_text_range, begin, 0);
+OFFSET(anet_text_range, end, 8);
+
+SIZE(anet_examples_options, 168);
+OFFSET(anet_examples_options, struct_size, 0);
+OFFSET(anet_examples_options, part, 4);
+OFFSET(anet_examples_options, format, 8);
+OFFSET(anet_examples_options, supervision, 12);
+OFFSET(anet_examples_options, chat_template, 16);
+OFFSET(anet_examples_options, template_variables, 24);
+OFFSET(anet_examples_options, stop_ids, 32);
+OFFSET(anet_examples_options, stop_count, 40);
+OFFSET(anet_examples_options, strict, 44);
+OFFSET(anet_examples_options, add_bos, 48);
+OFFSET(anet_examples_options, add_eos, 52);
+OFFSET(anet_examples_options, parse_special, 56);
+OFFSET(anet_examples_options, token_bytes, 60);
+OFFSET(anet_examples_options, text_key, 64);
+OFFSET(anet_examples_options, prompt_key, 72);
+OFFSET(anet_examples_options, completion_key, 80);
+OFFSET(anet_examples_options, messages_key, 88);
+OFFSET(anet_examples_options, tools_key, 96);
+OFFSET(anet_examples_options, document_separator, 104);
+OFFSET(anet_examples_options, max_line_bytes, 112);
+OFFSET(anet_examples_options, memory_limit, 120);
+OFFSET(anet_examples_options, temporary_directory, 128);
+OFFSET(anet_examples_options, round_trips, 136);
+OFFSET(anet_examples_options, progress, 144);
+OFFSET(anet_examples_options, user_data, 152);
+OFFSET(anet_examples_options, device, 160);
 
 SIZE(anet_dataset_options, 32);
 OFFSET(anet_dataset_options, struct_size, 0);
@@ -137,7 +206,18 @@ OFFSET(anet_dataset_options, seed, 16);
 OFFSET(anet_dataset_options, sequential, 24);
 OFFSET(anet_dataset_options, reserved, 28);
 
-SIZE(anet_session_options, 160);
+SIZE(anet_rows_options, 40);
+OFFSET(anet_rows_options, struct_size, 0);
+OFFSET(anet_rows_options, sequence_length, 4);
+OFFSET(anet_rows_options, layout, 8);
+OFFSET(anet_rows_options, long_examples, 12);
+OFFSET(anet_rows_options, batch_size, 16);
+OFFSET(anet_rows_options, length_buckets, 20);
+OFFSET(anet_rows_options, seed, 24);
+OFFSET(anet_rows_options, sequential, 32);
+OFFSET(anet_rows_options, reserved, 36);
+
+SIZE(anet_session_options, 168);
 OFFSET(anet_session_options, struct_size, 0);
 OFFSET(anet_session_options, precision, 4);
 OFFSET(anet_session_options, batch_size, 8);
@@ -163,6 +243,8 @@ OFFSET(anet_session_options, initial_loss_scale, 128);
 OFFSET(anet_session_options, loss_scale_growth_steps, 136);
 OFFSET(anet_session_options, seed, 144);
 OFFSET(anet_session_options, max_memory, 152);
+OFFSET(anet_session_options, documents, 160);
+OFFSET(anet_session_options, length_buckets, 164);
 
 SIZE(anet_memory_plan, 64);
 OFFSET(anet_memory_plan, struct_size, 0);
@@ -175,15 +257,18 @@ OFFSET(anet_memory_plan, activations, 40);
 OFFSET(anet_memory_plan, workspace, 48);
 OFFSET(anet_memory_plan, total, 56);
 
-SIZE(anet_batch, 32);
+SIZE(anet_batch, 48);
 OFFSET(anet_batch, struct_size, 0);
 OFFSET(anet_batch, sequence_count, 4);
 OFFSET(anet_batch, sequence_length, 8);
 OFFSET(anet_batch, reserved, 12);
 OFFSET(anet_batch, tokens, 16);
 OFFSET(anet_batch, targets, 24);
+OFFSET(anet_batch, positions, 32);
+OFFSET(anet_batch, parts, 40);
+OFFSET(anet_batch, reserved2, 44);
 
-SIZE(anet_step_result, 208);
+SIZE(anet_step_result, 216);
 OFFSET(anet_step_result, struct_size, 0);
 OFFSET(anet_step_result, skipped, 4);
 OFFSET(anet_step_result, step, 8);
@@ -211,6 +296,76 @@ OFFSET(anet_step_result, retries, 176);
 OFFSET(anet_step_result, fallbacks, 184);
 OFFSET(anet_step_result, audits, 192);
 OFFSET(anet_step_result, audit_error, 200);
+OFFSET(anet_step_result, tokens_seen, 208);
+
+SIZE(anet_eval_result, 32);
+OFFSET(anet_eval_result, struct_size, 0);
+OFFSET(anet_eval_result, reserved, 4);
+OFFSET(anet_eval_result, loss, 8);
+OFFSET(anet_eval_result, tokens, 16);
+OFFSET(anet_eval_result, seconds, 24);
+
+SIZE(anet_document_loss, 32);
+OFFSET(anet_document_loss, row, 0);
+OFFSET(anet_document_loss, document, 8);
+OFFSET(anet_document_loss, begin, 12);
+OFFSET(anet_document_loss, loss_sum, 16);
+OFFSET(anet_document_loss, tokens, 24);
+
+SIZE(anet_step_summary, 112);
+OFFSET(anet_step_summary, struct_size, 0);
+OFFSET(anet_step_summary, skipped, 4);
+OFFSET(anet_step_summary, step, 8);
+OFFSET(anet_step_summary, loss, 16);
+OFFSET(anet_step_summary, tokens, 24);
+OFFSET(anet_step_summary, grad_norm, 32);
+OFFSET(anet_step_summary, learning_rate, 40);
+OFFSET(anet_step_summary, loss_scale, 48);
+OFFSET(anet_step_summary, seconds, 56);
+OFFSET(anet_step_summary, forward_seconds, 64);
+OFFSET(anet_step_summary, backward_seconds, 72);
+OFFSET(anet_step_summary, loss_seconds, 80);
+OFFSET(anet_step_summary, optimizer_seconds, 88);
+OFFSET(anet_step_summary, staging_seconds, 96);
+OFFSET(anet_step_summary, bytes_staged, 104);
+
+SIZE(anet_fit_event, 176);
+OFFSET(anet_fit_event, struct_size, 0);
+OFFSET(anet_fit_event, kind, 4);
+OFFSET(anet_fit_event, step, 8);
+OFFSET(anet_fit_event, eval, 120);
+OFFSET(anet_fit_event, checkpoint, 152);
+OFFSET(anet_fit_event, result, 160);
+OFFSET(anet_fit_event, improved, 168);
+OFFSET(anet_fit_event, reserved, 172);
+
+SIZE(anet_fit_options, 104);
+OFFSET(anet_fit_options, struct_size, 0);
+OFFSET(anet_fit_options, reserved, 4);
+OFFSET(anet_fit_options, steps, 8);
+OFFSET(anet_fit_options, eval_every, 16);
+OFFSET(anet_fit_options, eval_windows, 24);
+OFFSET(anet_fit_options, save_every, 32);
+OFFSET(anet_fit_options, checkpoint_root, 40);
+OFFSET(anet_fit_options, keep_last, 48);
+OFFSET(anet_fit_options, reserved2, 52);
+OFFSET(anet_fit_options, callback, 56);
+OFFSET(anet_fit_options, user_data, 64);
+OFFSET(anet_fit_options, patience, 72);
+OFFSET(anet_fit_options, min_delta, 80);
+OFFSET(anet_fit_options, sample_every, 88);
+OFFSET(anet_fit_options, eval_at_end, 96);
+OFFSET(anet_fit_options, reserved3, 100);
+
+SIZE(anet_fit_result, 176);
+OFFSET(anet_fit_result, struct_size, 0);
+OFFSET(anet_fit_result, end, 4);
+OFFSET(anet_fit_result, step, 8);
+OFFSET(anet_fit_result, eval, 120);
+OFFSET(anet_fit_result, best_loss, 152);
+OFFSET(anet_fit_result, best_step, 160);
+OFFSET(anet_fit_result, has_best, 168);
+OFFSET(anet_fit_result, reserved, 172);
 
 SIZE(anet_kernel_report, 136);
 OFFSET(anet_kernel_report, struct_size, 0);
@@ -232,51 +387,6 @@ OFFSET(anet_kernel_report, fallbacks, 112);
 OFFSET(anet_kernel_report, audits, 120);
 OFFSET(anet_kernel_report, audit_error, 128);
 
-SIZE(anet_eval_result, 32);
-OFFSET(anet_eval_result, struct_size, 0);
-OFFSET(anet_eval_result, reserved, 4);
-OFFSET(anet_eval_result, loss, 8);
-OFFSET(anet_eval_result, tokens, 16);
-OFFSET(anet_eval_result, seconds, 24);
-
-SIZE(anet_step_summary, 112);
-OFFSET(anet_step_summary, struct_size, 0);
-OFFSET(anet_step_summary, skipped, 4);
-OFFSET(anet_step_summary, step, 8);
-OFFSET(anet_step_summary, loss, 16);
-OFFSET(anet_step_summary, tokens, 24);
-OFFSET(anet_step_summary, grad_norm, 32);
-OFFSET(anet_step_summary, learning_rate, 40);
-OFFSET(anet_step_summary, loss_scale, 48);
-OFFSET(anet_step_summary, seconds, 56);
-OFFSET(anet_step_summary, forward_seconds, 64);
-OFFSET(anet_step_summary, backward_seconds, 72);
-OFFSET(anet_step_summary, loss_seconds, 80);
-OFFSET(anet_step_summary, optimizer_seconds, 88);
-OFFSET(anet_step_summary, staging_seconds, 96);
-OFFSET(anet_step_summary, bytes_staged, 104);
-
-SIZE(anet_fit_event, 168);
-OFFSET(anet_fit_event, struct_size, 0);
-OFFSET(anet_fit_event, kind, 4);
-OFFSET(anet_fit_event, step, 8);
-OFFSET(anet_fit_event, eval, 120);
-OFFSET(anet_fit_event, checkpoint, 152);
-OFFSET(anet_fit_event, result, 160);
-
-SIZE(anet_fit_options, 72);
-OFFSET(anet_fit_options, struct_size, 0);
-OFFSET(anet_fit_options, reserved, 4);
-OFFSET(anet_fit_options, steps, 8);
-OFFSET(anet_fit_options, eval_every, 16);
-OFFSET(anet_fit_options, eval_windows, 24);
-OFFSET(anet_fit_options, save_every, 32);
-OFFSET(anet_fit_options, checkpoint_root, 40);
-OFFSET(anet_fit_options, keep_last, 48);
-OFFSET(anet_fit_options, reserved2, 52);
-OFFSET(anet_fit_options, callback, 56);
-OFFSET(anet_fit_options, user_data, 64);
-
 SIZE(anet_save_options, 24);
 OFFSET(anet_save_options, struct_size, 0);
 OFFSET(anet_save_options, keep_last, 4);
@@ -288,9 +398,9 @@ SIZE(anet_generator_options, 16);
 OFFSET(anet_generator_options, struct_size, 0);
 OFFSET(anet_generator_options, context_length, 4);
 OFFSET(anet_generator_options, precision, 8);
-OFFSET(anet_generator_options, reserved, 12);
+OFFSET(anet_generator_options, batch_size, 12);
 
-SIZE(anet_sampling_options, 48);
+SIZE(anet_sampling_options, 64);
 OFFSET(anet_sampling_options, struct_size, 0);
 OFFSET(anet_sampling_options, max_tokens, 4);
 OFFSET(anet_sampling_options, temperature, 8);
@@ -299,6 +409,8 @@ OFFSET(anet_sampling_options, top_k, 24);
 OFFSET(anet_sampling_options, stop_count, 28);
 OFFSET(anet_sampling_options, stop_ids, 32);
 OFFSET(anet_sampling_options, seed, 40);
+OFFSET(anet_sampling_options, repetition_penalty, 48);
+OFFSET(anet_sampling_options, min_p, 56);
 
 SIZE(anet_generation_result, 40);
 OFFSET(anet_generation_result, struct_size, 0);
@@ -307,6 +419,11 @@ OFFSET(anet_generation_result, prompt_tokens, 8);
 OFFSET(anet_generation_result, generated_tokens, 16);
 OFFSET(anet_generation_result, prefill_seconds, 24);
 OFFSET(anet_generation_result, decode_seconds, 32);
+
+SIZE(anet_prompt, 24);
+OFFSET(anet_prompt, ids, 0);
+OFFSET(anet_prompt, count, 8);
+OFFSET(anet_prompt, seed, 16);
 
 #endif
 

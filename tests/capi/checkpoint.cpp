@@ -188,7 +188,7 @@ TEST_CASE("a model loads from a checkpoint") {
   fit(training.session.get(), 1);
   save(training.session.get(), folder.path());
   anet_model* handle = nullptr;
-  must(anet_model_load, find(folder.path()).c_str(), &handle);
+  must(anet_model_load, find(folder.path()).c_str(), nullptr, &handle);
   const Model model(handle);
   const Session session = create_session(training.device.get(), model.get());
   CHECK(same_bits(weights_of(session.get()), weights_of(training.session.get())));
@@ -296,7 +296,7 @@ TEST_CASE("bad checkpoints are told apart") {
     CHECK(attempt(anet_checkpoint_inspect, path.c_str(), nullptr, size_t{0}, &length).status ==
           status);
     anet_model* model = nullptr;
-    CHECK(attempt(anet_model_load, path.c_str(), &model).status == status);
+    CHECK(attempt(anet_model_load, path.c_str(), nullptr, &model).status == status);
     anet_model_release(model);
     return status;
   };

@@ -52,7 +52,8 @@ struct Windows {
 Windows read(const anet_dataset* dataset, uint64_t first, size_t count) {
   const size_t size = count * static_cast<size_t>(anet_dataset_sequence_length(dataset));
   Windows windows{std::vector<int32_t>(size), std::vector<int32_t>(size)};
-  must(anet_dataset_read, dataset, first, count, windows.tokens.data(), windows.targets.data());
+  must(anet_dataset_read, dataset, first, count, windows.tokens.data(), windows.targets.data(),
+       nullptr, nullptr);
   return windows;
 }
 
@@ -102,11 +103,13 @@ TEST_CASE("a shuffle visits every window once an epoch and can be entered anywhe
 TEST_CASE("reading checks its arguments") {
   const Dataset dataset = create_dataset(token_stream(100));
   int32_t ids[sequence_length];
-  must(anet_dataset_read, dataset.get(), uint64_t{0}, size_t{0}, nullptr, nullptr);
-  CHECK(attempt(anet_dataset_read, dataset.get(), uint64_t{0}, size_t{1}, ids, nullptr).status ==
-        ANET_E_INVALID_ARGUMENT);
-  CHECK(attempt(anet_dataset_read, dataset.get(), UINT64_MAX, size_t{1}, ids, ids).status ==
-        ANET_E_OUT_OF_RANGE);
+  must(anet_dataset_read, dataset.get(), uint64_t{0}, size_t{0}, nullptr, nullptr, nullptr,
+       nullptr);
+  CHECK(attempt(anet_dataset_read, dataset.get(), uint64_t{0}, size_t{1}, ids, nullptr, nullptr,
+                nullptr)
+            .status == ANET_E_INVALID_ARGUMENT);
+  CHECK(attempt(anet_dataset_read, dataset.get(), UINT64_MAX, size_t{1}, ids, ids, nullptr, nullptr)
+            .status == ANET_E_OUT_OF_RANGE);
 }
 
 TEST_CASE("too few tokens say how many are needed") {

@@ -201,7 +201,7 @@ TEST_CASE("a saved model loads with the same bits") {
   const std::string path = folder.path("weights.safetensors");
   must(anet_model_save, model.get(), path.c_str());
   anet_model* handle = nullptr;
-  must(anet_model_load, path.c_str(), &handle);
+  must(anet_model_load, path.c_str(), nullptr, &handle);
   const Model loaded(handle);
   CHECK(all_parameters(model.get()) == all_parameters(loaded.get()));
   auto before = initialised<anet_model_config>();
@@ -215,7 +215,7 @@ TEST_CASE("files that are no models are refused") {
   const Folder folder;
   anet_model* model = nullptr;
   const auto load = [&](const std::string& path) {
-    const Outcome outcome = attempt(anet_model_load, path.c_str(), &model);
+    const Outcome outcome = attempt(anet_model_load, path.c_str(), nullptr, &model);
     CHECK(model == nullptr);
     return outcome.status;
   };

@@ -34,7 +34,7 @@ anet_fit_options fit_options(int64_t steps, Callback* callback = nullptr) {
 }
 
 Outcome fit(const Training& training, const anet_fit_options& options,
-            anet_step_result* result = nullptr) {
+            anet_fit_result* result = nullptr) {
   return attempt(anet_session_fit, training.session.get(), training.train.get(),
                  training.validation.get(), &options, result);
 }
@@ -52,10 +52,12 @@ TEST_CASE("fit equals steps over the same windows") {
   options.accumulation_steps = 2;
   Training fitted(options);
   Training stepped(options);
-  auto result = initialised<anet_step_result>();
+  auto result = initialised<anet_fit_result>();
   CHECK(fit(fitted, fit_options(5), &result).status == ANET_OK);
-  CHECK(result.step == 5);
-  CHECK(result.tokens == 2 * 32);
+  CHECK(result.end == ANET_FIT_STEPS);
+  CHECK(result.step.step == 5);
+  CHECK(result.step.tokens == 2 * 32);
+  CHECK(result.has_best == 0);
   uint64_t cursor = 0;
   must(anet_session_get_cursor, fitted.session.get(), &cursor);
   CHECK(cursor == 5 * 2 * batch_size);
@@ -64,7 +66,7 @@ TEST_CASE("fit equals steps over the same windows") {
     Tokens parts[] = {Tokens(0), Tokens(0)};
     for (uint64_t part = 0; part < 2; ++part)
       must(anet_dataset_read, stepped.train.get(), (2 * i + part) * batch_size, size_t{batch_size},
-           parts[part].inputs.data(), parts[part].targets.data());
+           parts[part].inputs.data(), parts[part].targets.data(), nullptr, nullptr);
     const anet_batch batches[] = {parts[0].batch(), parts[1].batch()};
     must(anet_session_step, stepped.session.get(), batches, size_t{2}, nullptr);
   }
@@ -121,9 +123,10 @@ TEST_CASE("events come in order with their contents") {
 TEST_CASE("a callback can stop or fail a fit; done steps stand") {
   Training training;
   Callback callback = [](const anet_fit_event& event) { return event.step.step == 3 ? 1 : 0; };
-  auto result = initialised<anet_step_result>();
+  auto result = initialised<anet_fit_result>();
   CHECK(fit(training, fit_options(10, &callback), &result).status == ANET_OK);
-  CHECK(result.step == 3);
+  CHECK(result.end == ANET_FIT_CALLBACK);
+  CHECK(result.step.step == 3);
   callback = [](const anet_fit_event& event) { return event.step.step == 5 ? -7 : 0; };
   const Outcome outcome = fit(training, fit_options(10, &callback));
   CHECK(outcome.status == ANET_E_CALLBACK);
@@ -255,9 +258,9 @@ TEST_CASE("evaluation over a dataset counts partial batches") {
   Tokens first(0);
   Tokens second(0);
   must(anet_dataset_read, training.validation.get(), uint64_t{0}, size_t{2}, first.inputs.data(),
-       first.targets.data());
+       first.targets.data(), nullptr, nullptr);
   must(anet_dataset_read, training.validation.get(), uint64_t{2}, size_t{2}, second.inputs.data(),
-       second.targets.data());
+       second.targets.data(), nullptr, nullptr);
   for (size_t i = sequence_length; i < second.targets.size(); ++i) second.targets[i] = -1;
   const double expected =
       (2 * eval(training.session.get(), first) + eval(training.session.get(), second)) / 3;

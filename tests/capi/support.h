@@ -29,6 +29,9 @@ using Kernel = Owner<anet_kernel, anet_kernel_release>;
 using Model = Owner<anet_model, anet_model_release>;
 using Tokenizer = Owner<anet_tokenizer, anet_tokenizer_release>;
 using Dataset = Owner<anet_dataset, anet_dataset_release>;
+using Examples = Owner<anet_examples, anet_examples_release>;
+using ChatTemplate = Owner<anet_chat_template, anet_chat_template_release>;
+using TextDecoder = Owner<anet_text_decoder, anet_text_decoder_release>;
 using Session = Owner<anet_session, anet_session_release>;
 using Generator = Owner<anet_generator, anet_generator_release>;
 

@@ -218,9 +218,10 @@ TEST_CASE("fit events carry the summary and the whole result") {
                       sizeof(anet_step_summary) - sizeof(uint32_t)) == 0);
     return 0;
   };
-  auto result = initialised<anet_step_result>();
+  auto result = initialised<anet_fit_result>();
   must(anet_session_fit, session.get(), dataset.get(), nullptr, &options, &result);
-  CHECK(result.step == 2);
+  CHECK(result.step.step == 2);
+  CHECK(result.end == ANET_FIT_STEPS);
 }
 
 TEST_CASE("the CPU has no surfaces") {
