@@ -177,8 +177,7 @@ Interpreter::Flow Interpreter::execute_loop(const Statement& statement, Scope& s
     mark_seen(scope);
   }
   const Value loop{std::shared_ptr<const LoopState>(state)};
-  if (state->elements.empty())
-    return statement.bodies.size() > 1 ? execute(statement.bodies[1], scope) : Flow::normal;
+  bool completed = false; // a round, for Jinja runs `else` if break or continue ended all
   NewScope round(*this, &scope);
   for (size_t i = 0; i < state->elements.size(); ++i) {
     charge(1);
@@ -186,9 +185,12 @@ Interpreter::Flow Interpreter::execute_loop(const Statement& statement, Scope& s
     round.renew();
     assign(statement.targets[0], state->elements[i], *round);
     (*round).set(symbol_loop, loop);
-    if (execute(statement.bodies[0], *round) == Flow::break_loop) break;
+    const Flow flow = execute(statement.bodies[0], *round);
+    if (flow == Flow::break_loop) break;
+    completed = completed || flow == Flow::normal;
   }
-  return Flow::normal;
+  if (completed || statement.bodies.size() < 2) return Flow::normal;
+  return execute(statement.bodies[1], scope);
 }
 
 void Interpreter::execute_with(const Statement& statement, Scope& scope) {

@@ -3,7 +3,7 @@
 #include "io/jinja/interpreter.h"
 #include "io/jinja/syntax.h"
 
-#include <new>
+#include <algorithm>
 
 namespace anet::io::jinja {
 
@@ -24,6 +24,11 @@ std::string Template::render(const Json& context, const RenderOptions& options,
          json_kind_name(context.kind()));
   if (generations != nullptr) generations->clear();
   return Interpreter(program_->syntax, context, options, generations).run();
+}
+
+bool Template::mentions(std::string_view name) const {
+  const std::vector<std::string>& symbols = program_->syntax.symbols;
+  return std::find(symbols.begin(), symbols.end(), name) != symbols.end();
 }
 
 bool Template::has_generation() const { return program_->syntax.has_generation; }

@@ -55,8 +55,9 @@ public:
   std::string render(const Json& context, const RenderOptions& options = {},
                      std::vector<RenderedSpan>* generations = nullptr) const;
 
-  bool has_generation() const; // a {% generation %} anywhere
-  bool uses_date() const;      // strftime_now anywhere: the text depends on the day
+  bool mentions(std::string_view name) const; // anywhere as a name
+  bool has_generation() const;                // a {% generation %} anywhere
+  bool uses_date() const;                     // strftime_now anywhere: the text depends on the day
 
 private:
   struct Program;
