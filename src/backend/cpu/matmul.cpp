@@ -93,14 +93,15 @@ private:
   }
 
   // When b is the same for a run of batches that follow each other in a and c, they are rows of one
-  // larger product.
+  // larger product, unless rows whose elements are apart would have to be side by side.
   void merge_batch_into_rows() {
     while (c_.shape.size() > 2) {
       const size_t d = c_.shape.size() - 3;
       const auto extent = [](const Operand& x) {
         return x.shape.size() > 2 ? x.shape[x.shape.size() - 3] : 1;
       };
-      const bool fits = extent(a_) == c_.shape[d] && extent(b_) == 1 && joins(a_) && joins(c_);
+      const bool fits = extent(a_) == c_.shape[d] && extent(b_) == 1 && joins(a_) && joins(c_) &&
+                        is_matrix(joined(a_)) && is_matrix(joined(c_));
       if (!fits && c_.shape[d] != 1) return;
       for (Operand* x : {&a_, &c_}) join(*x);
       if (b_.shape.size() > 2) erase_dimension(b_, b_.shape.size() - 3);
@@ -121,6 +122,11 @@ private:
     if (x.shape[d + 1] == 1) x.strides[d + 1] = x.strides[d];
     x.shape[d + 1] *= x.shape[d];
     erase_dimension(x, d);
+  }
+
+  static Operand joined(Operand x) {
+    join(x);
+    return x;
   }
 
   static void erase_dimension(Operand& x, size_t d) {
