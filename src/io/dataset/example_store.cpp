@@ -8,6 +8,13 @@
 namespace anet::io {
 namespace {
 
+// Pages of the temporary file stay in memory as long as nobody else needs it, which looks like our
+// own use of it and, on some systems, counts as such. So they are given back now and then.
+constexpr int64_t max_mapped_bytes = int64_t{256} << 20;
+constexpr int64_t read_ahead_bytes = int64_t{64} << 10; // what the system maps around a read
+
+} // namespace
+
 // The examples' tokens, without their boundaries and masks.
 class ExampleTokens final : public TokenSource {
 public:
@@ -20,6 +27,7 @@ public:
     if (begin < 0 || begin > size() || count > size() - begin)
       fail(Status::out_of_range, "expected tokens within ", size(), ", seen a read of ", count,
            " from position ", begin);
+    examples_->note_read(ids.size());
     const std::span<const StoredToken> tokens =
         examples_->all_tokens().subspan(static_cast<size_t>(begin), ids.size());
     std::transform(tokens.begin(), tokens.end(), ids.begin(),
@@ -30,8 +38,6 @@ private:
   std::shared_ptr<const ExampleStore> examples_;
 };
 
-} // namespace
-
 const ExampleStore::Entry& ExampleStore::entry(int64_t index) const {
   if (index < 0 || index >= count())
     fail(Status::out_of_range, "expected an example below ", count(), ", seen ", index);
@@ -41,7 +47,17 @@ const ExampleStore::Entry& ExampleStore::entry(int64_t index) const {
 std::span<const StoredToken> ExampleStore::example(int64_t index) const {
   const int64_t end = entry(index).end;
   const int64_t begin = index == 0 ? 0 : entry(index - 1).end;
+  note_read(static_cast<size_t>(end - begin));
   return tokens_.values().subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin));
+}
+
+void ExampleStore::note_read(size_t tokens) const {
+  if (!tokens_.spilled()) return;
+  const int64_t bytes =
+      std::max(static_cast<int64_t>(tokens * sizeof(StoredToken)), read_ahead_bytes);
+  if (touched_.fetch_add(bytes, std::memory_order_relaxed) + bytes < max_mapped_bytes) return;
+  touched_.store(0, std::memory_order_relaxed);
+  tokens_.release();
 }
 
 int64_t ExampleStore::length(int64_t index) const {

@@ -6,6 +6,7 @@
 #include "io/dataset/spill.h"
 #include "io/dataset/token_file.h"
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -36,7 +37,7 @@ private:
 };
 
 // Immutable; usable from any thread. Memory: 16 bytes an example and 4 a token, in a temporary file
-// once they are more than the writer's limit.
+// once they are more than the writer's limit; of that file, little is in memory at a time.
 class ExampleStore {
 public:
   int64_t count() const { return static_cast<int64_t>(entries_.values().size()); }
@@ -52,11 +53,12 @@ public:
   std::span<const StoredToken> example(int64_t index) const;
   int64_t length(int64_t index) const; // in tokens
   RowOrigin origin(int64_t index) const;
-  // Of all examples, one after another.
+  // Of all examples, one after another. Reading them all brings all into memory.
   std::span<const StoredToken> all_tokens() const { return tokens_.values(); }
 
 private:
   friend class ExampleStoreWriter;
+  friend class ExampleTokens;
   ExampleStore() = default;
 
   struct Entry {
@@ -64,9 +66,11 @@ private:
     RowOrigin origin;
   };
   const Entry& entry(int64_t index) const;
+  void note_read(size_t tokens) const;
 
   SpillArray<StoredToken> tokens_;
   SpillArray<Entry> entries_;
+  mutable std::atomic<int64_t> touched_{0}; // bytes of tokens_ that may have come into memory
   int64_t supervised_ = 0;
   int32_t vocab_size_ = 0;
   std::string fingerprint_;

@@ -7,10 +7,12 @@
 namespace anet::io {
 
 SpecialFinder::SpecialFinder(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {
-  for (const std::string& name : tokenizer.special_names()) {
+  for (int32_t id = 0; id < tokenizer.vocab_size(); ++id) {
+    if (!tokenizer.is_special(id)) continue;
+    std::string name = tokenizer.special_name(id);
     if (name.empty()) continue;
     names_[static_cast<unsigned char>(name.front())].push_back(name);
-    if (const auto id = tokenizer.special_id(name)) name_of_.emplace(*id, name);
+    name_of_.emplace(id, std::move(name));
   }
 }
 

@@ -55,4 +55,8 @@ std::span<const std::byte> SpillFile::map() {
   return {static_cast<const std::byte*>(address_), size_};
 }
 
+void SpillFile::release() const {
+  if (address_ != nullptr) files_.release_pages(address_, size_);
+}
+
 } // namespace anet::io

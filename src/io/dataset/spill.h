@@ -27,6 +27,8 @@ public:
   void write(std::span<const std::byte> data);
   // Once, at the end. Valid as long as the object.
   std::span<const std::byte> map();
+  // Gives back the memory behind the mapping; it is read again when touched.
+  void release() const;
 
 private:
   FileSystem& files_;
@@ -69,6 +71,11 @@ public:
     std::vector<T>().swap(memory_);
     const std::span<const std::byte> bytes = file_->map(); // aligned to a page
     mapped_ = {reinterpret_cast<const T*>(bytes.data()), bytes.size() / sizeof(T)};
+  }
+
+  // Afterwards what values() shows is in the file alone, until it is touched. Any thread may call.
+  void release() const {
+    if (file_) file_->release();
   }
 
   bool spilled() const { return file_ != nullptr; }
