@@ -180,7 +180,11 @@ static BOOL evaluate_request(uint64_t handle, EmulatorRequest* request, NSError*
   if (engine_strikes("raise_evaluate")) {
     [NSException raise:NSInternalInconsistencyException format:@"fault raise_evaluate"];
   }
-  return evaluate_request(program, request, error);
+  NSError* failure = nil;
+  const BOOL succeeded = evaluate_request(program, request, &failure);
+  if (error != NULL && !succeeded) *error = failure;
+  emulator_complete(((EmulatorRequest*)request)->completion, succeeded, failure);
+  return succeeded;
 }
 
 - (BOOL)compiledModelExists {

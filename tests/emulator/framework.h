@@ -137,7 +137,7 @@ BOOL emulator_fail_evaluate(NSError** error, int status);
 @public
   NSArray *inputs, *input_indices, *outputs, *output_indices;
   id weights_buffer, statistics, procedure, shared_events, transaction;
-  void* completion; /* a block */
+  void* completion; /* a copied block */
   BOOL counted;     /* in live_requests */
 }
 @end
@@ -158,3 +158,12 @@ BOOL emulator_fail_evaluate(NSError** error, int status);
 @end
 
 BOOL emulator_request_valid(EmulatorRequest* request);
+
+/* --- Completion handlers ------------------------------------------------------------------------
+ */
+
+/* As Block_copy and Block_release would; NULL stays NULL. */
+void* emulator_block_copy(void* block);
+void emulator_block_release(void* block);
+/* Calls the handler, if there is one, a little later and on another thread. */
+void emulator_complete(void* handler, BOOL succeeded, NSError* error);

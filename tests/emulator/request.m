@@ -13,6 +13,7 @@
   [procedure release];
   [shared_events release];
   [transaction release];
+  emulator_block_release(completion);
   if (counted) engine_count("live_requests", -1);
   [super dealloc];
 }
@@ -131,11 +132,12 @@ static uint64_t request_count(EmulatorRequest* self, SEL command) {
   return [self->inputs count] + [self->outputs count];
 }
 
-/* On this path an evaluation stays synchronous; who waits for the handler alone is not served
- * (1.5). */
+/* On this path an evaluation stays synchronous; the handler is called besides (1.5). */
 static void request_set_completion(EmulatorRequest* self, SEL command, void* block) {
   (void)command;
-  self->completion = block;
+  void* const previous = self->completion;
+  self->completion = emulator_block_copy(block);
+  emulator_block_release(previous);
 }
 
 static id request_inputs(EmulatorRequest* self, SEL command) {

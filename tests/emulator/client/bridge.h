@@ -85,6 +85,11 @@ enum { BRIDGE_EVALUATE, BRIDGE_DIRECT, BRIDGE_REAL_TIME, BRIDGE_PROGRAM };
 int bridge_client_evaluate(int how, void* model, void* request, bridge_error* error);
 int bridge_chain(void* model, bridge_error* error);
 
+/* Sets a completion handler on the request: a block on the stack, which is gone when this returns.
+ */
+typedef void (*bridge_completion)(void* context, int succeeded, long code);
+void bridge_set_completion(void* request, bridge_completion call, void* context);
+
 /* 1 when the evaluation raised an exception. */
 int bridge_evaluate_raises(void* model, void* request);
 

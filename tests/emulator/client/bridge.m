@@ -40,6 +40,7 @@ extern NSString *const kIOSurfaceWidth,
                 options:(NSDictionary*)options
                 request:(id)request
                   error:(NSError**)error;
+- (void)setCompletionHandler:(void*)block;
 - (BOOL)mapIOSurfacesWithRequest:(id)request cacheInference:(BOOL)cache error:(NSError**)error;
 - (NSDictionary*)modelAttributes;
 - (id)model;
@@ -418,6 +419,29 @@ int bridge_chain(void* model, bridge_error* error) {
                                                             qos:default_qos
                                                           error:&failure];
   return finish(succeeded, failure, error);
+}
+
+/* What clang makes of ^(BOOL succeeded, NSError* error) { call(context, ...); }. */
+struct completion_block {
+  void* isa;
+  int flags;
+  int reserved;
+  void (*invoke)(struct completion_block* block, bool succeeded, NSError* error);
+  const unsigned long* descriptor; /* reserved, size */
+  bridge_completion call;
+  void* context;
+};
+
+static void invoke_completion(struct completion_block* block, bool succeeded, NSError* error) {
+  block->call(block->context, succeeded, error == nil ? 0 : (long)[error code]);
+}
+
+void bridge_set_completion(void* request, bridge_completion call, void* context) {
+  static const unsigned long descriptor[2] = {0, sizeof(struct completion_block)};
+  struct completion_block block = {
+      .invoke = invoke_completion, .descriptor = descriptor, .call = call, .context = context};
+  [(id)request setCompletionHandler:&block];
+  memset(&block, 0, sizeof(block)); /* as the stack would be used again */
 }
 
 int bridge_evaluate_raises(void* model, void* request) {

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
@@ -418,6 +419,57 @@ TEST_CASE("the other ways to evaluate, and what is refused") {
   CHECK(has(model.failure(), "InvalidMILProgram"));
 }
 
+namespace {
+
+struct Completion {
+  std::atomic<int> calls{0};
+  std::atomic<int> succeeded{-1};
+  std::atomic<long> code{-1};
+
+  static void note(void* context, int succeeded, long code) {
+    auto* self = static_cast<Completion*>(context);
+    self->succeeded = succeeded;
+    self->code = code;
+    ++self->calls;
+  }
+  bool wait_for(int count) const {
+    for (int i = 0; i < 5000 && calls < count; ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    return calls == count;
+  }
+};
+
+} // namespace
+
+TEST_CASE("a completion handler is called once an evaluation, with how it went") {
+  Completion completion; // outlives what calls it
+  const Pool pool;
+  const Reset reset;
+  Model model(scaled("2"));
+  model.ready();
+  const Port in = model.inputs().front();
+  const Port out = model.outputs().front();
+  std::vector<Surface> inputs, outputs;
+  inputs.emplace_back(port_bytes(in));
+  outputs.emplace_back(port_bytes(out));
+  inputs[0].write(in, std::vector<double>(128, 3));
+  void* request = make_request({in}, inputs, {out}, outputs);
+  bridge_set_completion(request, Completion::note, &completion);
+  REQUIRE(model.evaluate(request));
+  CHECK(outputs[0].read(out)[3] == 6); // whether it was called or not
+  REQUIRE(completion.wait_for(1));
+  CHECK(completion.succeeded == 1);
+  CHECK(completion.code == 0);
+  REQUIRE(ane_emulator_set("fail_evaluate", "1") == 1);
+  CHECK_FALSE(model.evaluate(request));
+  REQUIRE(completion.wait_for(2));
+  CHECK(completion.succeeded == 0);
+  CHECK(completion.code == 8);
+  CHECK_FALSE(model.evaluate(nullptr)); // no request, no handler
+  REQUIRE(model.evaluate(request));
+  CHECK(completion.wait_for(3));
+}
+
 TEST_CASE("faults strike when they should") {
   const Pool pool;
   const Reset reset;
@@ -559,6 +611,36 @@ TEST_CASE("probes: quirks that single reports have") {
     CHECK(model.run(given).at("y")[0] == 3);
     REQUIRE(ane_emulator_set("no_multi_input", "1") == 1);
     CHECK(model.run(given).at("y")[0] == 0);
+  }
+  SUBCASE("M3 compiles nothing that changes the length of rows, but slices") {
+    const std::string wide = "tensor<fp16, [1, 4, 1, 64]>";
+    const std::string reshape = "tensor<fp16, [1, 4, 2, 16]> y = reshape(x = x, shape = "
+                                "tensor<int32, [4]>([1, 4, 2, 16]));";
+    const std::string kept = "tensor<fp16, [2, 2, 1, 32]> y = reshape(x = x, shape = tensor<int32, "
+                             "[4]>([2, 2, 1, 32]));";
+    const std::string concat =
+        wide + " y = concat(values = (x, x), axis = int32(3), interleave = bool(false));";
+    const std::string below = "tensor<fp16, [1, 4, 2, 32]> y = concat(values = (x, x), axis = "
+                              "int32(2), interleave = bool(false));";
+    const std::string slice =
+        "tensor<fp16, [1, 4, 1, 8]> y = slice_by_size(x = x, begin = tensor<int32, [4]>([0, 0, 0, "
+        "0]), size = tensor<int32, [4]>([1, 4, 1, 8]));";
+    const auto compiles = [](const std::string& body) {
+      return Model(program(type + " x", body + "\n", "y")).compile();
+    };
+    for (const std::string& body : {reshape, concat, kept, below, slice}) CHECK(compiles(body));
+    REQUIRE(ane_emulator_set("profile", "m3") == 1);
+    CHECK_FALSE(compiles(reshape));
+    CHECK(std::string(ane_emulator_last_refusal()).find("width") != std::string::npos);
+    CHECK_FALSE(compiles(concat));
+    for (const std::string& body : {kept, below, slice}) CHECK(compiles(body));
+    REQUIRE(ane_emulator_set("reject_width_slice", "1") == 1);
+    const std::string uncached =
+        "tensor<fp16, [1, 4, 1, 9]> y = slice_by_size(x = x, begin = tensor<int32, [4]>([0, 0, 0, "
+        "0]), size = tensor<int32, [4]>([1, 4, 1, 9]));";
+    CHECK_FALSE(compiles(uncached));
+    REQUIRE(ane_emulator_set("reject_width_reshape", "0") == 1);
+    CHECK(compiles(reshape));
   }
   SUBCASE("after tile, M3 evaluates nothing any more") {
     REQUIRE(ane_emulator_set("profile", "m3") == 1);
