@@ -295,7 +295,7 @@ SANITIZER_ENV := \
 
 # Scripts count as one test each.
 SCRIPTS := header-check abi-check symbol-check layering-check example-check cli-text-check \
-           install-check parity \
+           tokenizer-check install-check parity \
            $(if $(EMULATOR_TEST),cli-ane-check)
 
 test: deps deps-test  ## Every test; the last line counts them
@@ -337,6 +337,26 @@ install-check: all  ## A C program builds and runs against an installed copy
 
 parity: $(LIBRARY)  ## Losses, gradients and updates against PyTorch (needs deps-test)
 	$(Q)$(PYTHON) tests/parity/live.py $(LIBRARY)
+
+# Programs that tests written in Python run: build/release/tools/<name>.
+TOOL_SOURCES := $(sort $(wildcard tests/tools/*.cpp))
+
+$(OBJ)/tools/%: $(OBJ)/tests/tools/%.o $(foreach layer,io $(BELOW_io),$(call archive,$(layer)))
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CXX) $(FLAGS_$(MODE)) $(LDFLAGS) $^ $(LIBS) -o $@
+
+# 20000 texts for each family of tokenizers; ARGS=--only=qwen for one.
+tokenizer-check: venv $(OBJ)/tools/tokenizer_driver  ## Tokenizers against Hugging Face's and SentencePiece
+	$(Q)$(VENV)/bin/python tests/golden/tokenizer/check.py $(OBJ)/tools/tokenizer_driver $(ARGS)
+
+bench-tokenizer: venv $(OBJ)/tools/tokenizer_driver  ## Their speed against Hugging Face's on one thread
+	$(Q)$(VENV)/bin/python bench/tokenizer.py $(OBJ)/tools/tokenizer_driver $(ARGS)
+
+VENV := $(BUILD)/venv
+
+venv:  ## A Python with the packages of tests/requirements.txt: build/venv
+	$(Q)sh scripts/python-venv.sh $(PYTHON) $(VENV) tests/requirements.txt
 
 asan:  ## Unit and C ABI tests with AddressSanitizer, UBSan and leak checks
 	$(Q)$(MAKE) MODE=asan run-sanitized
@@ -501,9 +521,9 @@ help:  ## This list
 	@echo "  unit-<layer>     One layer's unit tests: "$(UNIT_LAYERS)
 
 FORCE:
-.PHONY: all demo test emulator emulator-test test-programs run-tests capi-test ane-test header-check abi-check symbol-check layering-check \
+.PHONY: all demo test tokenizer-check bench-tokenizer venv emulator emulator-test test-programs run-tests capi-test ane-test header-check abi-check symbol-check layering-check \
   example-check cli-text-check cli-ane-check install-check parity asan tsan run-sanitized bench bench-step bench-ane macos test-arm64 run-arm64 lint format-check format tidy \
   install uninstall deps deps-test deps-fuzz deps-macos deps-arm64 clean help
 
--include $(LIB_OBJECTS:.o=.d) $(EMULATOR_OBJECTS:.o=.d) $(EMULATOR_CLIENT_OBJECTS:.o=.d) $(UNIT_OBJECTS:.o=.d) $(CAPI_OBJECTS:.o=.d) $(ANE_OBJECTS:.o=.d) \
+-include $(TOOL_SOURCES:%.cpp=$(OBJ)/%.d) $(LIB_OBJECTS:.o=.d) $(EMULATOR_OBJECTS:.o=.d) $(EMULATOR_CLIENT_OBJECTS:.o=.d) $(UNIT_OBJECTS:.o=.d) $(CAPI_OBJECTS:.o=.d) $(ANE_OBJECTS:.o=.d) \
   $(CLI_OBJECTS:.o=.d) $(EXAMPLE_OBJECTS:.o=.d) $(DEMO_CORPUS).d $(BENCH_SOURCES:%.cpp=$(OBJ)/%.d)

@@ -15,9 +15,9 @@ namespace {
 enum class Behavior { removed, isolated, merged_with_previous, merged_with_next, contiguous };
 
 struct Part {
-  size_t begin;
-  size_t end;
-  bool delimiter;
+  size_t begin = 0;
+  size_t end = 0;
+  bool delimiter = false;
 };
 
 // Receives alternating text and delimiters, and hands on the words that the behaviour makes of
@@ -34,7 +34,7 @@ public:
   }
   void finish() {
     if (end_ != input_.text.size()) part(end_, input_.text.size(), false);
-    if (held_) emit(*held_);
+    emit(held_);
   }
 
 private:
@@ -52,22 +52,22 @@ private:
       emit(next);
       return;
     case Behavior::contiguous:
-      return join(next, held_ && held_->delimiter == next.delimiter);
+      return join(next, held_.delimiter == next.delimiter);
     case Behavior::merged_with_previous:
-      return join(next, held_ && next.delimiter && !held_->delimiter);
+      return join(next, next.delimiter && !held_.delimiter);
     case Behavior::merged_with_next:
-      return join(next, held_ && held_->delimiter && !next.delimiter);
+      return join(next, held_.delimiter && !next.delimiter);
     }
   }
 
   // One word with what is held back, or the next to be held back.
   void join(const Part& next, bool together) {
     if (together) {
-      held_->end = next.end;
-      held_->delimiter = next.delimiter;
+      held_.end = next.end;
+      held_.delimiter = next.delimiter;
       return;
     }
-    if (held_) emit(*held_);
+    emit(held_);
     held_ = next;
   }
 
@@ -76,7 +76,7 @@ private:
   bool invert_;
   PieceSink& sink_;
   size_t end_ = 0; // of what came
-  std::optional<Part> held_;
+  Part held_;      // to be handed on unless the next part joins it; empty at first
 };
 
 class SplitStep final : public PreTokenizer {
