@@ -17,8 +17,8 @@ namespace {
 struct Parts {
   std::string vocab = R"({"a":0,"b":1,"c":2,"ab":3,"abc":4})";
   std::string merges = R"(["a b",["ab","c"]])";
-  std::string model;  // further members
-  std::string others; // further sections
+  std::string model = {};  // further members
+  std::string others = {}; // further sections
 };
 
 std::string json_of(const Parts& parts) {
