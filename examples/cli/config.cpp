@@ -161,7 +161,9 @@ CommandLine train_command_line(TrainConfig& config) {
         {"keep_last", "N", "checkpoints kept besides the best (all)",
          store_integer("keep_last", config.keep_last)},
         {"resume", "", "go on from the latest checkpoint below --checkpoint-root",
-         [&config](const std::string&) { config.resume = true; }}}});
+         store_switch(config.resume)},
+        {"restart_data", "", "--resume: begin with the first row of the data, which may be others",
+         store_switch(config.restart_data)}}});
   line.groups.push_back({"Export, when the training is over", export_options(config.export_to)});
   line.groups.push_back(
       {"Early stopping",
@@ -200,6 +202,7 @@ TrainConfig parse_train_config(const std::vector<std::string>& arguments, bool& 
     throw UsageError(std::string(config.resume ? "--resume" : "--save-every") +
                      " needs --checkpoint-root");
   }
+  if (config.restart_data && !config.resume) throw UsageError("--restart-data needs --resume");
   if (!config.validation.empty() && config.split) {
     throw UsageError("--validation and --split exclude each other");
   }

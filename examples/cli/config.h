@@ -33,6 +33,7 @@ struct TrainConfig {
 
   std::string checkpoint_root;
   bool resume = false;
+  bool restart_data = false;
   int64_t save_every = 0;
   int32_t keep_last = 0;
   ExportFlags export_to;

@@ -59,7 +59,9 @@ void check_export(const ExportFlags& flags) {
 }
 
 void export_model(const Model& model, const ExportFlags& flags, const std::string& companion) {
-  const std::string& source = flags.companion.empty() ? companion : flags.companion;
+  // A llama2.c file has no room for a tokenizer; the library says so when one is asked for.
+  const std::string& own = flags.format == "llama2c" ? flags.companion : companion;
+  const std::string& source = flags.companion.empty() ? own : flags.companion;
   {
     Loading loading("writing " + flags.path, Loading::Unit::weights);
     auto options = initialised<anet_export_options>();

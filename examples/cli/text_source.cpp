@@ -48,7 +48,8 @@ const cJSON* member(const Json& object, const char* key) {
 void read_properties(const std::string& checkpoint, TextFacts& facts) {
   const std::string state = call_text(anet_checkpoint_inspect, checkpoint.c_str());
   const Json root = json_parse(state, checkpoint);
-  const cJSON* properties = member(root, "properties");
+  const cJSON* sections = member(root, "sections");
+  const cJSON* properties = cJSON_GetObjectItemCaseSensitive(sections, "properties");
   facts.tokenizer = json_string(properties, "tokenizer");
   facts.companion = json_string(properties, "companion");
   facts.chat_template = json_string(properties, "chat_template");

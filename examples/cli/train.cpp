@@ -91,7 +91,10 @@ void fit(TrainRun& run, Monitor& monitor, int64_t steps, TrainEnd& end) {
     take_result(result, end);
   } catch (const Failure& failure) {
     if (guarded.failure) std::rethrow_exception(guarded.failure);
-    if (failure.status != ANET_E_CANCELLED || !interrupted) throw;
+    if (failure.status == ANET_E_CANCELLED && interrupted) return;
+    if (failure.status != ANET_E_INVALID_DATA || run.first_step == 0) throw;
+    throw Failure(failure.status,
+                  failure.what() + std::string("; for other data there is --restart-data"));
   }
 }
 

@@ -192,6 +192,7 @@ void open_data(TrainRun& run) {
   run.data = open_corpus_pair(config.data, config.validation, config.split.value_or(0.1), options);
   if (config.patience > 0 && !run.data.validation)
     throw UsageError("--patience needs validation data");
+  if (config.restart_data) call(anet_session_set_cursor, run.session.get(), uint64_t{0});
   keep_properties(run);
 }
 
