@@ -20,8 +20,9 @@ struct Assignment {
 Assignment assign_bins(std::span<const int64_t> lengths, int64_t capacity) {
   std::vector<uint32_t> order(lengths.size());
   std::iota(order.begin(), order.end(), uint32_t{0});
-  std::stable_sort(order.begin(), order.end(),
-                   [&](uint32_t a, uint32_t b) { return lengths[a] > lengths[b]; });
+  std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
+    return lengths[a] != lengths[b] ? lengths[a] > lengths[b] : a < b;
+  });
   Assignment result{std::vector<uint32_t>(lengths.size()), 0};
   std::map<int64_t, std::vector<uint32_t>> open; // bins by the space they have left
   for (const uint32_t item : order) {
