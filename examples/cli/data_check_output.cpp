@@ -23,6 +23,15 @@ void line(const char* name, const std::string& value) {
   std::printf("  %-22s %s\n", name, value.c_str());
 }
 
+std::string indented(const std::string& text, const char* space) {
+  std::string result;
+  for (const char c : text) {
+    result += c;
+    if (c == '\n') result += space;
+  }
+  return result;
+}
+
 std::string kinds_of(const cJSON* report) {
   const cJSON* kinds = cJSON_GetObjectItemCaseSensitive(report, "kinds");
   std::string text;
@@ -98,13 +107,9 @@ void print_samples(const CheckedPart& part, bool colour) {
         text += "[[" + shown + "]]";
       }
     }
+    if (!text.empty() && text.back() == '\n') text.pop_back();
     // Indented, so that it stands out from what is said about it.
-    std::string indented = "    ";
-    for (const char c : text) {
-      indented += c;
-      if (c == '\n') indented += "    ";
-    }
-    std::printf("%s\n", indented.c_str());
+    std::printf("    %s\n", indented(text, "    ").c_str());
   }
 }
 
@@ -122,7 +127,8 @@ void add_part_advice(const CheckedPart& part, std::vector<std::string>& result) 
   if (json_count(part.layout.get(), "truncated") > 0)
     add("examples lose their end: a larger --sequence-length or --long split keeps it");
   if (json_count(report, "spells_special") > 0)
-    add("texts spell special tokens, which are learned as plain text unless --parse-special");
+    add("rows spell special tokens: in conversations they act as such, in other texts only with "
+        "--parse-special");
   if (json_count(report, "round_trip_failures") > 0)
     add("the tokens of some conversations do not spell what the chat template wrote");
   if (json_count(report, "duplicates") * 10 > examples)
@@ -172,7 +178,7 @@ void print_checked(const CheckedData& data) {
     print_counts(part);
     print_layout(data, part);
     const std::string unusable = unusable_rows(part.report.get(), 20);
-    if (!unusable.empty()) std::printf("  %s\n", unusable.c_str());
+    if (!unusable.empty()) std::printf("  %s\n", indented(unusable, "  ").c_str());
     print_samples(part, colour);
   }
   const std::vector<std::string> notes = advice(data);

@@ -34,7 +34,8 @@ struct GuardedMonitor {
     auto& self = *static_cast<GuardedMonitor*>(user_data);
     try {
       self.monitor.on_event(*event);
-      return interrupted ? 1 : 0;
+      // To end the fit as it is; a positive number would have it evaluate first.
+      return interrupted ? -1 : 0;
     } catch (...) {
       self.failure = std::current_exception();
       return -1;
@@ -91,7 +92,8 @@ void fit(TrainRun& run, Monitor& monitor, int64_t steps, TrainEnd& end) {
     take_result(result, end);
   } catch (const Failure& failure) {
     if (guarded.failure) std::rethrow_exception(guarded.failure);
-    if (failure.status == ANET_E_CANCELLED && interrupted) return;
+    const bool stopped = failure.status == ANET_E_CANCELLED || failure.status == ANET_E_CALLBACK;
+    if (stopped && interrupted) return;
     if (failure.status != ANET_E_INVALID_DATA || run.first_step == 0) throw;
     throw Failure(failure.status,
                   failure.what() + std::string("; for other data there is --restart-data"));
@@ -172,6 +174,7 @@ int run_train(const Arguments& arguments) {
   if (run.first_step >= run.config.steps) {
     std::printf("%lld steps are done already; --steps asks for more\n",
                 static_cast<long long>(run.first_step));
+    export_result(run, TrainEnd{});
     return exit_ok;
   }
   Monitor monitor(run.config, run.first_step, run.config.steps, history_of(run), sampler_of(run));

@@ -190,6 +190,8 @@ void open_data(TrainRun& run) {
   options.vocab_size = shape.vocab_size;
   options.seed = run.options.seed;
   run.data = open_corpus_pair(config.data, config.validation, config.split.value_or(0.1), options);
+  if (config.min_delta > 0 && config.patience == 0)
+    throw UsageError("--min-delta needs --patience");
   if (config.patience > 0 && !run.data.validation)
     throw UsageError("--patience needs validation data");
   if (config.restart_data) call(anet_session_set_cursor, run.session.get(), uint64_t{0});
