@@ -9,9 +9,10 @@ using namespace test;
 namespace {
 
 // Every turn on a line; the assistant's ends with <|eos|>.
-constexpr const char* turns = "{% for m in messages %}{{ m.role }}: {{ m.content }}"
-                              "{% if m.role == 'assistant' %}<|eos|>{% endif %}\n{% endfor %}"
-                              "{% if add_generation_prompt %}assistant: {% endif %}";
+constexpr const char* turns =
+    "{% for m in messages %}{{ m.role }}: {{ m.content }}"
+    "{% if m.role == 'assistant' %}<|eos|>{% endif %}{{ '\\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}assistant: {% endif %}";
 constexpr const char* conversation =
     R"({"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}]})";
 constexpr const char* two_turns =

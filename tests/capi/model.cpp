@@ -221,9 +221,9 @@ TEST_CASE("files that are no models are refused") {
   };
   CHECK(load(folder.path("missing")) == ANET_E_FILE_NOT_FOUND);
   write_file(folder.path("garbage"), std::string(100, 'x'));
-  CHECK(load(folder.path("garbage")) == ANET_E_INVALID_CHECKPOINT);
+  CHECK(load(folder.path("garbage")) == ANET_E_INVALID_DATA);
   write_file(folder.path("empty"), "");
-  CHECK(load(folder.path("empty")) == ANET_E_INVALID_CHECKPOINT);
+  CHECK(load(folder.path("empty")) == ANET_E_INVALID_DATA);
   // Well-formed, but somebody else's.
   std::string foreign = "........{}";
   const uint64_t header = 2;
@@ -235,7 +235,7 @@ TEST_CASE("files that are no models are refused") {
   must(anet_model_save, create_model().get(), path.c_str());
   const std::string whole = read_file(path);
   write_file(path, whole.substr(0, whole.size() - 4));
-  CHECK(load(path) == ANET_E_INVALID_CHECKPOINT);
+  CHECK(load(path) == ANET_E_INVALID_DATA);
 }
 
 TEST_CASE("saving where nothing can be written") {
