@@ -295,7 +295,7 @@ SANITIZER_ENV := \
 
 # Scripts count as one test each.
 SCRIPTS := header-check abi-check symbol-check layering-check example-check cli-text-check \
-           tokenizer-check install-check parity \
+           tokenizer-check model-file-check install-check parity \
            $(if $(EMULATOR_TEST),cli-ane-check)
 
 test: deps deps-test  ## Every test; the last line counts them
@@ -352,6 +352,10 @@ tokenizer-check: venv $(OBJ)/tools/tokenizer_driver  ## Tokenizers against Huggi
 
 bench-tokenizer: venv $(OBJ)/tools/tokenizer_driver  ## Their speed against Hugging Face's on one thread
 	$(Q)$(VENV)/bin/python bench/tokenizer.py $(OBJ)/tools/tokenizer_driver $(ARGS)
+
+# Reading them as PyTorch models too needs a PyTorch of 2.6 or later: ARGS=--torch.
+model-file-check: venv $(OBJ)/tools/model_file_driver  ## Exports read by safetensors, gguf and transformers
+	$(Q)$(VENV)/bin/python tests/golden/model_files/check.py $(OBJ)/tools/model_file_driver $(ARGS)
 
 VENV := $(BUILD)/venv
 
@@ -521,7 +525,7 @@ help:  ## This list
 	@echo "  unit-<layer>     One layer's unit tests: "$(UNIT_LAYERS)
 
 FORCE:
-.PHONY: all demo test tokenizer-check bench-tokenizer venv emulator emulator-test test-programs run-tests capi-test ane-test header-check abi-check symbol-check layering-check \
+.PHONY: all demo test tokenizer-check model-file-check bench-tokenizer venv emulator emulator-test test-programs run-tests capi-test ane-test header-check abi-check symbol-check layering-check \
   example-check cli-text-check cli-ane-check install-check parity asan tsan run-sanitized bench bench-step bench-ane macos test-arm64 run-arm64 lint format-check format tidy \
   install uninstall deps deps-test deps-fuzz deps-macos deps-arm64 clean help
 
