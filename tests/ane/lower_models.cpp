@@ -86,14 +86,15 @@ mil::DifferentiateOptions gradients_of(std::vector<std::string> inputs, std::str
           .tap_names = {}};
 }
 
-mil::Derivative block_of(const Shape2& shape) {
+mil::Derivative block_of(const Shape2& shape,
+                         model::Attention attention = model::Attention::causal) {
   std::vector<std::string> inputs{"hidden"};
   const model::ParameterTable table(shape.config);
   for (const model::Parameter& parameter : table.layer(0)) {
     inputs.push_back(parameter.port);
   }
   return mil::differentiate(
-      model::block_function(shape.config, DataType::fp16, shape.batch, shape.sequence),
+      model::block_function(shape.config, DataType::fp16, shape.batch, shape.sequence, attention),
       gradients_of(inputs, "hidden_out"));
 }
 
@@ -161,6 +162,22 @@ TEST_CASE("a block runs on the engine as a whole, forward and backward") {
   }
 }
 
+TEST_CASE("so does one whose rows hold several documents") {
+  for (const Shape2& shape : shapes()) {
+    const mil::Derivative block = block_of(shape, model::Attention::documents);
+    const Function backward = with_wide_gradients(block.backward);
+    for (const auto& [label, rules] : rules_variants()) {
+      INFO(shape.label << ", " << label);
+      const std::vector<Segment> forward_parts = split(block.forward, rules);
+      CHECK(sides_of(forward_parts) == "e");
+      check_segments(forward_parts, rules);
+      const std::vector<Segment> backward_parts = split(backward, rules);
+      CHECK(sides_of(backward_parts) == "eh");
+      check_segments(backward_parts, rules);
+    }
+  }
+}
+
 TEST_CASE("a head is two engine segments around the loss") {
   for (const Shape2& shape : shapes()) {
     const Function head = head_of(shape);
@@ -175,13 +192,15 @@ TEST_CASE("a head is two engine segments around the loss") {
 
 TEST_CASE("a block of generation runs on the engine as a whole") {
   for (const Shape2& shape : shapes()) {
-    const Function block =
-        model::cached_block_function(shape.config, DataType::fp16, shape.sequence, 16);
-    for (const auto& [label, rules] : rules_variants()) {
-      INFO(shape.label << ", " << label);
-      const std::vector<Segment> parts = split(block, rules);
-      CHECK(sides_of(parts) == "e");
-      check_segments(parts, rules);
+    for (const int64_t rows : {1, 3}) {
+      const Function block =
+          model::cached_block_function(shape.config, DataType::fp16, shape.sequence, 16, rows);
+      for (const auto& [label, rules] : rules_variants()) {
+        INFO(shape.label << ", rows " << rows << ", " << label);
+        const std::vector<Segment> parts = split(block, rules);
+        CHECK(sides_of(parts) == "e");
+        check_segments(parts, rules);
+      }
     }
   }
 }
