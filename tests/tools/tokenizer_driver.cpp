@@ -1,5 +1,6 @@
 // Encodes and decodes for the checks against other tokenizers, which are written in Python.
 //   tokenizer_driver TOKENIZER [VOCAB_SIZE] < requests > answers
+//   tokenizer_driver --time ROUNDS TOKENIZER < requests   prints the fastest round as JSON
 // A request is a u32 of flags, a u32 size and the bytes of a text; an answer a u32 count, the i32
 // ids, with flag 4 the ranges as pairs of i64, and the decoded text as a u32 size and its bytes.
 // With flag 8 the bytes are i32 ids to decode: the answer is the text, and the text as streamed.
@@ -8,6 +9,8 @@
 #include "base/status.h"
 #include "io/tokenizer/load_tokenizer.h"
 
+#include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -73,10 +76,40 @@ void answer_error(const std::string& message) {
   write_text(message);
 }
 
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+// Encodes all texts in each round.
+void time_encoding(int rounds, const char* path) {
+  const auto load_start = std::chrono::steady_clock::now();
+  const auto tokenizer = io::load_tokenizer(path);
+  const double load = seconds_since(load_start);
+  std::vector<std::string> texts;
+  uint32_t head[2];
+  while (read_exactly(head, sizeof(head))) {
+    texts.emplace_back(head[1], '\0');
+    if (!read_exactly(texts.back().data(), head[1])) fail(Status::io, "expected a whole request");
+  }
+  double best = 1e30;
+  size_t tokens = 0;
+  for (int round = 0; round < rounds; ++round) {
+    tokens = 0;
+    const auto start = std::chrono::steady_clock::now();
+    for (const std::string& text : texts) tokens += tokenizer->encode(text).size();
+    best = std::min(best, seconds_since(start));
+  }
+  std::printf("{\"seconds\": %.6f, \"tokens\": %zu, \"load\": %.4f}\n", best, tokens, load);
+}
+
 } // namespace
 
 int main(int argc, char** argv) {
   try {
+    if (argc == 4 && std::strcmp(argv[1], "--time") == 0) {
+      time_encoding(std::atoi(argv[2]), argv[3]); // NOLINT
+      return 0;
+    }
     if (argc < 2) fail(Status::invalid_argument, "expected a tokenizer");
     const auto tokenizer = io::load_tokenizer(argv[1], argc > 2 ? std::atoi(argv[2]) : 0); // NOLINT
     uint32_t head[2]; // flags, size
