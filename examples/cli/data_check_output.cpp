@@ -2,6 +2,7 @@
 #include "data_check.h"
 #include "text.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <unistd.h>
 #include <utility>
@@ -92,24 +93,34 @@ void print_counts(const CheckedPart& part) {
              std::to_string(trips + json_count(report, "round_trip_failures")));
 }
 
+// What is learned of one example, marked; at most 4 KB of it, because documents may be books.
+std::string marked(const cJSON* sample, bool colour) {
+  size_t left = 4096;
+  std::string text;
+  for (const cJSON* run = sample->child; run != nullptr; run = run->next) {
+    const std::string whole = json_string(run, "text");
+    size_t length = std::min(left, whole.size());
+    // Not in the middle of a character.
+    while (length < whole.size() && length > 0 && (whole[length] & 0xc0) == 0x80) --length;
+    const std::string shown = printable(whole.substr(0, length));
+    left -= length;
+    if (!json_true(run, "supervised")) {
+      text += shown;
+    } else {
+      text += (colour ? "\033[32m" : "[[") + shown + (colour ? "\033[0m" : "]]");
+    }
+    if (length < whole.size() || (left == 0 && run->next != nullptr)) return text + " ...";
+  }
+  if (!text.empty() && text.back() == '\n') text.pop_back();
+  return text;
+}
+
 void print_samples(const CheckedPart& part, bool colour) {
   size_t number = 0;
   for (const cJSON* sample = part.samples->child; sample != nullptr; sample = sample->next) {
-    std::printf("\n  example %zu\n", ++number);
-    std::string text;
-    for (const cJSON* run = sample->child; run != nullptr; run = run->next) {
-      const std::string shown = printable(json_string(run, "text"));
-      if (!json_true(run, "supervised")) {
-        text += shown;
-      } else if (colour) {
-        text += "\033[32m" + shown + "\033[0m";
-      } else {
-        text += "[[" + shown + "]]";
-      }
-    }
-    if (!text.empty() && text.back() == '\n') text.pop_back();
     // Indented, so that it stands out from what is said about it.
-    std::printf("    %s\n", indented(text, "    ").c_str());
+    std::printf("\n  example %zu\n    %s\n", ++number,
+                indented(marked(sample, colour), "    ").c_str());
   }
 }
 

@@ -131,19 +131,24 @@ void add_stop_id(int32_t id, std::vector<int32_t>& ids) {
   if (id >= 0 && std::find(ids.begin(), ids.end(), id) == ids.end()) ids.push_back(id);
 }
 
+// -1 when the tokenizer has no such token.
+int32_t find_special(const Tokenizer& tokenizer, const char* name) {
+  int32_t id = -1;
+  anet_error* error = nullptr;
+  const anet_status status = anet_tokenizer_find_special(tokenizer.get(), name, &id, &error);
+  anet_error_release(error);
+  return status == ANET_OK ? id : -1;
+}
+
 void find_stop_ids(const TextFacts& facts, TextSource& text) {
   text.stop_ids = facts.stop_ids;
   if (!text.tokenizer) return;
   if (text.stop_ids.empty())
     add_stop_id(anet_tokenizer_eos_id(text.tokenizer.get()), text.stop_ids);
   if (!text.chat) return;
-  for (const char* name : turn_ends) {
-    int32_t id = -1;
-    anet_error* error = nullptr;
-    const anet_status status = anet_tokenizer_find_special(text.tokenizer.get(), name, &id, &error);
-    anet_error_release(error);
-    if (status == ANET_OK) add_stop_id(id, text.stop_ids);
-  }
+  for (const char* name : turn_ends) add_stop_id(find_special(text.tokenizer, name), text.stop_ids);
+  // A tokenizer.json without tokenizer_config.json does not say what ends a text.
+  if (text.stop_ids.empty()) add_stop_id(find_special(text.tokenizer, "</s>"), text.stop_ids);
 }
 
 } // namespace

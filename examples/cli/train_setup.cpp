@@ -58,9 +58,12 @@ bool is_token_data(const TrainConfig& config) {
 std::optional<anet_model_config> open_model(TrainRun& run) {
   TrainConfig& config = run.config;
   const bool bytes = config.text.tokenizer.empty() && !is_token_data(config);
-  if (auto fresh = new_model_config(config.model, 0)) {
+  if (const auto fresh = new_model_config(config.model, 0)) {
     TextFacts facts;
     if (bytes) facts.tokenizer = "bytes";
+    // A tokenizer.bin does not say how many ids it has, and what the JSON names stays.
+    const bool needs_size = std::filesystem::path(config.text.tokenizer).extension() == ".bin";
+    if (needs_size || config.model.front() == '{') facts.vocab_size = fresh->vocab_size;
     run.text = open_text(config.text, facts);
     if (!run.text.tokenizer) return fresh;
     return new_model_config(config.model, anet_tokenizer_vocab_size(run.text.tokenizer.get()));
