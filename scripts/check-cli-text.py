@@ -237,6 +237,35 @@ def check_layouts(work, base):
               found)
 
 
+def check_texts(work, base):
+    """Documents of a text file, options from a configuration file, and Ctrl-C."""
+    text, root = os.path.join(work, "text.txt"), os.path.join(work, "interrupted")
+    config = write(os.path.join(work, "config.json"), json.dumps({
+        "model": base, "session": {"sequence_length": 64, "batch_size": 2},
+        "train": {"data": text, "document_separator": "\n", "layout": "padded", "split": 0,
+                  "strict": True, "steps": 2}}))
+    out, _ = run("train", "--config", config)
+    check("400 examples in 400 padded rows" in out and "validation" not in out, out)
+    out, _ = run("train", "--config", config, "--layout", "packed", "--split", "0.25")
+    check("300 examples in" in out and "100 examples in" in out, out)
+    log = root + ".log"
+    with subprocess.Popen([COMMAND, "train", "--config", config, "--steps", "1000000",
+                           "--checkpoint-root", root, "--log", log],
+                          stdout=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 120
+        while process.poll() is None and time.monotonic() < deadline:
+            if os.path.exists(log) and read_bytes(log).count(b'"event":"step"') >= 3:
+                process.send_signal(signal.SIGINT)
+                break
+            time.sleep(0.002)
+        process.wait(timeout=120)
+    check(process.returncode == 130, process.returncode)
+    saved = sorted(os.listdir(root))[-1]
+    out, _ = run("train", "--resume", "--checkpoint-root", root, "--steps",
+                 str(int(saved[5:]) + 1))
+    check("400 examples in 400 padded rows" in out, out)
+
+
 def check_early_stop(work, base):
     """A rate that learns nothing stops after `patience` evaluations and exports the best."""
     root, tuned = os.path.join(work, "early"), os.path.join(work, "early-model")
@@ -380,6 +409,7 @@ def main():
         bad = check_data(work, base)
         model = check_training(work, base)
         check_layouts(work, base)
+        check_texts(work, base)
         check_early_stop(work, base)
         check_generate(work, model)
         check_eval(work, model)

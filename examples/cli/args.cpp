@@ -114,7 +114,10 @@ void print_help(const CommandLine& line) {
     for (const Option& option : group.options) {
       const std::string left =
           flag_of(option.key) + (option.value.empty() ? "" : " " + option.value);
-      std::printf("  %-34s %s\n", left.c_str(), option.help.c_str());
+      constexpr size_t width = 34;
+      const bool own_line = left.size() > width;
+      if (own_line) std::printf("  %s\n", left.c_str());
+      std::printf("  %-34s %s\n", own_line ? "" : left.c_str(), option.help.c_str());
     }
   }
 }

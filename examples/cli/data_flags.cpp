@@ -37,7 +37,8 @@ constexpr DataKey data_keys[] = {
     {"completion_key", Kind::word, "NAME", "(completion)"},
     {"messages_key", Kind::word, "NAME", "(messages)"},
     {"tools_key", Kind::word, "NAME", "(tools)"},
-    {"document_separator", Kind::word, "TEXT", "between the documents of a text file (none)"},
+    {"document_separator", Kind::word, "TEXT",
+     "between the documents of a text file, \\n is a line break (none)"},
     {"add_bos", Kind::choice, "on|off",
      "begin texts with the token for it (as the tokenizer does)"},
     {"add_eos", Kind::choice, "on|off", "end texts with the token for it (on)"},
@@ -46,6 +47,13 @@ constexpr DataKey data_keys[] = {
     {"max_line", Kind::bytes, "SIZE", "longer lines cannot be used (16M)"},
     {"data_memory", Kind::bytes, "SIZE", "above it examples go to a temporary file (256M)"},
 };
+
+// Shells make it hard to write a line break.
+std::string with_line_breaks(std::string text) {
+  for (size_t at = text.find("\\n"); at != std::string::npos; at = text.find("\\n", at + 1))
+    text.replace(at, 2, "\n");
+  return text;
+}
 
 std::string checked(const DataKey& key, const std::string& text) {
   const std::string flag = flag_of(key.key);
@@ -60,6 +68,7 @@ std::string checked(const DataKey& key, const std::string& text) {
     if (std::string(key.key) == "template_variables" &&
         !cJSON_IsObject(json_parse(text, flag).get()))
       throw UsageError(flag + " expects a JSON object, got '" + text + "'");
+    if (std::string(key.key) == "document_separator") return with_line_breaks(text);
     break;
   case Kind::flag:
     break;
