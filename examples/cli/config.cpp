@@ -124,6 +124,40 @@ void apply_config_file(TrainConfig& config, const std::string& path) {
   }
 }
 
+OptionGroup model_group(TrainConfig& config) {
+  return {"Model and data",
+          {{"model", "NAME|JSON|PATH",
+            "new: a configuration; else a model folder, GGUF, llama2.c, checkpoint (tiny)",
+            store(config.model)},
+           {"data", "PATH", "JSONL, text, .bin of token ids, or a folder with train.* and valid.*",
+            store(config.data)},
+           {"validation", "PATH", "the same, for the validation loss (the folder's valid.*)",
+            store(config.validation)},
+           {"split", "X", "without validation data: the share that is kept aside (0.1); 0: none",
+            [&config](const std::string& text) { config.split = parse_number("--split", text); }},
+           {"steps", "N", "optimizer steps, the resumed ones included (1000)",
+            store_integer("steps", config.steps)},
+           {"config", "FILE", "JSON {\"model\":..., \"session\":{...}, \"train\":{...}}; flags win",
+            store(config.config)}}};
+}
+
+OptionGroup progress_group(TrainConfig& config) {
+  return {
+      "Progress",
+      {{"eval_every", "N", "steps between validation losses (a tenth of --steps)",
+        store_integer("eval_every", config.eval_every)},
+       {"eval_windows", "N", "rows in a validation loss; 0: all (64)",
+        store_integer("eval_windows", config.eval_windows)},
+       {"sample", "PROMPT", "write samples that go on from it, through the chat template if any",
+        store(config.sample)},
+       {"sample_every", "N", "steps between samples (with each validation loss)",
+        store_integer("sample_every", config.sample_every)},
+       {"sample_tokens", "N", "(120)", store_integer("sample_tokens", config.sample_tokens)},
+       {"log", "FILE", "one JSON object a line for every event", store(config.log)},
+       {"report", "FILE", "a self-contained HTML page at the end", store(config.report)},
+       {"summary", "FILE", "the final numbers as JSON", store(config.summary)}}};
+}
+
 } // namespace
 
 CommandLine train_command_line(TrainConfig& config) {
@@ -134,21 +168,7 @@ CommandLine train_command_line(TrainConfig& config) {
       "ids.\n"
       "Ctrl-C stops, saves and says how to go on; a second one ends at once.\n"
       "Exit codes: 0 done, 1 failure, 2 usage, 130 interrupted.";
-  line.groups.push_back(
-      {"Model and data",
-       {{"model", "NAME|JSON|PATH",
-         "new: a configuration; else a model folder, GGUF, llama2.c, checkpoint (tiny)",
-         store(config.model)},
-        {"data", "PATH", "JSONL, text, .bin of token ids, or a folder with train.* and valid.*",
-         store(config.data)},
-        {"validation", "PATH", "the same, for the validation loss (the folder's valid.*)",
-         store(config.validation)},
-        {"split", "X", "without validation data: the share that is kept aside (0.1); 0: none",
-         [&config](const std::string& text) { config.split = parse_number("--split", text); }},
-        {"steps", "N", "optimizer steps, the resumed ones included (1000)",
-         store_integer("steps", config.steps)},
-        {"config", "FILE", "JSON {\"model\":..., \"session\":{...}, \"train\":{...}}; flags win",
-         store(config.config)}}});
+  line.groups.push_back(model_group(config));
   line.groups.push_back({"Text", text_options(config.text)});
   line.groups.push_back({"Rows", config.rows.options()});
   line.groups.push_back(session_group(config));
@@ -171,20 +191,7 @@ CommandLine train_command_line(TrainConfig& config) {
          store_integer("patience", config.patience)},
         {"min_delta", "X", "what an improvement is, in nats (0)",
          store_number("min_delta", config.min_delta)}}});
-  line.groups.push_back(
-      {"Progress",
-       {{"eval_every", "N", "steps between validation losses (a tenth of --steps)",
-         store_integer("eval_every", config.eval_every)},
-        {"eval_windows", "N", "rows in a validation loss; 0: all (64)",
-         store_integer("eval_windows", config.eval_windows)},
-        {"sample", "PROMPT", "write samples that go on from it, through the chat template if any",
-         store(config.sample)},
-        {"sample_every", "N", "steps between samples (with each validation loss)",
-         store_integer("sample_every", config.sample_every)},
-        {"sample_tokens", "N", "(120)", store_integer("sample_tokens", config.sample_tokens)},
-        {"log", "FILE", "one JSON object a line for every event", store(config.log)},
-        {"report", "FILE", "a self-contained HTML page at the end", store(config.report)},
-        {"summary", "FILE", "the final numbers as JSON", store(config.summary)}}});
+  line.groups.push_back(progress_group(config));
   line.groups.push_back({"Device", device_options(config.device)});
   return line;
 }
