@@ -69,6 +69,31 @@ bool Session::note_evaluation(double loss, double min_delta) {
   return improved;
 }
 
+// What is due after an update. True when the callback asks to stop.
+bool Session::after_step(const io::Dataset* validation, const FitOptions& options, bool at_end,
+                         FitEvent& event, FitResult& result) {
+  bool stop = false;
+  std::optional<double> latest_loss;
+  if (is_due(options.eval_every, steps_done_) || at_end) {
+    event.eval = evaluate(*validation, options.eval_windows);
+    result.evaluation = event.eval;
+    latest_loss = event.eval.loss;
+    event.improved = note_evaluation(event.eval.loss, options.min_delta);
+    event.kind = FitEvent::Kind::eval;
+    stop |= report(options, event);
+  }
+  if (is_due(options.sample_every, steps_done_)) {
+    event.kind = FitEvent::Kind::sample;
+    stop |= report(options, event);
+  }
+  if (is_due(options.save_every, steps_done_)) {
+    event.checkpoint = save(options.checkpoint_root, options.keep_last, latest_loss).path;
+    event.kind = FitEvent::Kind::save;
+    stop |= report(options, event);
+  }
+  return stop;
+}
+
 FitResult Session::fit(const io::Dataset& train, const io::Dataset* validation,
                        const FitOptions& options) {
   check_options(options, validation);
@@ -100,25 +125,8 @@ FitResult Session::fit(const io::Dataset& train, const io::Dataset* validation,
     event.kind = FitEvent::Kind::step;
     stop = report(options, event);
     if (!event.step.skipped) {
-      std::optional<double> latest_loss;
       const bool at_end = options.eval_at_end && (stop || steps_done_ == last_step);
-      if (is_due(options.eval_every, steps_done_) || at_end) {
-        event.eval = evaluate(*validation, options.eval_windows);
-        result.evaluation = event.eval;
-        latest_loss = event.eval.loss;
-        event.improved = note_evaluation(event.eval.loss, options.min_delta);
-        event.kind = FitEvent::Kind::eval;
-        stop |= report(options, event);
-      }
-      if (is_due(options.sample_every, steps_done_)) {
-        event.kind = FitEvent::Kind::sample;
-        stop |= report(options, event);
-      }
-      if (is_due(options.save_every, steps_done_)) {
-        event.checkpoint = save(options.checkpoint_root, options.keep_last, latest_loss).path;
-        event.kind = FitEvent::Kind::save;
-        stop |= report(options, event);
-      }
+      stop |= after_step(validation, options, at_end, event, result);
     }
     if (stop) {
       result.end = FitEnd::callback;

@@ -197,6 +197,8 @@ private:
   // Calls visit(pass, batch, first, rows) after each micro-batch: `rows` items from `first` on.
   template <typename Visitor>
   void for_each_pass(const io::Dataset& dataset, uint64_t max_windows, Visitor&& visit);
+  bool after_step(const io::Dataset* validation, const FitOptions& options, bool at_end,
+                  FitEvent& event, FitResult& result);
   bool note_evaluation(double loss, double min_delta);
   // Runs a pass, which renews the copies of weights that have changed.
   template <typename Pass>
