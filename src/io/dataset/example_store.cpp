@@ -10,7 +10,7 @@ namespace {
 
 // Pages of the temporary file stay in memory as long as nobody else needs it, which looks like our
 // own use of it and, on some systems, counts as such. So they are given back now and then.
-constexpr int64_t max_mapped_bytes = int64_t{256} << 20;
+constexpr int64_t max_mapped_bytes = int64_t{64} << 20;
 constexpr int64_t read_ahead_bytes = int64_t{64} << 10; // what the system maps around a read
 
 } // namespace
