@@ -224,9 +224,10 @@ void HfTokenizer::read_model(const JsonView& model, const Ids& ids) {
 
 void HfTokenizer::build_added_tokens() {
   // Where two have the same text special ones win.
-  std::vector<AddedToken> ordered = added_;
-  std::stable_partition(ordered.begin(), ordered.end(),
-                        [](const AddedToken& token) { return token.special; });
+  std::vector<AddedToken> ordered;
+  for (const bool special : {true, false})
+    for (const AddedToken& token : added_)
+      if (token.special == special) ordered.push_back(token);
   std::vector<AddedToken> kinds[2]; // raw, normalized
   std::vector<std::string> texts[2];
   RegexScratch scratch;

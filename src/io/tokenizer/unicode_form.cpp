@@ -16,6 +16,7 @@ struct Changed {
   char32_t character;
   int change;
   uint8_t combining_class;
+  size_t place = 0; // in its run
 };
 
 bool is_composed(UnicodeForm form) { return form == UnicodeForm::nfc || form == UnicodeForm::nfkc; }
@@ -33,11 +34,16 @@ void append_decomposed(UnicodeForm form, char32_t character, std::vector<Changed
   std::array<char32_t, max_decomposition> parts;
   const size_t count = decompose(character, is_compatible(form), parts);
   for (size_t i = 0; i < count; ++i)
-    run.push_back({parts[i], i == 0 ? 0 : 1, combining_class(parts[i])});
+    run.push_back({parts[i], i == 0 ? 0 : 1, combining_class(parts[i]), 0});
 }
 
-// Marks behind the same starter go by their class.
+// Marks behind the same starter go by their class, those of the same class in their order.
 void order_marks(std::vector<Changed>& run) {
+  const auto by_class = [](const Changed& a, const Changed& b) {
+    return a.combining_class != b.combining_class ? a.combining_class < b.combining_class
+                                                  : a.place < b.place;
+  };
+  for (size_t i = 0; i < run.size(); ++i) run[i].place = i;
   for (auto begin = run.begin(); begin != run.end();) {
     if (begin->combining_class == 0) {
       ++begin;
@@ -45,9 +51,7 @@ void order_marks(std::vector<Changed>& run) {
     }
     const auto end = std::find_if(begin, run.end(),
                                   [](const Changed& item) { return item.combining_class == 0; });
-    std::stable_sort(begin, end, [](const Changed& a, const Changed& b) {
-      return a.combining_class < b.combining_class;
-    });
+    std::sort(begin, end, by_class);
     begin = end;
   }
 }
