@@ -249,7 +249,7 @@ Value Interpreter::evaluate_call(const Expression& expression, Scope& scope, con
   evaluate_arguments(*expression.arguments, scope, arguments);
   if (caller != nullptr) arguments.named.emplace_back("caller", *caller);
   position = expression.position;
-  return call(callee, std::move(arguments));
+  return call(callee, arguments);
 }
 
 Value Interpreter::evaluate_filter(const Expression& expression, Scope& scope) {

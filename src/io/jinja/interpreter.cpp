@@ -330,7 +330,7 @@ void Interpreter::bind_parameters(const Statement& macro, const Arguments& argum
                    Sequence::Flavor::tuple));
 }
 
-Value Interpreter::call_macro(const Callable& macro, Arguments arguments) {
+Value Interpreter::call_macro(const Callable& macro, const Arguments& arguments) {
   const Statement& statement = *macro.macro;
   NewScope parameters(*this, macro.scope);
   bind_parameters(statement, arguments, *parameters);
@@ -354,7 +354,7 @@ Value Interpreter::call_loop(const LoopState& loop, const Arguments& arguments) 
   return text(std::exchange(out_, std::move(outer)));
 }
 
-Value Interpreter::call(const Value& callee, Arguments arguments) {
+Value Interpreter::call(const Value& callee, const Arguments& arguments) {
   const DepthGuard guard(*this, depth_);
   charge(1);
   if (const LoopState* loop = callee.if_loop()) return call_loop(*loop, arguments);
@@ -369,7 +369,7 @@ Value Interpreter::call(const Value& callee, Arguments arguments) {
   case Callable::Kind::method:
     return callable->method(*this, callable->object, arguments);
   case Callable::Kind::macro:
-    return call_macro(*callable, std::move(arguments));
+    return call_macro(*callable, arguments);
   }
   fail_here("expected a function to call");
 }

@@ -30,7 +30,7 @@ public:
   ~Interpreter() override;
 
   std::string run();
-  Value call(const Value& callee, Arguments arguments) override;
+  Value call(const Value& callee, const Arguments& arguments) override;
 
 private:
   enum class Flow : uint8_t { normal, break_loop, continue_loop };
@@ -54,7 +54,7 @@ private:
   Value capture(const Body& body, Scope& scope);
   Value captured_filtered(const Statement& statement, Scope& scope);
   Value make_macro(const Statement& statement, Scope& scope);
-  Value call_macro(const Callable& macro, Arguments arguments);
+  Value call_macro(const Callable& macro, const Arguments& arguments);
   void bind_parameters(const Statement& macro, const Arguments& arguments, Scope& scope);
   Value call_loop(const LoopState& loop, const Arguments& arguments);
 

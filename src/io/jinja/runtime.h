@@ -31,7 +31,7 @@ public:
   Runtime& operator=(const Runtime&) = delete;
 
   // A macro, bound method or function.
-  virtual Value call(const Value& callee, Arguments arguments) = 0;
+  virtual Value call(const Value& callee, const Arguments& arguments) = 0;
 
   const RenderOptions& options() const { return options_; }
   const RenderLimits& limits() const { return options_.limits; }
