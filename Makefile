@@ -56,9 +56,9 @@ FLAGS_release := -O3 -g1
 FLAGS_debug   := -O0 -g
 FLAGS_asan    := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 FLAGS_tsan    := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
-# Clang alone.
+# Clang alone; newer ones find what libstdc++ 12 has deprecated in libstdc++ 12.
 FLAGS_fuzz    := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined,fuzzer-no-link \
-                 -fno-sanitize-recover=all
+                 -fno-sanitize-recover=all -Wno-deprecated-declarations
 ifeq ($(FLAGS_$(MODE)),)
   $(error MODE is $(MODE); expected release, debug, asan, tsan or fuzz)
 endif
