@@ -72,7 +72,9 @@ Value Runtime::dictionary(std::vector<std::pair<Value, Value>> entries) {
   const bool indexed = entries.size() > indexed_entries;
   result->entries.reserve(entries.size());
   int32_t depth = 0;
-  for (auto& [key, value] : entries) {
+  for (std::pair<Value, Value>& entry : entries) {
+    Value& key = entry.first;
+    Value& value = entry.second;
     if (!is_hashable(key)) fail_here("expected a key of a dictionary, seen ", kind_name(key));
     depth = std::max({depth, depth_of(key), depth_of(value)});
     const std::string* text = key.if_string();
@@ -80,8 +82,8 @@ Value Runtime::dictionary(std::vector<std::pair<Value, Value>> entries) {
     if (text != nullptr) {
       known = const_cast<Value*>(result->find(*text)); // ours until it is returned
     } else {
-      for (auto& entry : result->entries)
-        if (equal(*this, entry.first, key)) known = &entry.second;
+      for (auto& [other, known_value] : result->entries)
+        if (equal(*this, other, key)) known = &known_value;
     }
     if (known != nullptr) {
       *known = std::move(value);

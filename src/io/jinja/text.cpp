@@ -185,9 +185,7 @@ void JsonText::append_string(std::string_view text) {
     if (const size_t known = plain.find(c); known != std::string_view::npos) {
       out_ += '\\';
       out_ += short_names[known];
-    } else if (character < 0x20) {
-      escape(character);
-    } else if (!format_.ensure_ascii || character < 0x80) {
+    } else if (character >= 0x20 && (!format_.ensure_ascii || character < 0x80)) {
       // Python leaves DEL as it is either way.
       out_ += text.substr(i, character_length(c));
     } else if (character < 0x10000) {
