@@ -854,6 +854,14 @@ ANET_API anet_status anet_chat_template_render(const anet_chat_template *chat_te
                                                const char *variables, int32_t generation_prompt,
                                                char *text, size_t capacity, size_t *length,
                                                anet_error **error) ANET_CHECK;
+/** 1 when the text depends on the day: then two runs may train on different tokens unless they set
+ * the same date. 0 for NULL. */
+ANET_API int32_t anet_chat_template_uses_date(const anet_chat_template *chat_template);
+/** The day that the template takes for today, from here on. Not while the template is used.
+ * @param seconds since 1970, UTC; below the year 10000.
+ * @return ANET_E_OUT_OF_RANGE. */
+ANET_API anet_status anet_chat_template_set_date(anet_chat_template *chat_template, int64_t seconds,
+                                                 anet_error **error) ANET_CHECK;
 ANET_API void anet_chat_template_retain(anet_chat_template *chat_template);
 ANET_API void anet_chat_template_release(anet_chat_template *chat_template);
 

@@ -3,6 +3,8 @@
 #include "capi/arguments.h"
 #include "capi/guard.h"
 
+#include <ctime>
+
 namespace anet::capi {
 
 namespace {
@@ -11,6 +13,16 @@ namespace {
 Json read_json(const char* text, const char* argument) {
   if (text == nullptr) return {};
   return Json::parse(text, argument, Status::invalid_data);
+}
+
+std::tm read_date(int64_t seconds) {
+  constexpr int64_t year_10000 = 253402300800;
+  if (seconds < 0 || seconds >= year_10000)
+    fail(Status::out_of_range, "expected seconds from 0 to below ", year_10000, ", seen ", seconds);
+  const auto time = static_cast<std::time_t>(seconds);
+  std::tm date{};
+  gmtime_r(&time, &date);
+  return date;
 }
 
 } // namespace
@@ -57,6 +69,17 @@ anet_status anet_chat_template_render(const anet_chat_template* chat_template, c
     const std::string rendered = handle.chat_template->render(
         conversation, read_json(tools, "tools"), prompt, read_json(variables, "variables"));
     copy_string(rendered, text, capacity, length, "text");
+  });
+}
+
+int32_t anet_chat_template_uses_date(const anet_chat_template* chat_template) {
+  return is_valid(chat_template) && chat_template->chat_template->uses_date() ? 1 : 0;
+}
+
+anet_status anet_chat_template_set_date(anet_chat_template* chat_template, int64_t seconds,
+                                        anet_error** error) {
+  return guard(error, [&] {
+    check_handle(chat_template, "chat_template").chat_template->set_date(read_date(seconds));
   });
 }
 

@@ -7,7 +7,7 @@
 
 struct anet_chat_template : anet::capi::Handle<anet::capi::HandleKind::chat_template> {
   explicit anet_chat_template(anet::io::ChatTemplate made)
-      : chat_template(std::make_shared<const anet::io::ChatTemplate>(std::move(made))) {}
+      : chat_template(std::make_shared<anet::io::ChatTemplate>(std::move(made))) {}
 
-  std::shared_ptr<const anet::io::ChatTemplate> chat_template;
+  std::shared_ptr<anet::io::ChatTemplate> chat_template;
 };

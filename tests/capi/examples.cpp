@@ -233,6 +233,17 @@ TEST_CASE("templates render, and say what is wrong") {
   });
   CHECK(text == "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n");
 
+  const ChatTemplate dated = parse("{{ strftime_now('%d %b %Y') }}");
+  CHECK(anet_chat_template_uses_date(dated.get()) == 1);
+  CHECK(anet_chat_template_uses_date(chatml.get()) == 0);
+  must(anet_chat_template_set_date, dated.get(), int64_t{86400 * 59});
+  CHECK(text_of([&](char* target, size_t capacity, size_t* size) {
+          return attempt(anet_chat_template_render, dated.get(), "[]", nullptr, nullptr, int32_t{0},
+                         target, capacity, size);
+        }) == "01 Mar 1970");
+  CHECK(attempt(anet_chat_template_set_date, dated.get(), int64_t{-1}).status ==
+        ANET_E_OUT_OF_RANGE);
+
   const ChatTemplate strict = parse("{{ raise_exception('no system turn, please') }}");
   size_t length = 0;
   const Outcome refused = attempt(anet_chat_template_render, strict.get(), "[]", nullptr, nullptr,
