@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <ctime>
 #include <filesystem>
 #include <utility>
 
@@ -178,7 +179,18 @@ void keep_properties(const TrainRun& run) {
   set_property(session, "stop_ids", join_ids(run.text.stop_ids));
 }
 
+// A template that prints the day sees the one on which the run began, also after a resume: else the
+// data would be others.
+void fix_date(const TrainRun& run) {
+  if (anet_chat_template_uses_date(run.text.chat.get()) == 0) return;
+  std::string date = property(run.session, "template_date");
+  if (date.empty()) date = std::to_string(std::time(nullptr));
+  call(anet_chat_template_set_date, run.text.chat.get(), parse_integer("template_date", date));
+  set_property(run.session, "template_date", date);
+}
+
 void open_data(TrainRun& run) {
+  fix_date(run);
   TrainConfig& config = run.config;
   call(anet_session_get_options, run.session.get(), &run.options);
   const anet_model_config shape = model_config(run.model);
