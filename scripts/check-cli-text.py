@@ -266,6 +266,24 @@ def check_texts(work, base):
     check("400 examples in 400 padded rows" in out, out)
 
 
+def check_date(work, base):
+    """A template that writes today's date: a run keeps the day on which it began."""
+    root, data = os.path.join(work, "dated"), os.path.join(work, "chats")
+    dated = write(os.path.join(work, "dated.jinja"),
+                  "{{ strftime_now('%d %b %Y') }}\n" + tiny_model.TEMPLATE)
+    run("train", "--model", base, "--data", data, "--chat-template", dated, "--sequence-length",
+        "128", "--steps", "2", "--checkpoint-root", root)
+    begun = time.time()
+    time.sleep(1.1)
+    out, _ = run("train", "--resume", "--checkpoint-root", root, "--steps", "3")
+    check("done after step 3" in out, out)
+    dates = set()
+    for step in (2, 3):
+        with open(os.path.join(root, f"step-{step:08d}", "state.json"), encoding="utf-8") as file:
+            dates.add(json.load(file)["sections"]["properties"]["template_date"])
+    check(len(dates) == 1 and begun - 600 < int(dates.pop()) <= begun, dates)
+
+
 def check_early_stop(work, base):
     """A rate that learns nothing stops after `patience` evaluations and exports the best."""
     root, tuned = os.path.join(work, "early"), os.path.join(work, "early-model")
@@ -410,6 +428,7 @@ def main():
         model = check_training(work, base)
         check_layouts(work, base)
         check_texts(work, base)
+        check_date(work, base)
         check_early_stop(work, base)
         check_generate(work, model)
         check_eval(work, model)
