@@ -66,4 +66,48 @@ std::string replace_invalid_utf8(std::string_view bytes) {
   return text;
 }
 
+char32_t character_at(std::string_view text, size_t offset) {
+  const auto byte = [&](size_t i) {
+    return static_cast<char32_t>(static_cast<unsigned char>(text[offset + i]));
+  };
+  const auto tail = [&](size_t i) { return byte(i) & 0x3F; };
+  switch (character_size(text[offset])) {
+  case 1:
+    return byte(0);
+  case 2:
+    return (byte(0) & 0x1F) << 6 | tail(1);
+  case 3:
+    return (byte(0) & 0x0F) << 12 | tail(1) << 6 | tail(2);
+  default:
+    return (byte(0) & 0x07) << 18 | tail(1) << 12 | tail(2) << 6 | tail(3);
+  }
+}
+
+size_t previous_character(std::string_view text, size_t end) {
+  do --end;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80);
+  return end;
+}
+
+void append_character(std::string& text, char32_t character) {
+  const auto tail = [&](int shift) {
+    text += static_cast<char>(0x80 | ((character >> shift) & 0x3F));
+  };
+  if (character < 0x80) {
+    text += static_cast<char>(character);
+  } else if (character < 0x800) {
+    text += static_cast<char>(0xC0 | character >> 6);
+    tail(0);
+  } else if (character < 0x10000) {
+    text += static_cast<char>(0xE0 | character >> 12);
+    tail(6);
+    tail(0);
+  } else {
+    text += static_cast<char>(0xF0 | character >> 18);
+    tail(12);
+    tail(6);
+    tail(0);
+  }
+}
+
 } // namespace anet

@@ -31,4 +31,17 @@ inline constexpr std::string_view utf8_replacement = "\xEF\xBF\xBD"; // U+FFFD
 // Every invalid sequence, and an incomplete one at the end, becomes one U+FFFD.
 std::string replace_invalid_utf8(std::string_view bytes);
 
+// Characters of text that is known to be valid.
+
+// Bytes of the character that begins with `lead`.
+inline size_t character_size(char lead) {
+  const auto byte = static_cast<unsigned char>(lead);
+  return byte < 0x80 ? 1 : byte < 0xE0 ? 2 : byte < 0xF0 ? 3 : 4;
+}
+// The character at `offset`, of character_size(text[offset]) bytes.
+char32_t character_at(std::string_view text, size_t offset);
+// Begin of the character that ends at `end` > 0.
+size_t previous_character(std::string_view text, size_t end);
+void append_character(std::string& text, char32_t character);
+
 } // namespace anet

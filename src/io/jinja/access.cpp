@@ -115,7 +115,7 @@ std::optional<Value> python_item(Runtime& runtime, const Value& object, const Va
   if (index < 0 || index >= length) return std::nullopt;
   if (sequence != nullptr) return sequence->elements[static_cast<size_t>(index)];
   const size_t offset = offset_of(*text, static_cast<size_t>(index));
-  return runtime.text(text->substr(offset, character_length((*text)[offset])));
+  return runtime.text(text->substr(offset, character_size((*text)[offset])));
 }
 
 } // namespace

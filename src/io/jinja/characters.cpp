@@ -26,8 +26,8 @@ template <typename Convert>
 std::string map_characters(std::string_view text, Convert convert) {
   std::string result;
   result.reserve(text.size());
-  for (size_t i = 0; i < text.size(); i += character_length(text[i]))
-    append_character(result, convert(decode_character(text, i)));
+  for (size_t i = 0; i < text.size(); i += character_size(text[i]))
+    append_character(result, convert(character_at(text, i)));
   return result;
 }
 
@@ -41,50 +41,7 @@ char32_t title(char32_t c) {
   return static_cast<char32_t>(utf8proc_totitle(static_cast<utf8proc_int32_t>(c)));
 }
 
-size_t previous_character(std::string_view text, size_t offset) {
-  do {
-    --offset;
-  } while ((static_cast<unsigned char>(text[offset]) & 0xC0) == 0x80);
-  return offset;
-}
-
 } // namespace
-
-char32_t decode_character(std::string_view text, size_t offset) {
-  const auto byte = [&](size_t i) {
-    return static_cast<char32_t>(static_cast<unsigned char>(text[offset + i]));
-  };
-  switch (character_length(text[offset])) {
-  case 1:
-    return byte(0);
-  case 2:
-    return (byte(0) & 0x1F) << 6 | (byte(1) & 0x3F);
-  case 3:
-    return (byte(0) & 0x0F) << 12 | (byte(1) & 0x3F) << 6 | (byte(2) & 0x3F);
-  default:
-    return (byte(0) & 0x07) << 18 | (byte(1) & 0x3F) << 12 | (byte(2) & 0x3F) << 6 |
-           (byte(3) & 0x3F);
-  }
-}
-
-void append_character(std::string& text, char32_t c) {
-  const auto put = [&](char32_t byte) { text += static_cast<char>(byte); };
-  if (c < 0x80) {
-    put(c);
-  } else if (c < 0x800) {
-    put(0xC0 | c >> 6);
-    put(0x80 | (c & 0x3F));
-  } else if (c < 0x10000) {
-    put(0xE0 | c >> 12);
-    put(0x80 | (c >> 6 & 0x3F));
-    put(0x80 | (c & 0x3F));
-  } else {
-    put(0xF0 | c >> 18);
-    put(0x80 | (c >> 12 & 0x3F));
-    put(0x80 | (c >> 6 & 0x3F));
-    put(0x80 | (c & 0x3F));
-  }
-}
 
 size_t count_characters(std::string_view text) {
   return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) {
@@ -94,7 +51,7 @@ size_t count_characters(std::string_view text) {
 
 size_t offset_of(std::string_view text, size_t index) {
   size_t offset = 0;
-  for (; index > 0 && offset < text.size(); --index) offset += character_length(text[offset]);
+  for (; index > 0 && offset < text.size(); --index) offset += character_size(text[offset]);
   return offset;
 }
 
@@ -157,15 +114,15 @@ std::string to_capitalized(std::string_view text) {
 }
 
 std::string_view strip_left(std::string_view text) {
-  while (!text.empty() && is_space(decode_character(text, 0)))
-    text.remove_prefix(character_length(text[0]));
+  while (!text.empty() && is_space(character_at(text, 0)))
+    text.remove_prefix(character_size(text[0]));
   return text;
 }
 
 std::string_view strip_right(std::string_view text) {
   while (!text.empty()) {
     const size_t last = previous_character(text, text.size());
-    if (!is_space(decode_character(text, last))) break;
+    if (!is_space(character_at(text, last))) break;
     text = text.substr(0, last);
   }
   return text;
@@ -173,7 +130,7 @@ std::string_view strip_right(std::string_view text) {
 
 std::string_view strip_left(std::string_view text, std::string_view characters) {
   while (!text.empty()) {
-    const size_t length = character_length(text[0]);
+    const size_t length = character_size(text[0]);
     if (!contains_character(characters, text.substr(0, length))) break;
     text.remove_prefix(length);
   }

@@ -2,6 +2,8 @@
 // Every text here is valid UTF-8.
 #pragma once
 
+#include "base/utf8.h"
+
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -9,15 +11,6 @@
 #include <string_view>
 
 namespace anet::io::jinja {
-
-// Of the character that begins with this byte.
-inline size_t character_length(char first) {
-  const auto byte = static_cast<unsigned char>(first);
-  return byte < 0x80 ? 1 : byte < 0xE0 ? 2 : byte < 0xF0 ? 3 : 4;
-}
-
-char32_t decode_character(std::string_view text, size_t offset);
-void append_character(std::string& text, char32_t character);
 
 size_t count_characters(std::string_view text);
 // Where the index-th character begins; text.size() from the number of characters on.

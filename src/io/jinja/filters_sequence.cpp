@@ -224,7 +224,7 @@ Value first(Runtime& runtime, const Arguments& arguments) {
   }
   const std::string* text = given[0].if_string();
   if (text != nullptr && !text->empty())
-    return runtime.text(text->substr(0, character_length((*text)[0])));
+    return runtime.text(text->substr(0, character_size((*text)[0])));
   const std::vector<Value> elements = iterate(runtime, given[0]);
   return elements.empty() ? runtime.undefined("no first item, the sequence was empty")
                           : elements.front();

@@ -27,13 +27,13 @@ std::string title_words(std::string_view text) {
   const auto flush = [&](size_t end) {
     const std::string_view word = text.substr(begin, end - begin);
     if (word.empty()) return;
-    const size_t first = character_length(word[0]);
+    const size_t first = character_size(word[0]);
     result += to_upper(word.substr(0, first));
     result += to_lower(word.substr(first));
   };
   for (size_t i = 0; i < text.size();) {
-    const size_t length = character_length(text[i]);
-    const char32_t c = decode_character(text, i);
+    const size_t length = character_size(text[i]);
+    const char32_t c = character_at(text, i);
     const bool separates = is_space(c) || c == '-' || c == '(' || c == '{' || c == '[' || c == '<';
     if (separates) {
       flush(i);
@@ -283,8 +283,8 @@ Value wordcount(Runtime& runtime, const Arguments& arguments) {
   const std::string text = to_text(runtime, given[0]);
   int64_t count = 0;
   bool in_word = false;
-  for (size_t i = 0; i < text.size(); i += character_length(text[i])) {
-    const char32_t c = decode_character(text, i);
+  for (size_t i = 0; i < text.size(); i += character_size(text[i])) {
+    const char32_t c = character_at(text, i);
     const bool part = c == '_' || is_letter(c) || is_decimal_digit(c);
     if (part && !in_word) ++count;
     in_word = part;

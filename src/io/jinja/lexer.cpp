@@ -100,8 +100,8 @@ Position Lexer::position_of(size_t offset) const {
 }
 
 void Lexer::skip_spaces() {
-  while (at_ < text_.size() && is_space(decode_character(text_, at_)))
-    at_ += character_length(text_[at_]);
+  while (at_ < text_.size() && is_space(character_at(text_, at_)))
+    at_ += character_size(text_[at_]);
 }
 
 std::optional<Lexer::Opening> Lexer::find_opening() const {
@@ -375,7 +375,7 @@ void Lexer::lex_symbol() {
                                   [&](std::string_view symbol) { return next_is(symbol); });
   if (found == symbols.end())
     fail_lexing(at_, concat("expected an expression, seen '",
-                            text_.substr(at_, character_length(text_[at_])), "'"));
+                            text_.substr(at_, character_size(text_[at_])), "'"));
   const char c = (*found)[0];
   if (found->size() == 1 && std::string_view("([{").find(c) != std::string_view::npos) {
     brackets_ += c == '(' ? ')' : c == '[' ? ']' : '}';

@@ -62,15 +62,15 @@ std::vector<Value> split_words(Runtime& runtime, std::string_view text, int64_t 
       while (begin > 0) {
         size_t previous = begin - 1;
         while ((static_cast<unsigned char>(text[previous]) & 0xC0) == 0x80) --previous;
-        if (is_space(decode_character(text, previous))) break;
+        if (is_space(character_at(text, previous))) break;
         begin = previous;
       }
       parts.push_back(runtime.text(text.substr(begin)));
       text = text.substr(0, begin);
     } else {
       size_t end = 0;
-      while (end < text.size() && !is_space(decode_character(text, end)))
-        end += character_length(text[end]);
+      while (end < text.size() && !is_space(character_at(text, end)))
+        end += character_size(text[end]);
       parts.push_back(runtime.text(text.substr(0, end)));
       text = text.substr(end);
     }
@@ -116,8 +116,8 @@ Value split_lines(Runtime& runtime, const Value& object, const Arguments& argume
   std::vector<Value> lines;
   size_t begin = 0;
   for (size_t i = 0; i < text.size();) {
-    const char32_t c = decode_character(text, i);
-    const size_t next = i + character_length(text[i]);
+    const char32_t c = character_at(text, i);
+    const size_t next = i + character_size(text[i]);
     const bool ends =
         (c >= 10 && c <= 13) || (c >= 28 && c <= 30) || c == 0x85 || c == 0x2028 || c == 0x2029;
     if (!ends) {
@@ -259,8 +259,8 @@ Value all_characters(Runtime& runtime, const Value& object, const Arguments& arg
   const Parameters given(runtime, name, arguments, {}, 0);
   const std::string_view text = text_of(object);
   runtime.charge_text(8 * text.size());
-  for (size_t i = 0; i < text.size(); i += character_length(text[i]))
-    if (!test(decode_character(text, i))) return Value(false);
+  for (size_t i = 0; i < text.size(); i += character_size(text[i]))
+    if (!test(character_at(text, i))) return Value(false);
   return Value(!text.empty());
 }
 
@@ -270,8 +270,8 @@ Value all_of_case(Runtime& runtime, const Value& object, const Arguments& argume
   const std::string_view text = text_of(object);
   runtime.charge_text(8 * text.size());
   bool seen = false;
-  for (size_t i = 0; i < text.size(); i += character_length(text[i])) {
-    const char32_t c = decode_character(text, i);
+  for (size_t i = 0; i < text.size(); i += character_size(text[i])) {
+    const char32_t c = character_at(text, i);
     if (upper ? is_lower(c) : is_upper(c)) return Value(false);
     seen = seen || (upper ? is_upper(c) : is_lower(c));
   }

@@ -329,8 +329,8 @@ std::vector<Value> iterate(Runtime& runtime, const Value& value) {
     runtime.charge_elements(dictionary->entries.size());
     for (const auto& entry : dictionary->entries) elements.push_back(entry.first);
   } else if (const std::string* text = value.if_string()) {
-    for (size_t i = 0; i < text->size(); i += character_length((*text)[i]))
-      elements.push_back(runtime.text(text->substr(i, character_length((*text)[i]))));
+    for (size_t i = 0; i < text->size(); i += character_size((*text)[i]))
+      elements.push_back(runtime.text(text->substr(i, character_size((*text)[i]))));
   } else if (!value.is_undefined()) {
     runtime.fail_here("expected something to go through, seen ", kind_name(value));
   }
@@ -422,7 +422,7 @@ std::string replace_text(Runtime& runtime, std::string_view text, std::string_vi
     at = found + old.size();
     if (!old.empty()) continue;
     if (at == text.size()) return result;
-    const size_t length = character_length(text[at]);
+    const size_t length = character_size(text[at]);
     append(text.substr(at, length));
     at += length;
   }

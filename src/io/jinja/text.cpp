@@ -20,9 +20,9 @@ void append_quoted(std::string& out, std::string_view text) {
       text.find('\'') != std::string_view::npos && text.find('"') == std::string_view::npos;
   const char quote = doubled ? '"' : '\'';
   out += quote;
-  for (size_t i = 0; i < text.size(); i += character_length(text[i])) {
+  for (size_t i = 0; i < text.size(); i += character_size(text[i])) {
     const char c = text[i];
-    const char32_t character = decode_character(text, i);
+    const char32_t character = character_at(text, i);
     if (c == quote || c == '\\') {
       out += '\\';
       out += c;
@@ -33,7 +33,7 @@ void append_quoted(std::string& out, std::string_view text) {
     } else if (c == '\t') {
       out += "\\t";
     } else if (is_printable(character)) {
-      out += text.substr(i, character_length(c));
+      out += text.substr(i, character_size(c));
     } else if (character < 0x100) {
       out += "\\x";
       append_hex(out, character, 2);
@@ -178,16 +178,16 @@ void JsonText::append_string(std::string_view text) {
     out_ += "\\u";
     append_hex(out_, unit, 4);
   };
-  for (size_t i = 0; i < text.size(); i += character_length(text[i])) {
+  for (size_t i = 0; i < text.size(); i += character_size(text[i])) {
     const char c = text[i];
-    const char32_t character = decode_character(text, i);
+    const char32_t character = character_at(text, i);
     constexpr std::string_view plain = "\"\\\n\r\t\f\b", short_names = "\"\\nrtfb";
     if (const size_t known = plain.find(c); known != std::string_view::npos) {
       out_ += '\\';
       out_ += short_names[known];
     } else if (character >= 0x20 && (!format_.ensure_ascii || character < 0x80)) {
       // Python leaves DEL as it is either way.
-      out_ += text.substr(i, character_length(c));
+      out_ += text.substr(i, character_size(c));
     } else if (character < 0x10000) {
       escape(character);
     } else {

@@ -2,6 +2,8 @@
 // that its version does not know yet is unassigned.
 #pragma once
 
+#include "base/utf8.h"
+
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -11,18 +13,6 @@
 #include <string_view>
 
 namespace anet::io::tokenization {
-
-// Bytes of the character that begins with `lead`; the text is valid UTF-8.
-inline size_t character_size(char lead) {
-  const auto byte = static_cast<unsigned char>(lead);
-  return byte < 0x80 ? 1 : byte < 0xE0 ? 2 : byte < 0xF0 ? 3 : 4;
-}
-
-// The character at `offset`, of character_size(text[offset]) bytes. The text is valid UTF-8.
-char32_t character_at(std::string_view text, size_t offset);
-// Begin of the character that ends at `end` > 0.
-size_t previous_character(std::string_view text, size_t end);
-void append_character(std::string& text, char32_t character);
 
 bool is_white_space(char32_t character); // White_Space
 bool is_numeric(char32_t character);     // general category N*
