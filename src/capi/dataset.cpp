@@ -12,6 +12,13 @@
 
 namespace anet::capi {
 
+io::TokenFormat token_format_of(int32_t token_bytes) {
+  if (token_bytes == 0) return io::TokenFormat::automatic;
+  if (token_bytes == 2) return io::TokenFormat::uint16;
+  if (token_bytes == 4) return io::TokenFormat::uint32;
+  fail(Status::unsupported_option, "expected options.token_bytes of 0, 2 or 4, seen ", token_bytes);
+}
+
 namespace {
 
 struct DatasetOptions {
@@ -20,13 +27,6 @@ struct DatasetOptions {
   io::TokenFormat format = io::TokenFormat::automatic;
   io::DatasetOrder order;
 };
-
-io::TokenFormat bare_format(int32_t token_bytes) {
-  if (token_bytes == 0) return io::TokenFormat::automatic;
-  if (token_bytes == 2) return io::TokenFormat::uint16;
-  if (token_bytes == 4) return io::TokenFormat::uint32;
-  fail(Status::unsupported_option, "expected options.token_bytes of 0, 2 or 4, seen ", token_bytes);
-}
 
 DatasetOptions read_options(const anet_dataset_options* source) {
   const anet_dataset_options options = read_struct(source, "options");
@@ -40,7 +40,7 @@ DatasetOptions read_options(const anet_dataset_options* source) {
       check_flag(options.sequential, Status::unsupported_option, "options.sequential");
   return {options.sequence_length,
           options.vocab_size,
-          bare_format(options.token_bytes),
+          token_format_of(options.token_bytes),
           {.shuffle = !sequential, .seed = options.seed}};
 }
 

@@ -16,6 +16,9 @@ struct WindowSource {
   anet::io::DatasetOrder order;
 };
 
+// Of a token file without a header, from a caller's options.token_bytes.
+io::TokenFormat token_format_of(int32_t token_bytes);
+
 } // namespace anet::capi
 
 struct anet_dataset : anet::capi::Handle<anet::capi::HandleKind::dataset> {

@@ -36,13 +36,6 @@ std::optional<bool> read_switch(anet_switch value, const char* argument) {
   return value == ANET_SWITCH_ON;
 }
 
-io::TokenFormat token_format_of(int32_t token_bytes) {
-  if (token_bytes == 0) return io::TokenFormat::automatic;
-  if (token_bytes == 2) return io::TokenFormat::uint16;
-  if (token_bytes == 4) return io::TokenFormat::uint32;
-  fail(Status::unsupported_option, "expected options.token_bytes of 0, 2 or 4, seen ", token_bytes);
-}
-
 void read_names(const anet_examples_options& options, io::TextDatasetOptions& result) {
   read_name(options.text_key, "options.text_key", result.text_key);
   read_name(options.prompt_key, "options.prompt_key", result.prompt_key);
