@@ -40,7 +40,7 @@ CommandLine generate_command_line(GenerateConfig& config) {
           "a prompt a line, or JSONL with \"prompt\" or \"messages\"; writes JSONL",
           store(config.prompts)},
          {"batch_size", "N", "prompts at once (8)", store_integer("batch_size", config.batch_size)},
-         {"context_length", "N", "tokens that are remembered (the model's)",
+         {"context_length", "N", "tokens that are remembered (the model's, at most 4096)",
           store_integer("context_length", config.context_length)},
          {"precision", "NAME", "default, f32 or f16 (f32 where the device has it)",
           [&config](const std::string& value) { config.precision = parse_precision(value); }},
