@@ -3,6 +3,7 @@
 
 #include "base/random.h"
 #include "base/status.h"
+#include "support.h"
 
 #include <doctest/doctest.h>
 
@@ -88,16 +89,6 @@ void check_same(const Outcome& seen, const Outcome& expected) {
     CHECK(seen.results[i].finish_reason == expected.results[i].finish_reason);
     CHECK(seen.results[i].prompt_tokens == expected.results[i].prompt_tokens);
     CHECK(seen.results[i].generated_tokens == expected.results[i].generated_tokens);
-  }
-}
-
-template <typename Action>
-Status status_of(Action&& action) {
-  try {
-    action();
-    return Status::ok;
-  } catch (const Error& error) {
-    return error.status();
   }
 }
 

@@ -3,6 +3,7 @@
 #include "base/status.h"
 #include "mil/interpreter.h"
 #include "model/transformer.h"
+#include "support.h"
 
 #include <doctest/doctest.h>
 
@@ -93,16 +94,6 @@ std::vector<double> reference_logits(const model::Model& model, std::span<const 
   for (size_t token = 0; token < last.size(); ++token)
     last[token] = logits.values[token * ids.size() + ids.size() - 1];
   return last;
-}
-
-template <typename Action>
-Status status_of(Action&& action) {
-  try {
-    action();
-    return Status::ok;
-  } catch (const Error& error) {
-    return error.status();
-  }
 }
 
 } // namespace
