@@ -14,7 +14,7 @@ ALLOWED = {
     "backend": {"backend", "mil", "base"},
     "quant": {"quant", "mil", "base"},
     "model": {"model", "mil", "base"},
-    "io": {"io", "model", "mil", "base"},
+    "io": {"io", "model", "quant", "mil", "base"},
     "generate": {"generate", "io", "model", "quant", "backend", "mil", "base"},
     "train": {"train", "io", "model", "quant", "backend", "mil", "base"},
     "capi": {"capi", "generate", "train", "io", "model", "quant", "backend", "mil", "base"},

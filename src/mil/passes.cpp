@@ -228,43 +228,4 @@ Function optimize(const Function& function) {
   return verified(rewrite_optimized(function).function);
 }
 
-Function bind_constants(const Function& function, const std::map<std::string, Literal>& values) {
-  for (const auto& [name, literal] : values) {
-    const ValueId port = function.input(name);
-    if (port == no_value) fail(Status::not_found, "expected an input named ", name);
-    const Type& type = function.type(port);
-    if (literal.type.dtype != type.dtype || literal.type.shape != type.shape) {
-      fail(literal.type.dtype != type.dtype ? Status::type_mismatch : Status::shape_mismatch,
-           "input ", name, " expects ", type_to_string(type), ", got ",
-           type_to_string(literal.type));
-    }
-  }
-  Function bound = function;
-  std::vector<Operation> constants;
-  std::vector<ValueId> inputs;
-  for (ValueId id : function.inputs) {
-    const auto found = values.find(function.value(id).name);
-    if (found == values.end()) {
-      inputs.push_back(id);
-      continue;
-    }
-    Operation op;
-    op.schema = const_schema();
-    op.attributes = {{"name", Literal::string(found->first)}, {"val", found->second}};
-    op.outputs = {id};
-    constants.push_back(std::move(op));
-  }
-  bound.inputs = std::move(inputs);
-  bound.ops.insert(bound.ops.begin(), constants.begin(), constants.end());
-  for (size_t i = 0; i < bound.ops.size(); ++i) {
-    for (ValueId id : bound.ops[i].outputs) {
-      bound.values[static_cast<size_t>(id)].producer = static_cast<int32_t>(i);
-    }
-  }
-  // Copied once more, so that a bound input that is also an output gets an op of its own.
-  Rewriter rewriter(bound);
-  for (const Operation& op : bound.ops) rewriter.keep(rewriter.with_mapped_arguments(op));
-  return verified(std::move(rewriter).finish().function);
-}
-
 } // namespace anet::mil

@@ -3,9 +3,6 @@
 
 #include "mil/program.h"
 
-#include <map>
-#include <string>
-
 namespace anet::mil {
 
 // Ops whose results nobody reads go; inputs stay, for they are the signature.
@@ -18,8 +15,5 @@ Function fold_constants(const Function& function, int64_t max_elements = 4096);
 Function simplify(const Function& function);
 // All of the above until nothing changes.
 Function optimize(const Function& function);
-
-// Turns inputs into constants: frozen parameters are baked into the program.
-Function bind_constants(const Function& function, const std::map<std::string, Literal>& values);
 
 } // namespace anet::mil

@@ -4,6 +4,7 @@
 
 #include "backend/ane/lower.h"
 #include "mil/builder.h"
+#include "mil/compressed_weight.h"
 #include "mil/differentiate.h"
 #include "mil/partition.h"
 #include "mil/passes.h"
@@ -220,7 +221,7 @@ TEST_CASE("a frozen block's weights are constants") {
   const Function block =
       model::block_function(shape.config, DataType::fp16, shape.batch, shape.sequence);
   const TensorMap values = random_halves(block, 7);
-  std::map<std::string, mil::Literal> frozen;
+  std::map<std::string, mil::ConstantValue> frozen;
   const model::ParameterTable table(shape.config);
   for (const model::Parameter& parameter : table.layer(0)) {
     const mil::Tensor& tensor = values.at(parameter.port);

@@ -2,6 +2,7 @@
 #include "gradient_check.h"
 
 #include "base/status.h"
+#include "mil/compressed_weight.h"
 #include "mil/passes.h"
 #include "mil/text.h"
 
