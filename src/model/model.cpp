@@ -2,19 +2,68 @@
 
 #include "base/status.h"
 
+#include <algorithm>
+
 namespace anet::model {
+
+namespace {
+
+void check_uncompressed(const Parameter& parameter) {
+  if (parameter.is_compressed())
+    fail(Status::unsupported, "expected fp32 weights of '", parameter.name,
+         "', seen compressed ones");
+}
+
+} // namespace
 
 Model::Model(const Config& config)
     : config_(resolve(config)), parameters_(config_), weights_(parameters_.flat_size()) {}
 
+Model::Model(const Config& config, const std::function<bool(const Parameter&)>& compressed)
+    : config_(resolve(config)), parameters_(config_, compressed),
+      weights_(parameters_.flat_size()) {
+  for (const Parameter& parameter : parameters_.all())
+    if (parameter.is_compressed()) compressed_.emplace(parameter.name, mil::CompressedWeight());
+}
+
 std::span<float> Model::values(const Parameter& parameter) {
+  check_uncompressed(parameter);
   return weights().subspan(static_cast<size_t>(parameter.offset),
                            static_cast<size_t>(parameter.elements));
 }
 
 std::span<const float> Model::values(const Parameter& parameter) const {
+  check_uncompressed(parameter);
   return weights().subspan(static_cast<size_t>(parameter.offset),
                            static_cast<size_t>(parameter.elements));
+}
+
+const mil::CompressedWeight& Model::compressed(const Parameter& parameter) const {
+  const auto found = compressed_.find(parameter.name);
+  if (found == compressed_.end() || found->second.rows == 0)
+    fail(Status::internal, "expected compressed weights of '", parameter.name, "', seen none");
+  return found->second;
+}
+
+void Model::set_compressed(const Parameter& parameter, mil::CompressedWeight weight) {
+  mil::check_compressed_weight(weight);
+  if (mil::Shape{weight.rows, weight.columns} != parameter.shape)
+    fail(Status::shape_mismatch, "expected '", parameter.name, "' of shape ",
+         mil::shape_to_string(parameter.shape), ", seen ",
+         mil::shape_to_string({weight.rows, weight.columns}));
+  compressed_.at(parameter.name) = std::move(weight);
+}
+
+void Model::read(const Parameter& parameter, std::span<float> values) const {
+  if (parameter.is_compressed()) return mil::expand(compressed(parameter), values);
+  const std::span<const float> source = this->values(parameter);
+  std::copy(source.begin(), source.end(), values.begin());
+}
+
+uint64_t Model::weight_bytes() const {
+  uint64_t bytes = weights_.values().size_bytes();
+  for (const auto& [name, weight] : compressed_) bytes += weight.bytes();
+  return bytes;
 }
 
 void Model::begin_training() {

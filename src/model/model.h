@@ -1,13 +1,18 @@
-// A model in memory: its configuration and its fp32 weights, one flat array.
+// A model in memory: its configuration and its weights, fp32 in one flat array but for matrices
+// that are compressed.
 #pragma once
 
 #include "base/flat_array.h"
+#include "mil/compressed_weight.h"
 #include "model/config.h"
 #include "model/parameters.h"
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <span>
+#include <string>
 
 namespace anet::model {
 
@@ -15,13 +20,24 @@ class Model {
 public:
   // Zero weights. Throws invalid_config, out_of_memory.
   explicit Model(const Config& config);
+  // The matrices for which `compressed` says so have no fp32 weights; each is to be set.
+  Model(const Config& config, const std::function<bool(const Parameter&)>& compressed);
 
   const Config& config() const { return config_; }
   const ParameterTable& parameters() const { return parameters_; }
   std::span<float> weights() { return weights_.values(); }
   std::span<const float> weights() const { return weights_.values(); }
+  // Throws unsupported for a compressed parameter.
   std::span<float> values(const Parameter& parameter);
   std::span<const float> values(const Parameter& parameter) const;
+
+  // The codes of a compressed parameter; sizes are checked.
+  const mil::CompressedWeight& compressed(const Parameter& parameter) const;
+  void set_compressed(const Parameter& parameter, mil::CompressedWeight weight);
+  bool is_compressed() const { return !compressed_.empty(); } // any of the matrices
+  // fp32 values of any parameter.
+  void read(const Parameter& parameter, std::span<float> values) const;
+  uint64_t weight_bytes() const; // of all weights as they are held
 
   // Counts changes made from outside a session, so that holders of converted copies can tell.
   uint64_t revision() const { return revision_.load(std::memory_order_acquire); }
@@ -35,6 +51,7 @@ private:
   Config config_;
   ParameterTable parameters_;
   FlatArray weights_;
+  std::map<std::string, mil::CompressedWeight> compressed_; // by name
   std::atomic<uint64_t> revision_{0};
   std::atomic<bool> training_{false};
 };

@@ -1,6 +1,7 @@
 #include "model/parameters.h"
 
 #include "base/random.h"
+#include "base/status.h"
 
 #include <algorithm>
 #include <cmath>
@@ -49,7 +50,17 @@ std::vector<LayerEntry> layer_entries(const Config& c) {
 
 } // namespace
 
-ParameterTable::ParameterTable(const Config& config) : layer_count_(config.layer_count) {
+ParameterTable::ParameterTable(const Config& config)
+    : ParameterTable(config, [](const Parameter&) { return false; }) {}
+
+ParameterTable::ParameterTable(const Config& config,
+                               const std::function<bool(const Parameter&)>& compressed)
+    : layer_count_(config.layer_count) {
+  const auto append = [&](Parameter parameter) {
+    const bool matrix = parameter.shape.size() > 1;
+    if (matrix && compressed(parameter)) parameter.offset = -1;
+    this->append(std::move(parameter));
+  };
   const mil::Shape vocabulary = {config.vocab_size, config.hidden_size};
   append({.name = "model.embed_tokens.weight", .port = "embedding_weight", .shape = vocabulary});
   const auto entries = layer_entries(config);
@@ -73,9 +84,11 @@ ParameterTable::ParameterTable(const Config& config) : layer_count_(config.layer
 
 void ParameterTable::append(Parameter parameter) {
   parameter.elements = mil::element_count(parameter.shape);
-  parameter.offset = flat_size_;
   parameter.decay = parameter.shape.size() > 1;
-  flat_size_ += (parameter.elements + alignment - 1) / alignment * alignment;
+  if (!parameter.is_compressed()) {
+    parameter.offset = flat_size_;
+    flat_size_ += (parameter.elements + alignment - 1) / alignment * alignment;
+  }
   weight_count_ += parameter.elements;
   parameters_.push_back(std::move(parameter));
 }
@@ -107,6 +120,8 @@ void initialize(const ParameterTable& table, const Config& config, uint64_t seed
   const float residual = deviation / std::sqrt(2.0f * static_cast<float>(config.layer_count));
   uint64_t stream = 0;
   for (const Parameter& parameter : table.all()) {
+    if (parameter.is_compressed())
+      fail(Status::unsupported, "expected fp32 weights of '", parameter.name, "' to initialize");
     const auto values = weights.subspan(static_cast<size_t>(parameter.offset),
                                         static_cast<size_t>(parameter.elements));
     Random random(seed, stream++);

@@ -6,6 +6,7 @@
 #include "model/config.h"
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -20,15 +21,18 @@ struct Parameter {
   std::string port;   // "q_proj_weight": the same for every layer, which share one program
   int32_t layer = -1; // -1: embedding, final norm, head
   mil::Shape shape;   // [out, in] for matrices, [size] for vectors
-  int64_t offset = 0; // elements in the flat array
+  int64_t offset = 0; // elements in the flat array; -1: compressed
   int64_t elements = 0;
   bool decay = false; // weight decay applies to matrices and embeddings alone
+  bool is_compressed() const { return offset < 0; }
   Initialization initialization = Initialization::normal;
 };
 
 class ParameterTable {
 public:
   explicit ParameterTable(const Config& config);
+  // Matrices that `compressed` says are compressed have no place in the flat array.
+  ParameterTable(const Config& config, const std::function<bool(const Parameter&)>& compressed);
 
   std::span<const Parameter> all() const { return parameters_; }
   std::span<const Parameter> layer(int32_t index) const;

@@ -42,11 +42,65 @@ ValueId rotate(Builder& b, ValueId x, ValueId cosines, ValueId sines) {
   return b.concat({first, second}, channel_axis);
 }
 
+// Products with matrices of the model, with what an adapter adds to them.
+class Linear {
+public:
+  Linear(Builder& b, const AdapterShape& adapter) : b_(b), adapter_(adapter) {}
+
+  // The input of the adapters of some modules, which share a port of dropout.
+  struct Input {
+    ValueId x;
+    ValueId dropped; // x without dropout
+  };
+  Input input(ValueId x, std::initializer_list<const char*> modules, const char* dropout) {
+    const bool adapted = std::any_of(modules.begin(), modules.end(), [&](const char* module) {
+      return adapter_.find(module) != nullptr;
+    });
+    if (!adapted || !adapter_.dropout) return {x, x};
+    return {x, b_.mul(x, b_.input(dropout, b_.type(x)))};
+  }
+
+  // weight [out, in, 1, 1]
+  ValueId project(const Input& input, const std::string& module, ValueId weight) {
+    const ValueId y = b_.linear(input.x, weight);
+    const AdapterShape::Module* adapted = adapter_.find(module);
+    if (adapted == nullptr) return y;
+    const int64_t out = b_.shape(weight)[0], in = b_.shape(weight)[1];
+    const ValueId sum = b_.add(y, low_rank(*adapted, input.dropped, in, out));
+    if (!adapted->dora) return sum;
+    const ValueId magnitude = port(module + "_magnitude", {1, out, 1, 1});
+    const ValueId inverse_norm = port(module + "_inverse_norm", {1, out, 1, 1});
+    return b_.mul(sum, b_.mul(magnitude, inverse_norm));
+  }
+
+  // scale * B (A x). The scale goes where the values are fewest.
+  ValueId low_rank(const AdapterShape::Module& module, ValueId x, int64_t in, int64_t out) {
+    dtype_ = b_.type(x).dtype;
+    const ValueId a = port(module.port + "_lora_a", {module.rank, in, 1, 1});
+    return expanded(module, b_.linear(x, a), out);
+  }
+  ValueId expanded(const AdapterShape::Module& module, ValueId low, int64_t out) {
+    dtype_ = b_.type(low).dtype;
+    const ValueId b = port(module.port + "_lora_b", {out, module.rank, 1, 1});
+    return b_.linear(module.scale == 1 ? low : b_.mul(low, module.scale), b);
+  }
+
+private:
+  ValueId port(std::string name, Shape shape) {
+    return b_.input(std::move(name), {dtype_, std::move(shape)});
+  }
+
+  Builder& b_;
+  const AdapterShape& adapter_;
+  DataType dtype_ = DataType::fp32;
+};
+
 // One transformer block, written around whatever attention it is given.
 class Block {
 public:
-  Block(Builder& b, const Config& config, DataType dtype, int64_t positions)
-      : b_(b), config_(config), dtype_(dtype), positions_(positions) {
+  Block(Builder& b, const Config& config, DataType dtype, int64_t positions,
+        const AdapterShape& adapter)
+      : b_(b), linear_(b, adapter), config_(config), dtype_(dtype), positions_(positions) {
     hidden_ = b.input("hidden", {dtype, {1, config.hidden_size, 1, positions}});
   }
 
@@ -69,9 +123,11 @@ public:
   Heads project(int64_t batch, ValueId cosines, ValueId sines) {
     const ValueId x =
         rms_norm(b_, hidden_, parameter("input_norm_weight"), channel_axis, config_.norm_epsilon);
-    const ValueId query = heads(projection(x, "q_proj"), config_.head_count, "q_norm_weight");
-    const ValueId key = heads(projection(x, "k_proj"), config_.kv_head_count, "k_norm_weight");
-    const ValueId value = heads(projection(x, "v_proj"), config_.kv_head_count, nullptr);
+    const Linear::Input input =
+        linear_.input(x, {"q_proj", "k_proj", "v_proj"}, "attention_dropout");
+    const ValueId query = heads(projection(input, "q_proj"), config_.head_count, "q_norm_weight");
+    const ValueId key = heads(projection(input, "k_proj"), config_.kv_head_count, "k_norm_weight");
+    const ValueId value = heads(projection(input, "v_proj"), config_.kv_head_count, nullptr);
     // Scores are scaled through the query, which is smaller than they are.
     const ValueId scaled =
         b_.mul(rotate(b_, query, cosines, sines), 1.0 / std::sqrt(double(config_.head_dim)));
@@ -93,13 +149,16 @@ public:
 
   // Attention output [B*kv_heads, group, head_dim, S] to the end of the block.
   void finish(ValueId context, int64_t batch) {
-    const ValueId attention = b_.linear(merge_heads(context, batch), parameter("o_proj_weight"));
+    const ValueId merged = merge_heads(context, batch);
+    const ValueId attention =
+        product(linear_.input(merged, {"o_proj"}, "context_dropout"), "o_proj");
     const ValueId residual = b_.add(hidden_, attention);
     const ValueId x =
         rms_norm(b_, residual, parameter("post_norm_weight"), channel_axis, config_.norm_epsilon);
-    const ValueId gate = b_.unary("silu", b_.linear(x, parameter("gate_proj_weight")));
-    const ValueId up = b_.linear(x, parameter("up_proj_weight"));
-    const ValueId down = b_.linear(b_.mul(gate, up), parameter("down_proj_weight"));
+    const Linear::Input input = linear_.input(x, {"gate_proj", "up_proj"}, "mlp_dropout");
+    const ValueId gate = b_.unary("silu", product(input, "gate_proj"));
+    const ValueId gated = b_.mul(gate, product(input, "up_proj"));
+    const ValueId down = product(linear_.input(gated, {"down_proj"}, "gated_dropout"), "down_proj");
     b_.output(b_.add(residual, down), "hidden_out");
   }
 
@@ -111,8 +170,12 @@ private:
 
   ValueId parameter(const std::string& port) const { return parameters_.at(port); }
 
-  ValueId projection(ValueId x, const std::string& name) {
-    const ValueId y = b_.linear(x, parameter(name + "_weight"));
+  ValueId product(const Linear::Input& input, const std::string& name) {
+    return linear_.project(input, name, parameter(name + "_weight"));
+  }
+
+  ValueId projection(const Linear::Input& input, const std::string& name) {
+    const ValueId y = product(input, name);
     return config_.qkv_bias ? b_.add(y, parameter(name + "_bias")) : y;
   }
 
@@ -146,6 +209,7 @@ private:
   }
 
   Builder& b_;
+  Linear linear_;
   const Config& config_;
   DataType dtype_;
   int64_t positions_;
@@ -154,18 +218,22 @@ private:
 };
 
 // Final norm and head, in fp32 from the logits on.
-ValueId logits(Builder& b, const Config& config, DataType dtype, int64_t positions) {
+ValueId logits(Builder& b, const Config& config, DataType dtype, int64_t positions,
+               const AdapterShape& adapter) {
   const ValueId hidden = b.input("hidden", {dtype, {1, config.hidden_size, 1, positions}});
   const ValueId norm = b.input("final_norm_weight", {dtype, {1, config.hidden_size, 1, 1}});
   const ValueId head =
       b.input("head_weight", {dtype, {config.vocab_size, config.hidden_size, 1, 1}});
   const ValueId x = rms_norm(b, hidden, norm, channel_axis, config.norm_epsilon);
-  return b.cast(b.linear(x, head), DataType::fp32);
+  Linear linear(b, adapter);
+  const Linear::Input input = linear.input(x, {"lm_head"}, "head_dropout");
+  return b.cast(linear.project(input, "lm_head", head), DataType::fp32);
 }
 
 // Weighted cross-entropy of every position.
-ValueId token_losses(Builder& b, const Config& config, DataType dtype, int64_t positions) {
-  const ValueId scores = logits(b, config, dtype, positions);
+ValueId token_losses(Builder& b, const Config& config, DataType dtype, int64_t positions,
+                     const AdapterShape& adapter) {
+  const ValueId scores = logits(b, config, dtype, positions, adapter);
   const ValueId targets = b.input("targets", {DataType::int32, {1, 1, 1, positions}});
   const ValueId weight = b.input("target_weight", {DataType::fp32, {1, 1, 1, positions}});
   const ValueId total = b.reduce("reduce_log_sum_exp", scores, {channel_axis}, true);
@@ -175,21 +243,28 @@ ValueId token_losses(Builder& b, const Config& config, DataType dtype, int64_t p
 
 } // namespace
 
-mil::Function embedding_function(const Config& config, DataType dtype, int64_t positions) {
+mil::Function embedding_function(const Config& config, DataType dtype, int64_t positions,
+                                 const AdapterShape& adapter) {
   Builder b("embedding");
   const ValueId tokens = b.input("tokens", {DataType::int32, {positions}});
   const ValueId weight =
       b.input("embedding_weight", {dtype, {config.vocab_size, config.hidden_size}});
   const ValueId rows = b.gather(weight, tokens, 0);
   const ValueId columns = b.transpose(rows, {1, 0});
-  b.output(b.reshape(columns, {1, config.hidden_size, 1, positions}), "hidden");
+  ValueId hidden = b.reshape(columns, {1, config.hidden_size, 1, positions});
+  if (const AdapterShape::Module* adapted = adapter.find("embed_tokens")) {
+    const ValueId a = b.input("embed_tokens_lora_a", {dtype, {adapted->rank, config.vocab_size}});
+    const ValueId low = b.reshape(b.gather(a, tokens, 1), {1, adapted->rank, 1, positions});
+    hidden = b.add(hidden, Linear(b, adapter).expanded(*adapted, low, config.hidden_size));
+  }
+  b.output(hidden, "hidden");
   return std::move(b).finish();
 }
 
 mil::Function block_function(const Config& config, DataType dtype, int64_t batch, int64_t sequence,
-                             Attention attention) {
+                             Attention attention, const AdapterShape& adapter) {
   Builder b("block");
-  Block block(b, config, dtype, batch * sequence);
+  Block block(b, config, dtype, batch * sequence, adapter);
   const ValueId cosines = block.port("rope_cos", {1, config.head_dim / 2, 1, batch * sequence});
   const ValueId sines = block.port("rope_sin", {1, config.head_dim / 2, 1, batch * sequence});
   const int64_t masks = attention == Attention::documents ? batch : 1;
@@ -204,9 +279,9 @@ mil::Function block_function(const Config& config, DataType dtype, int64_t batch
 }
 
 mil::Function cached_block_function(const Config& config, DataType dtype, int64_t positions,
-                                    int64_t capacity, int64_t rows) {
+                                    int64_t capacity, int64_t rows, const AdapterShape& adapter) {
   Builder b("cached_block");
-  Block block(b, config, dtype, rows * positions);
+  Block block(b, config, dtype, rows * positions, adapter);
   const Shape cache = {rows * config.kv_head_count, 1, config.head_dim, capacity};
   const ValueId cosines = block.port("rope_cos", {1, config.head_dim / 2, 1, rows * positions});
   const ValueId sines = block.port("rope_sin", {1, config.head_dim / 2, 1, rows * positions});
@@ -232,21 +307,24 @@ mil::Function cached_block_function(const Config& config, DataType dtype, int64_
   return std::move(b).finish();
 }
 
-mil::Function logits_function(const Config& config, DataType dtype, int64_t positions) {
+mil::Function logits_function(const Config& config, DataType dtype, int64_t positions,
+                              const AdapterShape& adapter) {
   Builder b("logits");
-  b.output(logits(b, config, dtype, positions), "logits");
+  b.output(logits(b, config, dtype, positions, adapter), "logits");
   return std::move(b).finish();
 }
 
-mil::Function token_loss_function(const Config& config, DataType dtype, int64_t positions) {
+mil::Function token_loss_function(const Config& config, DataType dtype, int64_t positions,
+                                  const AdapterShape& adapter) {
   Builder b("token_loss");
-  b.output(token_losses(b, config, dtype, positions), "losses");
+  b.output(token_losses(b, config, dtype, positions, adapter), "losses");
   return std::move(b).finish();
 }
 
-mil::Function loss_function(const Config& config, DataType dtype, int64_t positions) {
+mil::Function loss_function(const Config& config, DataType dtype, int64_t positions,
+                            const AdapterShape& adapter) {
   Builder b("loss");
-  const ValueId losses = token_losses(b, config, dtype, positions);
+  const ValueId losses = token_losses(b, config, dtype, positions, adapter);
   b.output(b.reduce("reduce_sum", losses, {1, 2, 3}, false), "loss");
   return std::move(b).finish();
 }

@@ -5,9 +5,16 @@
 // A batch of B sequences of S tokens lies along the positions, B * S of them, so that every
 // projection is one matrix product. Matrices are ports [out, in, 1, 1], vectors [1, size, 1, 1].
 // RoPE is half-split (rotate-half), as in Hugging Face files.
+//
+// An adapted module "q_proj" has further ports q_proj_lora_a [rank, in, 1, 1] and q_proj_lora_b
+// [out, rank, 1, 1], with DoRA q_proj_magnitude and q_proj_inverse_norm [1, out, 1, 1]. With
+// dropout the input of its adapter is multiplied by a port that adapters of the same input share:
+// attention_dropout (q, k, v), context_dropout (o), mlp_dropout (gate, up), gated_dropout (down),
+// head_dropout, each like that input, 0 or 1 / (1 - p).
 #pragma once
 
 #include "mil/program.h"
+#include "model/adapter.h"
 #include "model/config.h"
 
 #include <cstdint>
@@ -15,8 +22,10 @@
 
 namespace anet::model {
 
-// tokens int32 [n], embedding_weight [V, D] -> hidden [1, D, 1, n]
-mil::Function embedding_function(const Config& config, mil::DataType dtype, int64_t positions);
+// tokens int32 [n], embedding_weight [V, D], of an adapter embed_tokens_lora_a [rank, V] ->
+// hidden [1, D, 1, n]
+mil::Function embedding_function(const Config& config, mil::DataType dtype, int64_t positions,
+                                 const AdapterShape& adapter = {});
 
 // What a position may attend to: all before it in its sequence, or all before it in its document.
 enum class Attention : uint8_t { causal, documents };
@@ -25,25 +34,30 @@ enum class Attention : uint8_t { causal, documents };
 // documents [B, 1, S, S] (added to the scores), the layer's parameters by port name
 // -> hidden_out like hidden
 mil::Function block_function(const Config& config, mil::DataType dtype, int64_t batch,
-                             int64_t sequence, Attention attention = Attention::causal);
+                             int64_t sequence, Attention attention = Attention::causal,
+                             const AdapterShape& adapter = {});
 
 // The block for generation: n new positions in each of R rows attend to the row's T cached ones and
 // to each other. hidden [1, D, 1, R*n], rope_cos and rope_sin [1, head_dim/2, 1, R*n], cache_mask
 // [R, 1, n, T], mask [1, 1, n, n], key_cache and value_cache [R*kv_heads, 1, head_dim, T],
 // parameters -> hidden_out, key and value [R*kv_heads, 1, head_dim, n]
 mil::Function cached_block_function(const Config& config, mil::DataType dtype, int64_t positions,
-                                    int64_t capacity, int64_t rows = 1);
+                                    int64_t capacity, int64_t rows = 1,
+                                    const AdapterShape& adapter = {});
 
 // hidden [1, D, 1, n], final_norm_weight, head_weight [V, D, 1, 1] -> logits fp32 [1, V, 1, n]
-mil::Function logits_function(const Config& config, mil::DataType dtype, int64_t positions);
+mil::Function logits_function(const Config& config, mil::DataType dtype, int64_t positions,
+                              const AdapterShape& adapter = {});
 
 // The same, then cross-entropy: targets int32 [1, 1, 1, n] (any valid id where not counted),
 // target_weight fp32 [1, 1, 1, n] -> loss fp32 [1], the weighted sum in nats. In fp32 whatever the
 // dtype of the rest: fp16 cannot hold such sums.
-mil::Function loss_function(const Config& config, mil::DataType dtype, int64_t positions);
+mil::Function loss_function(const Config& config, mil::DataType dtype, int64_t positions,
+                            const AdapterShape& adapter = {});
 
 // The same inputs -> losses fp32 [1, 1, 1, n], weighted, not summed.
-mil::Function token_loss_function(const Config& config, mil::DataType dtype, int64_t positions);
+mil::Function token_loss_function(const Config& config, mil::DataType dtype, int64_t positions,
+                                  const AdapterShape& adapter = {});
 
 // Row i of either table is frequency theta^(-2i/head_dim), column j is positions[j]; both
 // [head_dim/2, positions].
