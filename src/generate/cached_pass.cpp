@@ -15,18 +15,14 @@ namespace {
 
 using backend::Buffer;
 using backend::Layout;
-using backend::StagedArray;
 using backend::View;
 using mil::DataType;
 
-std::unique_ptr<backend::Kernel>
-compile_block(backend::Device& device, const mil::Function& block,
-              const std::optional<Layout>& cache,
-              const std::shared_ptr<backend::Workspace>& workspace) {
-  backend::CompileOptions options;
-  options.workspace = workspace;
-  options.label = "cached_block";
-  options.role = backend::Role::forward;
+// The block of the first layer, with keys and values of one layout.
+std::unique_ptr<backend::Kernel> compile_first_block(backend::Device& device,
+                                                     const mil::Function& block,
+                                                     const std::optional<Layout>& cache,
+                                                     backend::CompileOptions options) {
   if (cache) {
     options.port_layouts["key_cache"] = *cache;
     options.port_layouts["value_cache"] = *cache;
@@ -35,7 +31,8 @@ compile_block(backend::Device& device, const mil::Function& block,
   auto kernel = backend::compile_chained(device, block, options, "hidden", "hidden_out");
   const Layout keys = backend::find_port(kernel->inputs(), "key_cache").layout;
   if (backend::find_port(kernel->inputs(), "value_cache").layout == keys) return kernel;
-  return compile_block(device, block, keys, workspace);
+  kernel.reset();
+  return compile_first_block(device, block, keys, options);
 }
 
 } // namespace
@@ -55,45 +52,68 @@ Layout layout_of_rows(Layout layout, int64_t rows) {
   return layout;
 }
 
-CachedPass::CachedPass(backend::Device& device, const model::Config& config, DataType dtype,
-                       int64_t rows, int64_t positions, int64_t capacity,
-                       const SharedLayouts& layouts,
+CachedPass::CachedPass(backend::Device& device, BoundWeights& weights, DataType dtype, int64_t rows,
+                       int64_t positions, int64_t capacity, const SharedLayouts& layouts,
                        const std::shared_ptr<backend::Workspace>& workspace)
-    : device_(device), config_(config), rows_(rows), positions_(positions) {
-  block_ =
-      compile_block(device, model::cached_block_function(config, dtype, positions, capacity, rows),
-                    layouts.cache, workspace);
+    : device_(device), weights_(weights), config_(weights.model().config()), rows_(rows),
+      positions_(positions) {
+  compile_blocks(dtype, capacity, layouts, workspace);
+  compile_embedding(dtype, layouts, workspace);
+}
+
+void CachedPass::compile_blocks(DataType dtype, int64_t capacity, const SharedLayouts& layouts,
+                                const std::shared_ptr<backend::Workspace>& workspace) {
+  const mil::Function shared =
+      model::cached_block_function(config_, dtype, positions_, capacity, rows_, weights_.shape());
+  backend::CompileOptions options;
+  options.workspace = workspace;
+  options.label = "cached_block";
+  options.role = backend::Role::forward;
+  blocks_.push_back(
+      compile_first_block(device_, weights_.with_constants(shared, 0), layouts.cache, options));
+  if (weights_.has_constant_layers()) {
+    // The layers' activations lie in the same buffers.
+    const auto keep_layouts = [&](const std::vector<backend::Port>& ports) {
+      for (const backend::Port& port : ports)
+        if (!weights_.is_weight(port, 0)) options.port_layouts[port.name] = port.layout;
+    };
+    keep_layouts(blocks_.front()->inputs());
+    keep_layouts(blocks_.front()->outputs());
+    for (int32_t layer = 1; layer < config_.layer_count; ++layer)
+      blocks_.push_back(device_.compile(weights_.with_constants(shared, layer), options));
+  }
+  for (int32_t layer = 0; layer < config_.layer_count; ++layer)
+    weights_.declare(block(layer), layer);
+}
+
+void CachedPass::compile_embedding(DataType dtype, const SharedLayouts& layouts,
+                                   const std::shared_ptr<backend::Workspace>& workspace) {
   backend::CompileOptions options;
   options.workspace = workspace;
   options.label = "embedding";
   options.role = backend::Role::forward;
-  options.port_layouts["hidden"] = backend::find_port(block_->inputs(), "hidden").layout;
+  options.port_layouts["hidden"] = backend::find_port(block(0).inputs(), "hidden").layout;
   if (layouts.embedding) options.port_layouts["embedding_weight"] = *layouts.embedding;
-  embedding_ = device.compile(model::embedding_function(config, dtype, rows * positions), options);
+  const mil::Function embedding =
+      model::embedding_function(config_, dtype, rows_ * positions_, weights_.shape());
+  embedding_ = device_.compile(weights_.with_constants(embedding, no_layer), options);
+  weights_.declare(*embedding_, no_layer);
+}
+
+backend::Kernel& CachedPass::block(int32_t layer) const {
+  return *blocks_[blocks_.size() == 1 ? 0 : static_cast<size_t>(layer)];
 }
 
 const Layout& CachedPass::cache_layout() const {
-  return backend::find_port(block_->inputs(), "key_cache").layout;
-}
-
-std::vector<backend::StagedPart>
-CachedPass::weight_parts(const model::ParameterTable& parameters) const {
-  std::vector<backend::StagedPart> parts = {
-      {parameters.embedding().offset,
-       backend::find_port(embedding_->inputs(), "embedding_weight").layout}};
-  for (int32_t layer = 0; layer < config_.layer_count; ++layer)
-    for (const model::Parameter& parameter : parameters.layer(layer))
-      parts.push_back(
-          {parameter.offset, backend::find_port(block_->inputs(), parameter.port).layout});
-  return parts;
+  return backend::find_port(block(0).inputs(), "key_cache").layout;
 }
 
 void CachedPass::allocate_buffers() {
   const auto input = [&](std::string_view port) {
-    return device_.allocate(backend::find_port(block_->inputs(), port).layout);
+    return device_.allocate(backend::find_port(block(0).inputs(), port).layout);
   };
   const auto output = [&](std::string_view port) {
-    return device_.allocate(backend::find_port(block_->outputs(), port).layout);
+    return device_.allocate(backend::find_port(block(0).outputs(), port).layout);
   };
   tokens_ = device_.allocate(Layout::contiguous(DataType::int32, {rows_ * positions_}));
   rope_cos_ = input("rope_cos");
@@ -110,17 +130,16 @@ void CachedPass::allocate_buffers() {
   backend::write_floats(*mask_, mask);
 }
 
-void CachedPass::bind(const StagedArray& weights, const model::ParameterTable& parameters,
-                      KeyValueCache& cache, int64_t first_row) {
+void CachedPass::bind(KeyValueCache& cache, int64_t first_row) {
   if (cache_ == nullptr) allocate_buffers();
   cache_ = &cache;
-  const backend::Port& embedding = backend::find_port(embedding_->inputs(), "embedding_weight");
-  embedding_inputs_ = {View(*tokens_),
-                       weights.view({parameters.embedding().offset, embedding.layout})};
+  embedding_inputs_.clear();
+  for (const backend::Port& port : embedding_->inputs())
+    embedding_inputs_.push_back(weights_.view(port, no_layer).value_or(View(*tokens_)));
   embedding_output_ = View(*hidden_[0]);
   std::vector<Call>& calls = calls_[first_row];
   for (int32_t layer = 0; layer < config_.layer_count; ++layer)
-    calls.push_back(layer_call(layer, weights, parameters, first_row));
+    calls.push_back(layer_call(layer, first_row));
 }
 
 View CachedPass::rows_of(Buffer& cache, int64_t first_row) const {
@@ -128,9 +147,7 @@ View CachedPass::rows_of(Buffer& cache, int64_t first_row) const {
   return View(cache, static_cast<size_t>(first_row * bytes), cache_layout());
 }
 
-CachedPass::Call CachedPass::layer_call(int32_t layer, const StagedArray& weights,
-                                        const model::ParameterTable& parameters,
-                                        int64_t first_row) const {
+CachedPass::Call CachedPass::layer_call(int32_t layer, int64_t first_row) const {
   const auto at = static_cast<size_t>(layer);
   const std::pair<std::string_view, View> views[] = {
       {"hidden", *hidden_[at % 2]},
@@ -147,20 +164,19 @@ CachedPass::Call CachedPass::layer_call(int32_t layer, const StagedArray& weight
   const auto view = [&](const backend::Port& port) -> View {
     for (const auto& [name, bound] : views)
       if (name == port.name) return bound;
-    for (const model::Parameter& parameter : parameters.layer(layer))
-      if (parameter.port == port.name) return weights.view({parameter.offset, port.layout});
+    if (const auto weight = weights_.view(port, layer)) return *weight;
     fail(Status::internal, "expected a buffer for port '", port.name, "', seen none");
   };
   Call call;
-  for (const backend::Port& port : block_->inputs()) call.inputs.push_back(view(port));
-  for (const backend::Port& port : block_->outputs()) call.outputs.push_back(view(port));
+  for (const backend::Port& port : block(layer).inputs()) call.inputs.push_back(view(port));
+  for (const backend::Port& port : block(layer).outputs()) call.outputs.push_back(view(port));
   return call;
 }
 
 void CachedPass::run_layer(size_t layer, const std::vector<Call>& calls,
                            const std::atomic<bool>& cancel) {
   if (cancel.load(std::memory_order_relaxed)) fail(Status::cancelled, "cancelled by the caller");
-  block_->run(calls[layer].inputs, calls[layer].outputs);
+  block(static_cast<int32_t>(layer)).run(calls[layer].inputs, calls[layer].outputs);
 }
 
 void CachedPass::append(size_t layer, int64_t row, int64_t cache_row, int64_t count) {

@@ -2,9 +2,8 @@
 #pragma once
 
 #include "backend/backend.h"
-#include "backend/staged_array.h"
+#include "generate/bound_weights.h"
 #include "model/config.h"
-#include "model/parameters.h"
 
 #include <array>
 #include <atomic>
@@ -40,21 +39,18 @@ struct SharedLayouts {
 };
 
 // The kernels and buffers of a pass that takes the same number of positions in each of its rows.
-// `config` outlives it.
+// Layers share one kernel, unless they have constants. `weights` outlives it.
 class CachedPass {
 public:
-  // Compiles; binds nothing yet.
-  CachedPass(backend::Device& device, const model::Config& config, mil::DataType dtype,
-             int64_t rows, int64_t positions, int64_t capacity, const SharedLayouts& layouts,
+  // Compiles, and declares its kernels to the weights; binds nothing yet.
+  CachedPass(backend::Device& device, BoundWeights& weights, mil::DataType dtype, int64_t rows,
+             int64_t positions, int64_t capacity, const SharedLayouts& layouts,
              const std::shared_ptr<backend::Workspace>& workspace);
 
   // Of all its rows.
   const backend::Layout& cache_layout() const;
-  // The parts of the weights that `bind` needs.
-  std::vector<backend::StagedPart> weight_parts(const model::ParameterTable& parameters) const;
   // To the cache's rows from `first_row` on, as many as the pass has; it may be bound to several.
-  void bind(const backend::StagedArray& weights, const model::ParameterTable& parameters,
-            KeyValueCache& cache, int64_t first_row);
+  void bind(KeyValueCache& cache, int64_t first_row);
   // Takes `ids`, at most `positions` of them, and appends their keys and values to one row of the
   // cache. For passes of one row. Throws cancelled between layers.
   void run(int64_t row, std::span<const int32_t> ids, const std::atomic<bool>& cancel);
@@ -73,9 +69,13 @@ private:
     std::vector<backend::View> outputs;
   };
 
+  void compile_blocks(mil::DataType dtype, int64_t capacity, const SharedLayouts& layouts,
+                      const std::shared_ptr<backend::Workspace>& workspace);
+  void compile_embedding(mil::DataType dtype, const SharedLayouts& layouts,
+                         const std::shared_ptr<backend::Workspace>& workspace);
+  backend::Kernel& block(int32_t layer) const;
   void allocate_buffers();
-  Call layer_call(int32_t layer, const backend::StagedArray& weights,
-                  const model::ParameterTable& parameters, int64_t first_row) const;
+  Call layer_call(int32_t layer, int64_t first_row) const;
   backend::View rows_of(backend::Buffer& cache, int64_t first_row) const;
   void load(std::span<const int32_t> ids, std::span<const int32_t> places,
             std::span<const int64_t> lengths);
@@ -84,12 +84,13 @@ private:
   void append(size_t layer, int64_t row, int64_t cache_row, int64_t count);
 
   backend::Device& device_;
+  BoundWeights& weights_;
   const model::Config& config_;
   int64_t rows_;
   int64_t positions_;
   KeyValueCache* cache_ = nullptr;
   std::unique_ptr<backend::Kernel> embedding_;
-  std::unique_ptr<backend::Kernel> block_;
+  std::vector<std::unique_ptr<backend::Kernel>> blocks_; // one, or one a layer
   std::unique_ptr<backend::Buffer> tokens_, rope_cos_, rope_sin_, mask_, cache_mask_;
   std::unique_ptr<backend::Buffer> new_key_, new_value_;
   std::array<std::unique_ptr<backend::Buffer>, 2> hidden_;

@@ -1,148 +1,24 @@
 #include "generate/generator.h"
 
 #include "backend/host_access.h"
-#include "backend/tensor_copy.h"
 #include "base/status.h"
-#include "generate/cached_pass.h"
-#include "model/transformer.h"
+#include "generate/programs.h"
 
 #include <algorithm>
 #include <chrono>
-#include <optional>
 
 namespace anet::generate {
 
 namespace {
 
-using backend::Buffer;
-using backend::Kernel;
-using backend::Layout;
-using backend::StagedArray;
-using backend::StagedPart;
-using backend::View;
-using mil::DataType;
-
-constexpr int64_t prefill_positions = 64; // prompt tokens that one pass takes
 constexpr int32_t max_batch_size = 4096;
+constexpr int32_t max_adapter_rank = 1 << 16;
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-// Tied to the head, the embedding is staged once, in the layout that the head's product likes.
-std::optional<Layout> embedding_layout(const Kernel& head, const model::Config& config) {
-  if (!config.tie_embeddings) return std::nullopt;
-  return backend::as_matrix(backend::find_port(head.inputs(), "head_weight").layout);
-}
-
 } // namespace
-
-struct Generator::State {
-  State(backend::Device& device, model::Model& model, int64_t context, int64_t rows, DataType dtype)
-      : workspace(device.make_workspace()), heads(make_heads(device, model, dtype, rows)),
-        prefill(device, model.config(), dtype, 1, std::min(prefill_positions, context), context,
-                {embedding_layout(*heads.front().kernel, model.config()), std::nullopt}, workspace),
-        decode(device, model.config(), dtype, 1, 1, context, shared_layouts(model, 1), workspace) {
-    if (rows > 1)
-      batch.emplace(device, model.config(), dtype, rows, 1, context, shared_layouts(model, rows),
-                    workspace);
-    weights.emplace(device, model.weights(), weight_parts(model.parameters()));
-    cache.emplace(device, model.config(), prefill.cache_layout(), rows);
-    workspace->reserve();
-    for (int64_t row = 0; row < rows; ++row)
-      prefill.bind(*weights, model.parameters(), *cache, row);
-    decode.bind(*weights, model.parameters(), *cache, 0);
-    if (batch) batch->bind(*weights, model.parameters(), *cache, 0);
-    for (Head& head : heads) bind_head(head, device, model);
-  }
-
-  // The last norm and the product with the vocabulary, for a number of columns.
-  struct Head {
-    int64_t columns = 1;
-    std::unique_ptr<Kernel> kernel = nullptr;
-    std::unique_ptr<Buffer> hidden = nullptr;
-    std::unique_ptr<Buffer> logits = nullptr;
-    std::vector<View> inputs = {};
-    View output = {};
-    std::vector<float> values = {}; // [vocabulary, columns]
-  };
-
-  // The logits of columns of a pass's hidden states, `column` and those after it.
-  std::span<const float> logits_of(Head& head, CachedPass& pass, int64_t column) const {
-    Buffer& hidden = pass.hidden();
-    {
-      backend::Layout from = hidden.layout();
-      from.shape.back() = head.columns;
-      const backend::Mapping source(hidden, false);
-      const backend::Mapping target(*head.hidden, true);
-      backend::TensorCopy(from, head.hidden->layout())
-          .run(source.data() + column * from.strides.back(), target.data(), nullptr);
-    }
-    head.kernel->run(head.inputs, {&head.output, 1});
-    backend::read_floats(*head.logits, head.values);
-    return head.values;
-  }
-
-  // One column, and all rows of a batch.
-  std::vector<Head> make_heads(backend::Device& device, const model::Model& model, DataType dtype,
-                               int64_t rows) const {
-    std::vector<Head> made;
-    for (const int64_t columns : {int64_t{1}, rows}) {
-      if (columns == 1 && !made.empty()) continue;
-      backend::CompileOptions options;
-      options.workspace = workspace;
-      options.label = "logits";
-      options.role = backend::Role::loss;
-      made.push_back({.columns = columns,
-                      .kernel = device.compile(
-                          model::logits_function(model.config(), dtype, columns), options)});
-    }
-    return made;
-  }
-
-  SharedLayouts shared_layouts(const model::Model& model, int64_t rows) const {
-    return {embedding_layout(*heads.front().kernel, model.config()),
-            layout_of_rows(prefill.cache_layout(), rows)};
-  }
-
-  static StagedPart head_part(const Head& head, const model::Parameter& parameter,
-                              const char* port) {
-    return {parameter.offset, backend::find_port(head.kernel->inputs(), port).layout};
-  }
-
-  std::vector<StagedPart> weight_parts(const model::ParameterTable& parameters) const {
-    std::vector<StagedPart> parts = prefill.weight_parts(parameters);
-    const auto add = [&](const CachedPass& pass) {
-      for (const StagedPart& part : pass.weight_parts(parameters)) parts.push_back(part);
-    };
-    add(decode);
-    if (batch) add(*batch);
-    for (const Head& head : heads) {
-      parts.push_back(head_part(head, parameters.final_norm(), "final_norm_weight"));
-      parts.push_back(head_part(head, parameters.head(), "head_weight"));
-    }
-    return parts;
-  }
-
-  void bind_head(Head& head, backend::Device& device, const model::Model& model) const {
-    const model::ParameterTable& parameters = model.parameters();
-    head.hidden = device.allocate(backend::find_port(head.kernel->inputs(), "hidden").layout);
-    head.logits = device.allocate(head.kernel->outputs().front().layout);
-    head.inputs = {View(*head.hidden),
-                   weights->view(head_part(head, parameters.final_norm(), "final_norm_weight")),
-                   weights->view(head_part(head, parameters.head(), "head_weight"))};
-    head.output = View(*head.logits);
-    head.values.resize(static_cast<size_t>(model.config().vocab_size * head.columns));
-  }
-
-  std::shared_ptr<backend::Workspace> workspace;
-  std::vector<Head> heads;
-  CachedPass prefill;
-  CachedPass decode;
-  std::optional<CachedPass> batch;
-  std::optional<StagedArray> weights;
-  std::optional<KeyValueCache> cache;
-};
 
 // What has become of one prompt.
 class Generator::Sequence {
@@ -204,19 +80,52 @@ Generator::Generator(std::shared_ptr<backend::Device> device, std::shared_ptr<mo
   if (options.batch_size < 0 || options.batch_size > max_batch_size)
     fail(Status::out_of_range, "expected batch_size up to ", max_batch_size, ", seen ",
          options.batch_size);
+  if (options.adapter_rank < 0 || options.adapter_rank > max_adapter_rank)
+    fail(Status::out_of_range, "expected adapter_rank up to ", max_adapter_rank, ", seen ",
+         options.adapter_rank);
   const mil::DataType dtype = options.dtype.value_or(
       backend::computes_fp32(*device_) ? mil::DataType::fp32 : mil::DataType::fp16);
   backend::check_precision(*device_, dtype);
-  state_ =
-      std::make_unique<State>(*device_, *model_, context, std::max(options.batch_size, 1), dtype);
+  sizes_ =
+      std::make_unique<ProgramSizes>(ProgramSizes{context, std::max(options.batch_size, 1), dtype});
+  adapter_rank_ = options.adapter_rank;
+  programs_ = std::make_unique<Programs>(*device_, *model_, *sizes_, AdapterRoom{});
 }
 
 Generator::~Generator() = default;
 
-int64_t Generator::context_length() const { return state_->cache->capacity; }
+void Generator::set_adapters(std::vector<model::WeightedAdapter> adapters) {
+  AdapterRoom needed = room_for(*model_, adapters);
+  if (!needed.modules.empty()) needed.rank = std::max(needed.rank, adapter_rank_);
+  const AdapterRoom room = programs_->weights.room() | needed;
+  if (room != programs_->weights.room()) {
+    if (running_)
+      fail(Status::busy, "expected adapters of at most rank ", programs_->weights.room().rank,
+           " and of the matrices that were adapted before, because programs cannot be compiled "
+           "while text is written; attach the largest ones first, or set adapter_rank");
+    programs_ = std::make_unique<Programs>(*device_, *model_, *sizes_, room);
+  }
+  adapters_ = std::move(adapters);
+  fill_adapters();
+}
+
+void Generator::fill_adapters() {
+  adapter_revisions_.clear();
+  for (const model::WeightedAdapter& added : adapters_)
+    adapter_revisions_.push_back(added.adapter->revision());
+  programs_->weights.set_adapters(adapters_);
+}
+
+bool Generator::adapters_have_changed() const {
+  for (size_t i = 0; i < adapters_.size(); ++i)
+    if (adapters_[i].adapter->revision() != adapter_revisions_[i]) return true;
+  return false;
+}
+
+int64_t Generator::context_length() const { return programs_->cache->capacity; }
 
 int32_t Generator::batch_size() const {
-  return static_cast<int32_t>(state_->cache->lengths.size());
+  return static_cast<int32_t>(programs_->cache->lengths.size());
 }
 
 void Generator::check_prompt(std::span<const int32_t> prompt) const {
@@ -233,23 +142,24 @@ void Generator::check_prompt(std::span<const int32_t> prompt) const {
 
 void Generator::begin() {
   cancel_.store(false, std::memory_order_relaxed);
-  // The session may have moved the weights since the last call.
-  state_->weights->renew_all(device_->thread_pool());
+  // A session may have moved the weights since the last call.
+  programs_->weights.renew();
+  if (adapters_have_changed()) fill_adapters();
 }
 
 bool Generator::is_full(int64_t row) const {
-  return state_->cache->lengths[static_cast<size_t>(row)] == state_->cache->capacity;
+  return programs_->cache->lengths[static_cast<size_t>(row)] == programs_->cache->capacity;
 }
 
 // The logits after the prompt.
 std::span<const float> Generator::prefill(int64_t row, std::span<const int32_t> prompt) {
-  State& s = *state_;
+  Programs& s = *programs_;
   s.cache->lengths[static_cast<size_t>(row)] = 0;
   const auto step = static_cast<size_t>(s.prefill.positions());
   for (size_t at = 0; at < prompt.size(); at += step)
     s.prefill.run(row, prompt.subspan(at, std::min(step, prompt.size() - at)), cancel_);
   const auto last = static_cast<int64_t>((prompt.size() - 1) % step);
-  return s.logits_of(s.heads.front(), s.prefill, last);
+  return s.heads.front().run(s.prefill.hidden(), last);
 }
 
 std::span<const float> Generator::logits(std::span<const int32_t> prompt) {
@@ -264,14 +174,15 @@ GenerationResult Generator::generate(std::span<const int32_t> prompt,
   check_prompt(prompt);
   Sequence sequence(prompt, options, on_token);
   const auto start = std::chrono::steady_clock::now();
+  const Running running(running_);
   begin();
   std::span<const float> scores = prefill(0, prompt);
   sequence.begin_decoding(seconds_since(start));
-  State& s = *state_;
+  Programs& s = *programs_;
   while (sequence.advance(scores, is_full(0))) {
     const int32_t token = sequence.token();
     s.decode.run(0, {&token, 1}, cancel_);
-    scores = s.logits_of(s.heads.front(), s.decode, 0);
+    scores = s.heads.front().run(s.decode.hidden(), 0);
   }
   return sequence.result();
 }
@@ -297,6 +208,7 @@ Generator::generate_batch(std::span<const std::span<const int32_t>> prompts,
     if (on_token) receive = [&on_token, i](int32_t id) { return on_token(i, id); };
     sequences.emplace_back(prompts[i], each[i], std::move(receive));
   }
+  const Running running(running_);
   begin();
   decode_batch(prompts, sequences);
   std::vector<GenerationResult> results;
@@ -306,7 +218,7 @@ Generator::generate_batch(std::span<const std::span<const int32_t>> prompts,
 
 void Generator::decode_batch(std::span<const std::span<const int32_t>> prompts,
                              std::span<Sequence> sequences) {
-  State& s = *state_;
+  Programs& s = *programs_;
   const auto rows = static_cast<size_t>(batch_size());
   std::vector<bool> live(rows, false);
   std::vector<size_t> prompt_of(rows, 0);
@@ -332,7 +244,7 @@ void Generator::decode_batch(std::span<const std::span<const int32_t>> prompts,
       s.batch->run_rows(tokens, live, cancel_);
     else
       s.decode.run(0, tokens, cancel_);
-    const auto scores = s.logits_of(s.heads.back(), s.batch ? *s.batch : s.decode, 0);
+    const auto scores = s.batch_head().run((s.batch ? *s.batch : s.decode).hidden(), 0);
     for (size_t row = 0; row < rows; ++row) {
       if (!live[row]) continue;
       for (size_t token = 0; token < column.size(); ++token)

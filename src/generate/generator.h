@@ -2,8 +2,8 @@
 #pragma once
 
 #include "backend/backend.h"
-#include "backend/staged_array.h"
 #include "generate/sampler.h"
+#include "model/adapter.h"
 #include "model/model.h"
 
 #include <atomic>
@@ -16,12 +16,17 @@
 
 namespace anet::generate {
 
+struct ProgramSizes; // generate/programs.h
+struct Programs;
+
 struct GeneratorOptions {
   int32_t context_length = 0; // tokens in the KV cache; 0: the model's
   // fp32 or fp16; none: fp32 where the device has it
   std::optional<mil::DataType> dtype = std::nullopt;
   // Prompts that generate_batch decodes at once, each with a KV cache of its own; 0: 1
   int32_t batch_size = 0;
+  // Ranks of adapters, added up, that programs have room for; 0: those of the first ones.
+  int32_t adapter_rank = 0;
 };
 
 enum class FinishReason : int32_t { length = 1, stop = 2, context = 3, callback = 4 };
@@ -65,6 +70,10 @@ public:
   std::vector<GenerationResult>
   generate_batch(std::span<const std::span<const int32_t>> prompts, const BatchOptions& options,
                  const std::function<bool(size_t, int32_t)>& on_token);
+  // In place of those before; from the next token on when it is called from `on_token`. Compiles
+  // only for modules that were never adapted and ranks that were never as large. Throws
+  // invalid_argument as room_for, busy when it would have to compile while text is written.
+  void set_adapters(std::vector<model::WeightedAdapter> adapters);
   // The logits after the prompt; valid until the next call.
   std::span<const float> logits(std::span<const int32_t> prompt);
   // Any thread, also a signal handler.
@@ -75,10 +84,22 @@ public:
   int32_t batch_size() const;
 
 private:
-  struct State;
   class Sequence;
+  // Lasts as long as text is written.
+  class Running {
+  public:
+    explicit Running(bool& running) : running_(running) { running_ = true; }
+    ~Running() { running_ = false; }
+    Running(const Running&) = delete;
+    Running& operator=(const Running&) = delete;
+
+  private:
+    bool& running_;
+  };
 
   void begin();
+  void fill_adapters();
+  bool adapters_have_changed() const;
   void check_prompt(std::span<const int32_t> prompt) const;
   std::span<const float> prefill(int64_t row, std::span<const int32_t> prompt);
   bool is_full(int64_t row) const;
@@ -87,8 +108,13 @@ private:
 
   std::shared_ptr<backend::Device> device_;
   std::shared_ptr<model::Model> model_;
-  std::unique_ptr<State> state_;
+  std::unique_ptr<ProgramSizes> sizes_;
+  std::unique_ptr<Programs> programs_;
+  int32_t adapter_rank_ = 0;
+  std::vector<model::WeightedAdapter> adapters_;
+  std::vector<uint64_t> adapter_revisions_; // of the weights that the programs have
   std::atomic<bool> cancel_{false};
+  bool running_ = false;
 };
 
 } // namespace anet::generate

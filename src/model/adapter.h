@@ -26,7 +26,7 @@ struct LoraOptions {
   bool dora = false;
   // Patterns of modules (base/name_pattern.h): "q_proj", "self_attn.*", "layers.3.mlp.*",
   // "embed_tokens", "lm_head". Empty: the seven projections.
-  std::vector<std::string> targets;
+  std::vector<std::string> targets = {};
   // Layers that have any: those from `first_layer` on, `layer_count` of them (0: to the last).
   // Negative counts from the end: -8 is the last eight. The embedding and the head are not layers.
   int32_t first_layer = 0;
@@ -36,7 +36,7 @@ struct LoraOptions {
     int32_t rank = 0; // 0: as it would be without
     double alpha = 0;
   };
-  std::vector<Override> overrides; // the last that matches decides
+  std::vector<Override> overrides = {}; // the last that matches decides
 };
 
 // One adapted matrix, with its settings resolved.
