@@ -17,75 +17,6 @@ namespace {
 constexpr std::array<const char*, 4> names = {"int8_channel", "int8_block", "int4_block",
                                               "palette4"};
 
-float scale_at(const CompressedWeight& weight, int64_t index) {
-  uint16_t half;
-  std::memcpy(&half, weight.scales.view().data() + index * 2, 2);
-  return half_to_float(half);
-}
-
-int signed_nibble(unsigned bits) { return static_cast<int>(bits ^ 8u) - 8; }
-
-// Codes of one row from `column` on.
-const std::byte* codes_at(const CompressedWeight& weight, int64_t row, int64_t column) {
-  const int64_t element = row * weight.columns + column;
-  return weight.codes.view().data() + element * compression_bits(weight.compression) / 8;
-}
-
-void expand_int8(const std::byte* codes, int64_t count, float scale, float* values) {
-  const auto* bytes = reinterpret_cast<const int8_t*>(codes);
-  for (int64_t i = 0; i < count; ++i) values[i] = scale * static_cast<float>(bytes[i]);
-}
-
-void expand_int4(const std::byte* codes, int64_t count, float scale, float* values) {
-  for (int64_t i = 0; i < count; i += 2) {
-    const auto pair = static_cast<unsigned>(codes[i / 2]);
-    values[i] = scale * static_cast<float>(signed_nibble(pair & 15u));
-    values[i + 1] = scale * static_cast<float>(signed_nibble(pair >> 4));
-  }
-}
-
-void expand_palette(const std::byte* codes, int64_t count, const float* palette, float* values) {
-  for (int64_t i = 0; i < count; i += 2) {
-    const auto pair = static_cast<unsigned>(codes[i / 2]);
-    values[i] = palette[pair & 15u];
-    values[i + 1] = palette[pair >> 4];
-  }
-}
-
-// A row's columns from `first` on, block by block.
-void expand_blocks(const CompressedWeight& weight, int64_t row, int64_t first, int64_t count,
-                   float* values) {
-  const int64_t blocks = weight.columns / weight.block_size;
-  for (int64_t done = 0; done < count;) {
-    const int64_t column = first + done;
-    const int64_t size = std::min(weight.block_size - column % weight.block_size, count - done);
-    const float scale = scale_at(weight, row * blocks + column / weight.block_size);
-    const std::byte* codes = codes_at(weight, row, column);
-    if (weight.compression == Compression::int8_block)
-      expand_int8(codes, size, scale, values + done);
-    else
-      expand_int4(codes, size, scale, values + done);
-    done += size;
-  }
-}
-
-void expand_row(const CompressedWeight& weight, int64_t row, int64_t first, int64_t count,
-                float* values) {
-  switch (weight.compression) {
-  case Compression::int8_channel:
-    return expand_int8(codes_at(weight, row, first), count, scale_at(weight, row), values);
-  case Compression::int8_block:
-  case Compression::int4_block:
-    return expand_blocks(weight, row, first, count, values);
-  case Compression::palette4: {
-    std::array<float, 16> palette{};
-    for (int64_t i = 0; i < 16; ++i)
-      palette[static_cast<size_t>(i)] = scale_at(weight, row / weight.block_size * 16 + i);
-    return expand_palette(codes_at(weight, row, first), count, palette.data(), values);
-  }
-  }
-}
-
 // An input becomes the result of a constant op, in front of all others.
 class ConstantWriter {
 public:
@@ -321,15 +252,6 @@ void check_compressed_weight(const CompressedWeight& w) {
          " bytes of codes, seen ", w.codes.size());
   expect(std::ssize(w.scales.view()) == w.scale_count() * 2, "expected ", w.scale_count() * 2,
          " bytes of scales, seen ", w.scales.size());
-}
-
-void expand(const CompressedWeight& weight, const Tile& tile, float* values, int64_t leading) {
-  for (int64_t i = 0; i < tile.rows; ++i)
-    expand_row(weight, tile.first_row + i, tile.first_column, tile.columns, values + i * leading);
-}
-
-void expand(const CompressedWeight& weight, std::span<float> values) {
-  expand(weight, {0, weight.rows, 0, weight.columns}, values.data(), weight.columns);
 }
 
 std::optional<CompressedWeight> compressed_weight(const Function& function, const Operation& op) {

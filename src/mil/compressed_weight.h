@@ -50,8 +50,27 @@ struct Tile {
   int64_t first_column = 0, columns = 0;
 };
 
+// Columns [first_column, first_column + columns) of one row.
+struct CompressedRow {
+  const std::byte* codes = nullptr;  // of the first of these columns
+  const std::byte* scales = nullptr; // fp16: of the row's first block, or a palette; not aligned
+  int64_t first_column = 0;
+  int64_t columns = 0;
+  int64_t block_size = 0; // columns that share a scale
+};
+
+// How a row is expanded. A device may bring loops that are faster than the plain ones; the values
+// are the same, for scale * code is exact in fp32.
+struct ExpandKernels {
+  void (*int8)(const CompressedRow& row, float* values);
+  void (*int4)(const CompressedRow& row, float* values);
+  void (*palette)(const CompressedRow& row, float* values);
+};
+const ExpandKernels& plain_expand_kernels();
+
 // Writes the tile's values to rows `leading` elements apart.
-void expand(const CompressedWeight& weight, const Tile& tile, float* values, int64_t leading);
+void expand(const CompressedWeight& weight, const Tile& tile, float* values, int64_t leading,
+            const ExpandKernels& kernels = plain_expand_kernels());
 // All of it; values has rows * columns elements.
 void expand(const CompressedWeight& weight, std::span<float> values);
 
