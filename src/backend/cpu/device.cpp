@@ -108,7 +108,8 @@ public:
     }
     try {
       const mil::Function optimized = mil::optimize(function);
-      auto kernel = std::make_unique<CpuKernel>(make_plan(optimized, options), workspace, pool_);
+      auto kernel = std::make_unique<CpuKernel>(make_plan(optimized, options, pool_->threads()),
+                                                workspace, pool_);
       if (!options.workspace) workspace->reserve();
       return kernel;
     } catch (const std::bad_alloc&) {

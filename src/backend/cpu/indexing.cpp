@@ -74,6 +74,38 @@ private:
   IndexReader read_;
 };
 
+class CompressedGatherStep final : public Step {
+public:
+  CompressedGatherStep(const CompressedMatrix& matrix, const Operand& indices,
+                       const Operand& output, const Operand& scratch)
+      : matrix_(matrix), indices_(indices), output_(output), scratch_(scratch),
+        read_("gather", indices, matrix.rows()), store_(store_float(output.dtype)) {}
+
+  void run(const RunContext& context) const override {
+    const auto* indices = address<std::byte>(context, indices_);
+    auto* output = address<std::byte>(context, output_);
+    auto* scratch = address<float>(context, scratch_);
+    const int64_t count = output_.shape[2], width = output_.shape[3];
+    const int64_t ranges =
+        count * width < parallel_grain ? 1 : std::min<int64_t>(count, context.pool->threads());
+    const int64_t size = element_size(output_.dtype);
+    context.pool->run(ranges, [&](int64_t range, int64_t) {
+      float* const row = scratch + range * width;
+      for (int64_t i = range * count / ranges; i < (range + 1) * count / ranges; ++i) {
+        const int64_t from = read_(indices, i * indices_.strides[1]);
+        matrix_.expand({from, 1, 0, width}, row, width);
+        store_(row, output + i * output_.strides[2] * size, output_.strides[3], width);
+      }
+    });
+  }
+
+private:
+  CompressedMatrix matrix_;
+  Operand indices_, output_, scratch_;
+  IndexReader read_;
+  StoreFloat store_;
+};
+
 // x's strides without the indexed axis.
 Strides without_axis(const Operand& x, size_t axis) {
   Strides strides = x.strides;
@@ -333,6 +365,12 @@ std::optional<ScatterMode> scatter_mode_from_name(std::string_view name) {
 std::unique_ptr<Step> make_gather_step(const Operand& x, const Operand& indices,
                                        const Operand& output) {
   return make_for_size<GatherStep>(x.dtype, x, indices, output);
+}
+
+std::unique_ptr<Step> make_compressed_gather_step(const CompressedMatrix& matrix,
+                                                  const Operand& indices, const Operand& output,
+                                                  const Operand& scratch) {
+  return std::make_unique<CompressedGatherStep>(matrix, indices, output, scratch);
 }
 
 std::unique_ptr<Step> make_gather_along_axis_step(const Operand& x, const Operand& indices,

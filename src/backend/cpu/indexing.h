@@ -1,6 +1,7 @@
 // Steps that move elements by index tensors.
 #pragma once
 
+#include "backend/cpu/compressed.h"
 #include "backend/cpu/step.h"
 
 #include <string_view>
@@ -16,6 +17,10 @@ std::optional<ScatterMode> scatter_mode_from_name(std::string_view name);
 // output[b, p, i, q] = x[b, p, indices[b, i], q]: all four dimensions present, any strides.
 std::unique_ptr<Step> make_gather_step(const Operand& x, const Operand& indices,
                                        const Operand& output);
+// output[0, 0, i, q] = matrix[indices[0, i], q], a row at a time through `scratch`, [threads, q].
+std::unique_ptr<Step> make_compressed_gather_step(const CompressedMatrix& matrix,
+                                                  const Operand& indices, const Operand& output,
+                                                  const Operand& scratch);
 // output[..., i, ...] = x[..., indices[..., i, ...], ...] along `axis`.
 std::unique_ptr<Step> make_gather_along_axis_step(const Operand& x, const Operand& indices,
                                                   const Operand& output, size_t axis);

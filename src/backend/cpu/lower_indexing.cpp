@@ -14,7 +14,7 @@ int64_t product(const Shape& shape, size_t begin, size_t end) {
 
 // x [b, p, axis, q], indices [b, i] -> output [b, p, i, q]
 void gather(Lowering& l) {
-  const Operand x = l.operand("x");
+  const Operand x = l.stored_operand("x");
   const Operand indices = l.operand("indices");
   const size_t axis = normalize_axis(l.integer("axis"), x.rank());
   const auto batch_dims = static_cast<size_t>(l.integer("batch_dims"));
@@ -22,13 +22,21 @@ void gather(Lowering& l) {
   const int64_t before = product(x.shape, batch_dims, axis);
   const int64_t inner = product(x.shape, axis + 1, x.shape.size());
   const int64_t count = indices.elements() / batch;
-  const Operand source = l.reshaped(x, {batch, before, x.shape[axis], inner});
   const Operand positions = l.reshaped(indices, {batch, count});
   const Operand output = l.result();
   const Shape rows = {batch, before, count, inner};
   const auto view = reshape_view(output, rows);
   const Operand target = view ? *view : l.temporary(output.dtype, rows);
-  l.emit(make_gather_step(source, positions, target), {&source, &positions, &target});
+  const auto table = reshape_view(x, {x.shape[axis], inner});
+  const auto matrix = table ? l.compressed_matrix(*table) : std::nullopt;
+  if (matrix && !matrix->transposed) {
+    const Operand scratch = l.thread_scratch(inner);
+    l.emit(make_compressed_gather_step(*matrix, positions, target, scratch),
+           {&x, &positions, &target, &scratch});
+  } else {
+    const Operand source = l.reshaped(l.operand("x"), {batch, before, x.shape[axis], inner});
+    l.emit(make_gather_step(source, positions, target), {&source, &positions, &target});
+  }
   if (!view) l.copy(*reshape_view(target, output.shape), output);
 }
 

@@ -18,8 +18,8 @@ Operand swap_last_two(const Operand& x) {
 }
 
 void matmul(Lowering& l) {
-  Operand x = l.operand("x");
-  Operand y = l.operand("y");
+  Operand x = l.stored_operand("x");
+  Operand y = l.stored_operand("y");
   const bool vector = x.rank() == 1;
   if (vector) x = expand_view(x, 0);
   if (!vector && l.boolean("transpose_x")) x = swap_last_two(x);
@@ -44,7 +44,7 @@ void finish_with_bias(Lowering& l, const Operand& product, const Operand& bias, 
 
 void linear(Lowering& l) {
   Operand x = l.operand("x");
-  const Operand weight = swap_last_two(l.operand("weight"));
+  const Operand weight = swap_last_two(l.stored_operand("weight"));
   const bool vector = x.rank() == 1;
   if (vector) x = expand_view(x, 0);
   const bool has_bias = l.op().argument("bias") != nullptr && !l.is_zero("bias");
@@ -189,7 +189,7 @@ Operand gather_columns(Lowering& l, const Operand& x, const Windows& w, const Sh
 
 void conv(Lowering& l) {
   const Operand x = l.operand("x");
-  const Operand weight = l.operand("weight");
+  const Operand weight = l.stored_operand("weight");
   const Shape& shape = l.result_type().shape;
   const Windows w = read_windows(l, x.shape, shape, weight.shape);
   const bool has_bias = l.has("bias") && !l.is_zero("bias");

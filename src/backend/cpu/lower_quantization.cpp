@@ -1,5 +1,6 @@
-// quantize, dequantize and compressed constants. The latter depend on constants alone, so they run
-// when the kernel is compiled and what the kernel keeps is their dense result.
+// quantize, dequantize and compressed constants. The latter depend on constants alone: a matrix
+// stays as it is for the products that read it, others run when the kernel is compiled and what the
+// kernel keeps is their dense result.
 #include "backend/cpu/lowering.h"
 
 #include "backend/cpu/convert.h"
@@ -49,6 +50,7 @@ void dequantize(Lowering& l) {
 }
 
 void affine_dequantize(Lowering& l) {
+  if (l.keep_compressed()) return;
   const Operand x = l.operand("quantized_data");
   const Affine affine = read_affine(l, x);
   l.pointwise("dequantize", {x, affine.scale, affine.zero}, l.result());
@@ -56,6 +58,7 @@ void affine_dequantize(Lowering& l) {
 
 // Each axis of the data is seen as [blocks, block size], along which the scale repeats.
 void blockwise_shift_scale(Lowering& l) {
+  if (l.keep_compressed()) return;
   const Operand data = l.operand("data");
   const Operand scale = l.operand("scale");
   const Operand offset = l.has("offset") ? l.operand("offset") : l.constant(DataType::int8, 0);
@@ -147,6 +150,7 @@ private:
 };
 
 void lut_to_dense(Lowering& l) {
+  if (l.keep_compressed()) return;
   const Operand indices = l.dense(l.operand("indices"));
   const Operand lut = l.dense(l.operand("lut"));
   const Operand output = l.result();

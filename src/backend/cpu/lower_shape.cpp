@@ -8,22 +8,22 @@ namespace anet::backend::cpu {
 
 namespace {
 
-void identity(Lowering& l) { l.bind(l.operand("x")); }
+void identity(Lowering& l) { l.bind(l.stored_operand("x")); }
 
 void buffer_cast(Lowering& l) { l.bind(l.operand("input")); }
 
 // reshape, expand_dims, squeeze
 void reshape(Lowering& l) {
-  const Operand x = l.operand("x");
   const Shape& shape = l.result_type().shape;
-  if (const auto view = reshape_view(x, shape)) return l.bind(*view);
+  if (const auto view = reshape_view(l.stored_operand("x"), shape)) return l.bind(*view);
+  const Operand x = l.operand("x");
   // Copying straight into the result saves a second copy where the result has a place of its own.
   const Operand output = l.result();
   if (const auto place = reshape_view(output, x.shape)) return l.copy(x, *place);
   l.copy(*reshape_view(l.dense(x), shape), output);
 }
 
-void transpose(Lowering& l) { l.bind(transpose_view(l.operand("x"), l.integers("perm"))); }
+void transpose(Lowering& l) { l.bind(transpose_view(l.stored_operand("x"), l.integers("perm"))); }
 
 void reverse(Lowering& l) {
   Operand x = l.operand("x");

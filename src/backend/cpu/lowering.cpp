@@ -85,14 +85,17 @@ const mil::Type& Lowering::result_type(size_t index) const {
   return function_.type(op_->outputs[index]);
 }
 
-Operand Lowering::operand(std::string_view argument) {
+Operand Lowering::operand(std::string_view argument) { return expanded(stored_operand(argument)); }
+
+Operand Lowering::stored_operand(std::string_view argument) {
   if (const mil::Argument* found = op_->argument(argument)) return value(found->values.front());
   return constant(literal(argument));
 }
 
 std::vector<Operand> Lowering::operands(std::string_view argument) {
   std::vector<Operand> result;
-  for (const mil::ValueId id : op_->argument(argument)->values) result.push_back(value(id));
+  for (const mil::ValueId id : op_->argument(argument)->values)
+    result.push_back(expanded(value(id)));
   return result;
 }
 
@@ -107,6 +110,49 @@ Operand Lowering::value(mil::ValueId id) {
     known = constant(*literal);
   }
   return *known;
+}
+
+bool Lowering::keep_compressed() {
+  if (!preparing_) return false;
+  const mil::Type& type = result_type();
+  if (type.dtype != DataType::fp32 && type.dtype != DataType::fp16) return false;
+  std::optional<mil::CompressedWeight> weight = mil::compressed_weight(function_, *op_);
+  if (!weight) return false;
+  Operand x;
+  x.dtype = type.dtype;
+  x.shape = type.shape;
+  x.strides = mil::contiguous_strides(x.shape);
+  Storage storage;
+  storage.kind = Storage::Kind::constant;
+  storage.bytes = static_cast<int64_t>(weight->bytes());
+  storage.literal = weight->codes.view().data();
+  x.storage = add_storage(std::move(storage));
+  compressed_.emplace(x.storage, *std::move(weight));
+  bind(x);
+  return true;
+}
+
+std::optional<CompressedMatrix> Lowering::compressed_matrix(const Operand& x) const {
+  const auto found = compressed_.find(x.storage);
+  return found == compressed_.end() ? std::nullopt : cpu::compressed_matrix(x, found->second);
+}
+
+Operand Lowering::expanded(const Operand& x) {
+  const auto found = compressed_.find(x.storage);
+  if (found == compressed_.end()) return x;
+  const auto [copy, is_new] = dense_copies_.try_emplace(x.storage, -1);
+  if (is_new) {
+    const mil::CompressedWeight& weight = found->second;
+    const bool outer = preparing_;
+    preparing_ = true;
+    const Operand dense = temporary(x.dtype, {weight.rows, weight.columns});
+    emit(make_expand_step(weight, dense), {&x, &dense});
+    preparing_ = outer;
+    copy->second = dense.storage;
+  }
+  Operand view = x;
+  view.storage = copy->second;
+  return view;
 }
 
 bool Lowering::is_constant(const Operand& x) const {
@@ -145,6 +191,10 @@ Operand Lowering::constant(const mil::Literal& literal) {
   }
   x.storage = add_storage(std::move(storage));
   return x;
+}
+
+Operand Lowering::thread_scratch(int64_t floats) {
+  return temporary(DataType::fp32, {threads_, floats});
 }
 
 Operand Lowering::constant(DataType dtype, double value) {
@@ -253,7 +303,8 @@ void Lowering::emit(std::unique_ptr<Step> step, std::initializer_list<const Oper
 }
 
 void Lowering::copy(const Operand& source, const Operand& destination) {
-  emit(make_copy_step(source, destination), {&source, &destination});
+  const Operand from = expanded(source);
+  emit(make_copy_step(from, destination), {&from, &destination});
 }
 
 void Lowering::fill(const Operand& destination, double value) {
@@ -285,7 +336,8 @@ void Lowering::cast(const Operand& source, const Operand& destination, HalfRule 
   pointwise("identity", {source}, destination, {}, rule);
 }
 
-Operand Lowering::as_float(const Operand& x) {
+Operand Lowering::as_float(const Operand& stored) {
+  const Operand x = expanded(stored);
   if (x.dtype == DataType::fp32) return x;
   const auto [begin, end] = float_copies_.equal_range(x.storage);
   for (auto it = begin; it != end; ++it) {
@@ -316,17 +368,30 @@ Operand Lowering::reshaped(const Operand& x, const Shape& shape) {
   return *reshape_view(dense(x), shape);
 }
 
+Operand Lowering::float_matrix(const Operand& x) {
+  const Operand values = as_float(x);
+  return is_matrix(values) ? values : dense(values);
+}
+
 void Lowering::matmul(Operand a, Operand b, const Operand& c, float alpha, float beta) {
-  a = as_float(a);
-  b = as_float(b);
-  if (!is_matrix(a)) a = dense(a);
-  if (!is_matrix(b)) b = dense(b);
+  const std::optional<CompressedMatrix> left = compressed_matrix(a);
+  const std::optional<CompressedMatrix> right = left ? std::nullopt : compressed_matrix(b);
+  if (!left) a = float_matrix(a);
+  if (!right) b = float_matrix(b);
   plan_.flops += preparing_ ? 0 : 2 * c.elements() * a.shape.back();
-  if (c.dtype == DataType::fp32 && is_matrix(c)) {
-    return emit(make_matmul_step(a, b, c, alpha, beta), {&a, &b, &c});
+  const bool direct = c.dtype == DataType::fp32 && is_matrix(c);
+  const Operand product = direct ? c : temporary(DataType::fp32, c.shape);
+  const float product_beta = direct ? beta : 0;
+  if (left || right) {
+    const CompressedMatrix& matrix = left ? *left : *right;
+    const Operand scratch = thread_scratch(compressed_matmul_scratch(matrix));
+    emit(make_compressed_matmul_step(matrix, left ? Side::left : Side::right, left ? b : a, product,
+                                     scratch, alpha, product_beta),
+         {&a, &b, &product, &scratch});
+  } else {
+    emit(make_matmul_step(a, b, product, alpha, product_beta), {&a, &b, &product});
   }
-  const Operand product = temporary(DataType::fp32, c.shape);
-  emit(make_matmul_step(a, b, product, alpha, 0), {&a, &b, &product});
+  if (direct) return;
   if (beta != 0) return pointwise("add", {c, product}, c);
   cast(product, c, HalfRule::multiply_accumulate);
 }

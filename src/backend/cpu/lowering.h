@@ -2,6 +2,7 @@
 // views of what exists or emits steps that fill a new storage.
 #pragma once
 
+#include "backend/cpu/compressed.h"
 #include "backend/cpu/plan.h"
 #include "backend/cpu/pointwise.h"
 #include "backend/cpu/reduce.h"
@@ -15,7 +16,7 @@ namespace anet::backend::cpu {
 
 class Lowering {
 public:
-  Lowering(const mil::Function& function, const CompileOptions& options);
+  Lowering(const mil::Function& function, const CompileOptions& options, int threads);
   Plan lower() &&;
 
   // The op being lowered, and its arguments.
@@ -25,6 +26,12 @@ public:
   // A value, or a literal that stands in an attribute or in the schema's defaults.
   Operand operand(std::string_view argument);
   std::vector<Operand> operands(std::string_view argument); // of a tuple
+  // The same as it is stored, which may be in few bits: only views, compressed_matrix and matmul
+  // can take that.
+  Operand stored_operand(std::string_view argument);
+  std::optional<CompressedMatrix> compressed_matrix(const Operand& x) const;
+  // Binds the result to the compressed weight that the op describes, when it does.
+  bool keep_compressed();
   // A compile-time argument: given, or its default.
   mil::Literal literal(std::string_view argument) const;
   int64_t integer(std::string_view argument) const { return literal(argument).integer(); }
@@ -50,6 +57,7 @@ public:
 
   // Dense memory; `like`, of the same shape, suggests the order of dimensions.
   Operand temporary(DataType dtype, const Shape& shape, const Operand* like = nullptr);
+  Operand thread_scratch(int64_t floats); // [threads, floats] of fp32
   Operand constant(const mil::Literal& literal);
   Operand constant(DataType dtype, double value); // scalar
 
@@ -61,7 +69,7 @@ public:
   void cast(const Operand& source, const Operand& destination,
             HalfRule rule = HalfRule::elementwise);
   // x as dense fp32, or as it is when it is fp32 already. Conversions are shared.
-  Operand as_float(const Operand& x);
+  Operand as_float(const Operand& stored);
   Operand copied(const Operand& x, const Operand* like = nullptr); // a dense copy
   Operand dense(const Operand& x);                                 // x, or a dense copy
   Operand reshaped(const Operand& x, const Shape& shape);          // a view, or of a dense copy
@@ -99,10 +107,14 @@ private:
   std::optional<Operand> place_of_input(const mil::Operation& op, const Operand& place) const;
   int32_t add_storage(Storage storage);
   Operand value(mil::ValueId id);
+  // x, or what it shows of a dense copy of a compressed weight.
+  Operand expanded(const Operand& x);
+  Operand float_matrix(const Operand& x); // that gemm can read
   bool is_constant(const Operand& x) const;
 
   const mil::Function& function_;
   const CompileOptions& options_;
+  int threads_;
   Plan plan_;
   const mil::Operation* op_ = nullptr;
   int32_t op_index_ = 0;
@@ -114,6 +126,9 @@ private:
   std::vector<int32_t> uses_;             // by value: readers and outputs
   std::vector<int32_t> last_use_;         // by value: index of the last op that reads it
   std::vector<int32_t> storage_last_use_; // by storage
+  // By storage: what is in few bits, and the dense copies made of it.
+  std::map<int32_t, mil::CompressedWeight> compressed_;
+  std::map<int32_t, int32_t> dense_copies_;
   // fp32 copies made so far, by the storage that they were made from.
   std::multimap<int32_t, std::pair<Operand, Operand>> float_copies_;
 };

@@ -6,27 +6,6 @@ namespace anet::backend::cpu {
 
 namespace {
 
-// The last two dimensions of an operand as gemm sees them.
-struct MatrixLayout {
-  int64_t leading = 1;
-  bool transposed = false; // columns are contiguous instead of rows
-};
-
-std::optional<MatrixLayout> matrix_layout(const Operand& x) {
-  const size_t rank = x.shape.size();
-  const int64_t rows = x.shape[rank - 2];
-  const int64_t columns = x.shape[rank - 1];
-  const int64_t row_stride = x.strides[rank - 2];
-  const int64_t column_stride = x.strides[rank - 1];
-  if ((column_stride == 1 || columns == 1) && (rows == 1 || row_stride >= columns)) {
-    return MatrixLayout{rows == 1 ? columns : row_stride, false};
-  }
-  if ((row_stride == 1 || rows == 1) && (columns == 1 || column_stride >= rows)) {
-    return MatrixLayout{columns == 1 ? rows : column_stride, true};
-  }
-  return std::nullopt;
-}
-
 // Multiply-adds below which another thread costs more than it brings.
 constexpr int64_t parallel_work = 1 << 16;
 
@@ -159,6 +138,21 @@ private:
 };
 
 } // namespace
+
+std::optional<MatrixLayout> matrix_layout(const Operand& x) {
+  const size_t rank = x.shape.size();
+  const int64_t rows = x.shape[rank - 2];
+  const int64_t columns = x.shape[rank - 1];
+  const int64_t row_stride = x.strides[rank - 2];
+  const int64_t column_stride = x.strides[rank - 1];
+  if ((column_stride == 1 || columns == 1) && (rows == 1 || row_stride >= columns)) {
+    return MatrixLayout{rows == 1 ? columns : row_stride, false};
+  }
+  if ((row_stride == 1 || rows == 1) && (columns == 1 || column_stride >= rows)) {
+    return MatrixLayout{columns == 1 ? rows : column_stride, true};
+  }
+  return std::nullopt;
+}
 
 bool is_matrix(const Operand& x) { return matrix_layout(x).has_value(); }
 

@@ -11,6 +11,13 @@ namespace anet::backend::cpu {
 std::unique_ptr<Step> make_matmul_step(const Operand& a, const Operand& b, const Operand& c,
                                        float alpha, float beta);
 
+// The last two dimensions of an operand as gemm sees them; nullopt when it cannot.
+struct MatrixLayout {
+  int64_t leading = 1;
+  bool transposed = false; // columns are contiguous instead of rows
+};
+std::optional<MatrixLayout> matrix_layout(const Operand& x);
+
 // True when the last two dimensions are a matrix that gemm can read or, for a result, write.
 bool is_matrix(const Operand& x);
 

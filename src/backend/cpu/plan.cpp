@@ -44,8 +44,8 @@ std::unique_ptr<std::byte[], void (*)(std::byte*)> allocate_aligned(int64_t byte
   return {memory, [](std::byte* pointer) { std::free(pointer); }};
 }
 
-Lowering::Lowering(const mil::Function& function, const CompileOptions& options)
-    : function_(function), options_(options), values_(function.values.size()),
+Lowering::Lowering(const mil::Function& function, const CompileOptions& options, int threads)
+    : function_(function), options_(options), threads_(threads), values_(function.values.size()),
       destinations_(function.values.size()), uses_(function.values.size(), 0),
       last_use_(function.values.size(), -1) {}
 
@@ -231,7 +231,7 @@ void Lowering::watch_overflow(const mil::Operation& op) {
   for (const mil::Argument& argument : op.arguments) {
     for (const mil::ValueId id : argument.values) {
       if (function_.type(id).dtype != DataType::fp16) continue;
-      inputs.push_back(value(id));
+      inputs.push_back(expanded(value(id)));
       planned.storages.push_back(inputs.back().storage);
     }
   }
@@ -267,7 +267,7 @@ void Lowering::replace_nan() {
 
 void Lowering::deliver() {
   for (const auto& [id, destination] : deliveries_) {
-    const Operand source = value(id);
+    const Operand source = expanded(value(id));
     if (destination.accumulate) {
       pointwise("add", {destination.place, source}, destination.place);
     } else {
@@ -297,8 +297,8 @@ void Lowering::finish_memory() {
   plan_.workspace_bytes = memory.size;
 }
 
-Plan make_plan(const mil::Function& function, const CompileOptions& options) {
-  return Lowering(function, options).lower();
+Plan make_plan(const mil::Function& function, const CompileOptions& options, int threads) {
+  return Lowering(function, options, threads).lower();
 }
 
 } // namespace anet::backend::cpu

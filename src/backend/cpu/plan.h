@@ -47,8 +47,8 @@ struct Plan {
 // 64-byte aligned; throws out_of_memory.
 std::unique_ptr<std::byte[], void (*)(std::byte*)> allocate_aligned(int64_t bytes);
 
-// Lowers an optimised function. Throws unsupported naming the op, invalid_argument or
-// shape_mismatch for options that do not fit the function.
-Plan make_plan(const mil::Function& function, const CompileOptions& options);
+// Lowers an optimised function, to be run by as many threads. Throws unsupported naming the op,
+// invalid_argument or shape_mismatch for options that do not fit the function.
+Plan make_plan(const mil::Function& function, const CompileOptions& options, int threads);
 
 } // namespace anet::backend::cpu

@@ -1,0 +1,79 @@
+#include "backend/cpu/compressed.h"
+
+#include "backend/cpu/convert.h"
+#include "backend/cpu/expand_kernels.h"
+
+namespace anet::backend::cpu {
+
+namespace {
+
+void round_to_half(float* values, int64_t n) {
+  constexpr int64_t block = 256;
+  std::byte halves[block * 2];
+  static const StoreFloat store = store_float(DataType::fp16);
+  static const LoadFloat load = load_float(DataType::fp16);
+  for (int64_t i = 0; i < n; i += block) {
+    const int64_t count = std::min(block, n - i);
+    store(values + i, halves, 1, count);
+    load(halves, 1, values + i, count);
+  }
+}
+
+class ExpandStep final : public Step {
+public:
+  ExpandStep(const mil::CompressedWeight& weight, const Operand& output)
+      : weight_(weight), output_(output), store_(store_float(output.dtype)) {}
+
+  void run(const RunContext& context) const override {
+    auto* output = address<std::byte>(context, output_);
+    const int64_t columns = weight_.columns;
+    const int64_t row_bytes = columns * element_size(output_.dtype);
+    const int64_t grain = std::max<int64_t>(1, parallel_grain / columns);
+    context.pool->parallel_for(weight_.rows, grain, [&](int64_t begin, int64_t end) {
+      std::vector<float> row(static_cast<size_t>(columns));
+      for (int64_t i = begin; i < end; ++i) {
+        mil::expand(weight_, {i, 1, 0, columns}, row.data(), columns, expand_kernels());
+        store_(row.data(), output + i * row_bytes, 1, columns);
+      }
+    });
+  }
+
+private:
+  mil::CompressedWeight weight_;
+  Operand output_;
+  StoreFloat store_;
+};
+
+bool steps_by(int64_t extent, int64_t stride, int64_t expected) {
+  return extent == 1 || stride == expected;
+}
+
+} // namespace
+
+void CompressedMatrix::expand(const mil::Tile& tile, float* values, int64_t leading) const {
+  mil::expand(weight, tile, values, leading, expand_kernels());
+  if (dtype != DataType::fp16) return;
+  if (leading == tile.columns) return round_to_half(values, tile.rows * tile.columns);
+  for (int64_t i = 0; i < tile.rows; ++i) round_to_half(values + i * leading, tile.columns);
+}
+
+std::optional<CompressedMatrix> compressed_matrix(const Operand& x,
+                                                  const mil::CompressedWeight& weight) {
+  const size_t rank = x.shape.size();
+  if (rank < 2 || x.offset != 0 || x.elements() != weight.rows * weight.columns) return {};
+  const int64_t rows = x.shape[rank - 2], columns = x.shape[rank - 1];
+  const int64_t row_stride = x.strides[rank - 2], column_stride = x.strides[rank - 1];
+  if (rows == weight.rows && columns == weight.columns && steps_by(columns, column_stride, 1) &&
+      steps_by(rows, row_stride, weight.columns))
+    return CompressedMatrix{weight, x.dtype, false};
+  if (rows == weight.columns && columns == weight.rows && steps_by(rows, row_stride, 1) &&
+      steps_by(columns, column_stride, weight.columns))
+    return CompressedMatrix{weight, x.dtype, true};
+  return {};
+}
+
+std::unique_ptr<Step> make_expand_step(const mil::CompressedWeight& weight, const Operand& output) {
+  return std::make_unique<ExpandStep>(weight, output);
+}
+
+} // namespace anet::backend::cpu

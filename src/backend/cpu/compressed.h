@@ -1,0 +1,40 @@
+// Matrices that stay in few bits inside a kernel.
+#pragma once
+
+#include "backend/cpu/step.h"
+#include "mil/compressed_weight.h"
+
+namespace anet::backend::cpu {
+
+// What an operand shows of a compressed weight: all of it, or its transpose.
+struct CompressedMatrix {
+  mil::CompressedWeight weight;
+  DataType dtype = DataType::fp32; // of the values; those of fp16 are rounded to it
+  bool transposed = false;
+
+  int64_t rows() const { return transposed ? weight.columns : weight.rows; }
+  int64_t columns() const { return transposed ? weight.rows : weight.columns; }
+  // Writes a tile of the weight to rows `leading` floats apart.
+  void expand(const mil::Tile& tile, float* values, int64_t leading) const;
+};
+
+// The matrix that the last two dimensions of x show, when x lies on all of a dense, row-major
+// [weight.rows, weight.columns] and its other extents are 1.
+std::optional<CompressedMatrix> compressed_matrix(const Operand& x,
+                                                  const mil::CompressedWeight& weight);
+
+// Writes all of the weight, of the operand's type, to dense row-major memory.
+std::unique_ptr<Step> make_expand_step(const mil::CompressedWeight& weight, const Operand& output);
+
+// Floats of scratch that a product needs for each thread.
+int64_t compressed_matmul_scratch(const CompressedMatrix& matrix);
+
+// As make_matmul_step with the matrix for a (left) or b, expanded tile by tile into `scratch`,
+// [threads, compressed_matmul_scratch]. The tiles and the order of sums depend on the shapes alone,
+// so that the result has the same bits for any number of threads.
+enum class Side : uint8_t { left, right };
+std::unique_ptr<Step> make_compressed_matmul_step(const CompressedMatrix& matrix, Side side,
+                                                  const Operand& other, const Operand& c,
+                                                  const Operand& scratch, float alpha, float beta);
+
+} // namespace anet::backend::cpu

@@ -1,0 +1,195 @@
+// Products with a matrix in few bits. Its tiles fit a core's cache, where gemm reads them.
+#include "backend/cpu/compressed.h"
+#include "backend/cpu/expand_kernels.h"
+#include "backend/cpu/gemm.h"
+#include "backend/cpu/matmul.h"
+
+namespace anet::backend::cpu {
+
+namespace {
+
+constexpr int64_t tile_depth = 256;
+constexpr int64_t max_tile_rows = 256;
+constexpr int64_t min_tile_rows = 64;
+constexpr int64_t tile_columns = 512;
+// Up to this many columns each row is expanded once and multiplied right away.
+constexpr int64_t few_columns = 4;
+constexpr int64_t rows_at_once = 64;
+// Multiply-adds below which another thread costs more than it brings.
+constexpr int64_t parallel_work = 1 << 16;
+
+int64_t divided_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+Operand swap_last_two(Operand x) {
+  const size_t rank = x.shape.size();
+  std::swap(x.shape[rank - 1], x.shape[rank - 2]);
+  std::swap(x.strides[rank - 1], x.strides[rank - 2]);
+  return x;
+}
+
+// Strides of a matrix's rows and columns.
+struct Steps {
+  int64_t row = 1, column = 1;
+  explicit Steps(const MatrixLayout& layout)
+      : row(layout.transposed ? 1 : layout.leading),
+        column(layout.transposed ? layout.leading : 1) {}
+};
+
+// c[rows, columns] = alpha * matrix[rows, depth] * x[depth, columns] + beta * c, for each batch.
+class CompressedMatmulStep final : public Step {
+public:
+  CompressedMatmulStep(const CompressedMatrix& matrix, const Operand& x, const Operand& c,
+                       const Operand& scratch, float alpha, float beta)
+      : matrix_(matrix), x_(x), c_(c), scratch_(scratch), alpha_(alpha), beta_(beta) {
+    spread_batch();
+    merge_batch_into_columns();
+    const size_t rank = c_.shape.size();
+    rows_ = c_.shape[rank - 2];
+    columns_ = c_.shape[rank - 1];
+    depth_ = matrix_.columns();
+    x_layout_ = *matrix_layout(x_);
+    c_layout_ = *matrix_layout(c_);
+    const Shape batch(c_.shape.begin(), c_.shape.end() - 2);
+    const Strides c_batch(c_.strides.begin(), c_.strides.end() - 2);
+    const Strides x_batch(x_.strides.begin(), x_.strides.end() - 2);
+    batch_ = make_loop_nest<2>(batch, {&c_batch, &x_batch});
+    by_row_ = columns_ <= few_columns && !matrix_.transposed;
+    tile_rows_ = by_row_ ? rows_at_once : choose_tile_rows();
+  }
+
+  void run(const RunContext& context) const override {
+    const int64_t row_tiles = divided_up(rows_, tile_rows_);
+    const int64_t column_tiles = divided_up(columns_, tile_columns);
+    const int64_t tiles = batch_.elements() * row_tiles * column_tiles;
+    const int64_t work = batch_.elements() * rows_ * columns_ * depth_;
+    const int64_t ranges =
+        work < parallel_work ? 1 : std::min<int64_t>(tiles, context.pool->threads());
+    auto* const scratch = address<float>(context, scratch_);
+    context.pool->run(ranges, [&](int64_t range, int64_t) {
+      float* const own = scratch + range * scratch_.shape[1];
+      for (int64_t i = range * tiles / ranges; i < (range + 1) * tiles / ranges; ++i) {
+        const int64_t in_batch = i % (row_tiles * column_tiles);
+        const int64_t row = in_batch / column_tiles * tile_rows_;
+        const int64_t column = in_batch % column_tiles * tile_columns;
+        const int64_t at = i / (row_tiles * column_tiles);
+        for_each_row(batch_, at, at + 1, [&](const auto& offsets, int64_t) {
+          float* const c = address<float>(context, c_) + offsets[0];
+          const float* const x = address<float>(context, x_) + offsets[1];
+          if (by_row_) {
+            multiply_rows(x, c, row, own);
+          } else {
+            multiply_tile(x, c, row, column, own);
+          }
+        });
+      }
+    });
+  }
+
+private:
+  // x gets the leading dimensions of c.
+  void spread_batch() {
+    Shape shape(c_.shape.begin(), c_.shape.end() - 2);
+    shape.insert(shape.end(), x_.shape.end() - 2, x_.shape.end());
+    x_ = broadcast_view(x_, shape);
+  }
+
+  // Batches that follow each other like columns are more columns.
+  void merge_batch_into_columns() {
+    while (c_.shape.size() > 2) {
+      const size_t d = c_.shape.size() - 3;
+      const auto joins = [&](const Operand& x) {
+        return x.shape[d] == 1 || x.strides[d] == x.strides[d + 2] * x.shape[d + 2];
+      };
+      const auto joined = [&](Operand x) {
+        if (x.shape[d + 2] == 1) x.strides[d + 2] = x.strides[d];
+        x.shape[d + 2] *= x.shape[d];
+        const auto at = static_cast<std::ptrdiff_t>(d);
+        x.shape.erase(x.shape.begin() + at);
+        x.strides.erase(x.strides.begin() + at);
+        return x;
+      };
+      if (!joins(x_) || !joins(c_) || !is_matrix(joined(x_)) || !is_matrix(joined(c_))) return;
+      x_ = joined(x_);
+      c_ = joined(c_);
+    }
+  }
+
+  // Few enough that 16 threads find work, where that leaves gemm enough to do.
+  int64_t choose_tile_rows() const {
+    const int64_t wanted = rows_ * divided_up(columns_, tile_columns) / 16 / 16 * 16;
+    return std::clamp(wanted, min_tile_rows, max_tile_rows);
+  }
+
+  void multiply_tile(const float* x, float* c, int64_t row, int64_t column, float* scratch) const {
+    const int64_t rows = std::min(tile_rows_, rows_ - row);
+    const int64_t columns = std::min(tile_columns, columns_ - column);
+    const Steps x_steps(x_layout_), c_steps(c_layout_);
+    c += row * c_steps.row + column * c_steps.column;
+    x += column * x_steps.column;
+    for (int64_t k = 0; k < depth_; k += tile_depth) {
+      const int64_t depth = std::min(tile_depth, depth_ - k);
+      const mil::Tile tile =
+          matrix_.transposed ? mil::Tile{k, depth, row, rows} : mil::Tile{row, rows, k, depth};
+      matrix_.expand(tile, scratch, tile.columns);
+      const MatrixF32 a = {scratch, tile.columns, matrix_.transposed};
+      const MatrixF32 b = {x + k * x_steps.row, x_layout_.leading, x_layout_.transposed};
+      const float beta = k == 0 ? beta_ : 1;
+      if (c_layout_.transposed) {
+        // c^T = b^T a^T: gemm writes rows.
+        gemm_f32(columns, rows, depth, alpha_, {b.data, b.leading, !b.transposed},
+                 {a.data, a.leading, !a.transposed}, beta, c, c_layout_.leading);
+      } else {
+        gemm_f32(rows, columns, depth, alpha_, a, b, beta, c, c_layout_.leading);
+      }
+    }
+  }
+
+  // The scratch holds one row, then the columns of x where they are apart in memory.
+  void multiply_rows(const float* x, float* c, int64_t first, float* scratch) const {
+    const Steps x_steps(x_layout_), c_steps(c_layout_);
+    float* const packed = scratch + depth_;
+    const bool contiguous = x_steps.row == 1;
+    for (int64_t j = 0; j < columns_ && !contiguous; ++j)
+      for (int64_t k = 0; k < depth_; ++k)
+        packed[j * depth_ + k] = x[k * x_steps.row + j * x_steps.column];
+    const int64_t end = std::min(first + rows_at_once, rows_);
+    for (int64_t row = first; row < end; ++row) {
+      matrix_.expand({row, 1, 0, depth_}, scratch, depth_);
+      for (int64_t j = 0; j < columns_; ++j) {
+        const float* const column = contiguous ? x + j * x_steps.column : packed + j * depth_;
+        float& result = c[row * c_steps.row + j * c_steps.column];
+        const float product = alpha_ * dot(scratch, column, depth_);
+        result = beta_ == 0 ? product : product + beta_ * result;
+      }
+    }
+  }
+
+  CompressedMatrix matrix_;
+  Operand x_, c_, scratch_;
+  float alpha_, beta_;
+  MatrixLayout x_layout_, c_layout_;
+  int64_t rows_ = 0, columns_ = 0, depth_ = 0;
+  int64_t tile_rows_ = 0;
+  bool by_row_ = false;
+  LoopNest<2> batch_;
+};
+
+} // namespace
+
+int64_t compressed_matmul_scratch(const CompressedMatrix& matrix) {
+  return std::max(max_tile_rows * tile_depth, (1 + few_columns) * matrix.columns());
+}
+
+std::unique_ptr<Step> make_compressed_matmul_step(const CompressedMatrix& matrix, Side side,
+                                                  const Operand& other, const Operand& c,
+                                                  const Operand& scratch, float alpha, float beta) {
+  if (side == Side::left)
+    return std::make_unique<CompressedMatmulStep>(matrix, other, c, scratch, alpha, beta);
+  // c^T = matrix^T other^T
+  CompressedMatrix turned = matrix;
+  turned.transposed = !matrix.transposed;
+  return std::make_unique<CompressedMatmulStep>(turned, swap_last_two(other), swap_last_two(c),
+                                                scratch, alpha, beta);
+}
+
+} // namespace anet::backend::cpu
