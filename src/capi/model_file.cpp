@@ -71,7 +71,7 @@ anet_status anet_model_load(const char* path, const anet_model_load_options* opt
   return guard_create(model, "model", error, [&] {
     const auto given = read_optional_struct(options, "options");
     return std::make_unique<anet_model>(anet::io::load_model(
-        read_path(path, "path"), tensor_callback(given.progress, given.user_data)));
+        read_path(path, "path"), {.progress = tensor_callback(given.progress, given.user_data)}));
   });
 }
 

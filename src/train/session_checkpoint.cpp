@@ -3,6 +3,7 @@
 #include "base/status.h"
 #include "base/version.h"
 #include "io/model_file/checkpoint_model.h"
+#include "io/model_file/saved_model.h"
 #include "io/model_file/model_source.h"
 #include "train/session.h"
 

@@ -8,8 +8,6 @@
 namespace anet::io {
 namespace {
 
-constexpr const char* config_key = "ane_train.model_config";
-
 model::Config config_from(const JsonView& json) {
   model::Config config;
   model::read_config(json, config);
@@ -23,39 +21,22 @@ std::vector<TensorInfo> expected_tensors(const model::ParameterTable& table) {
   return expected;
 }
 
-// A checkpoint's weights, or a file of save_model: our own names and fp32.
+// A checkpoint's weights: our own names and fp32.
 class CheckpointSource final : public MappedSource {
 public:
   CheckpointSource(CheckpointReader reader, FileSystem& files)
-      : MappedSource(files), checkpoint_(std::move(reader)), format_("checkpoint") {
-    config_ = checkpoint_config(*checkpoint_);
-    place_all(checkpoint_->weights(), "checkpoint weights");
+      : MappedSource(files), checkpoint_(std::move(reader)) {
+    config_ = checkpoint_config(checkpoint_);
+    const model::ParameterTable table(config_);
+    check_tensors(checkpoint_.weights(), expected_tensors(table), "checkpoint weights");
+    for (const model::Parameter& parameter : table.all())
+      place(parameter, {.data = checkpoint_.weights().tensor(parameter.name).data});
   }
 
-  CheckpointSource(const std::string& path, FileSystem& files)
-      : MappedSource(files), file_(path, files), format_("safetensors") {
-    const auto config = file_.metadata().find(config_key);
-    if (config == file_.metadata().end())
-      fail(Status::invalid_checkpoint, "expected metadata '", config_key, "' in '", path,
-           "', seen none; weights of a Hugging Face model are opened by their directory");
-    const Json json = Json::parse(config->second, config_key, Status::invalid_checkpoint);
-    config_ = config_from(JsonView(json, Status::invalid_checkpoint));
-    place_all(file_, "model weights");
-  }
-
-  std::string_view format() const override { return format_; }
+  std::string_view format() const override { return "checkpoint"; }
 
 private:
-  void place_all(const SafetensorsReader& file, std::string_view what) {
-    const model::ParameterTable table(config_);
-    check_tensors(file, expected_tensors(table), what);
-    for (const model::Parameter& parameter : table.all())
-      place(parameter, {.data = file.tensor(parameter.name).data});
-  }
-
-  std::optional<CheckpointReader> checkpoint_; // or
-  SafetensorsReader file_;
-  std::string_view format_;
+  CheckpointReader checkpoint_;
 };
 
 } // namespace
@@ -84,21 +65,9 @@ std::shared_ptr<model::Model> checkpoint_model(const CheckpointReader& reader) {
   return model;
 }
 
-void save_model(const model::Model& model, const std::string& path, FileSystem& files) {
-  std::vector<TensorView> tensors;
-  for (const model::Parameter& parameter : model.parameters().all())
-    tensors.push_back(float_tensor(parameter.name, parameter.shape, model.values(parameter)));
-  save_safetensors(path, tensors, {{config_key, model::write_config(model.config()).to_string()}},
-                   files);
-}
-
 std::unique_ptr<ModelSource> open_checkpoint_model(const std::string& directory,
                                                    FileSystem& files) {
   return std::make_unique<CheckpointSource>(open_checkpoint(directory, files), files);
-}
-
-std::unique_ptr<ModelSource> open_saved_model(const std::string& path, FileSystem& files) {
-  return std::make_unique<CheckpointSource>(path, files);
 }
 
 } // namespace anet::io

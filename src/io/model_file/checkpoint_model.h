@@ -17,8 +17,4 @@ model::Config checkpoint_config(const CheckpointReader& reader);
 // Throws invalid_checkpoint if the weights are not those that its configuration asks for.
 std::shared_ptr<model::Model> checkpoint_model(const CheckpointReader& reader);
 
-// Writes a file that open_model reads: safetensors with the configuration in its metadata.
-void save_model(const model::Model& model, const std::string& path,
-                FileSystem& files = FileSystem::real());
-
 } // namespace anet::io

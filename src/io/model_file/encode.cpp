@@ -57,6 +57,18 @@ void encode_q8_0(std::span<const float> values, std::string_view tensor, std::by
   }
 }
 
+// Values [first, first + count), whole rows of a matrix. A view of the model's, or of `expanded`.
+std::span<const float> read_piece(const model::Model& model, const model::Parameter& parameter,
+                                  int64_t first, int64_t count, std::vector<float>& expanded) {
+  if (!parameter.is_compressed())
+    return model.values(parameter).subspan(static_cast<size_t>(first), static_cast<size_t>(count));
+  const mil::CompressedWeight& weight = model.compressed(parameter);
+  const int64_t columns = weight.columns;
+  expanded.resize(static_cast<size_t>(count));
+  mil::expand(weight, {first / columns, count / columns, 0, columns}, expanded.data(), columns);
+  return expanded;
+}
+
 } // namespace
 
 Encoding encoding_of(ExportType type) {
@@ -112,18 +124,18 @@ void encode(Encoding encoding, std::span<const float> values, std::string_view t
   }
 }
 
-void encode_parameter(const model::Parameter& parameter, std::span<const float> values,
+void encode_parameter(const model::Model& model, const model::Parameter& parameter,
                       Encoding encoding, int64_t interleaved_head_dim, const PieceWriter& write) {
   std::vector<std::byte> bytes;
-  std::vector<float> rows;
-  const int64_t row_size = parameter.shape.size() > 1 ? parameter.shape.back() : 1;
-  const int64_t unit =
-      interleaved_head_dim != 0 ? interleaved_head_dim * row_size : block_elements(encoding);
+  std::vector<float> expanded, rows;
+  const bool matrix = parameter.shape.size() > 1;
+  const int64_t row_size = matrix ? parameter.shape.back() : 1;
+  const int64_t unit = matrix ? row_size * std::max<int64_t>(1, interleaved_head_dim)
+                              : std::max(interleaved_head_dim, block_elements(encoding));
   const int64_t piece = std::max(unit, piece_elements / unit * unit);
   for (int64_t first = 0; first < parameter.elements; first += piece) {
     const int64_t count = std::min(piece, parameter.elements - first);
-    std::span<const float> part =
-        values.subspan(static_cast<size_t>(first), static_cast<size_t>(count));
+    std::span<const float> part = read_piece(model, parameter, first, count, expanded);
     if (interleaved_head_dim != 0) {
       rows.resize(part.size());
       for (int64_t row = 0; row < count / row_size; ++row)

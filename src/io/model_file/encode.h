@@ -21,9 +21,10 @@ void encode(Encoding encoding, std::span<const float> values, std::string_view t
             std::vector<std::byte>& bytes);
 
 // A parameter's values piece by piece: encoded, and with the rows of queries and keys interleaved
-// where `interleaved_head_dim` is not 0. `write` takes the bytes of each piece.
+// where `interleaved_head_dim` is not 0. `write` takes the bytes of each piece. Compressed matrices
+// are expanded as they go.
 using PieceWriter = std::function<void(std::span<const std::byte>)>;
-void encode_parameter(const model::Parameter& parameter, std::span<const float> values,
+void encode_parameter(const model::Model& model, const model::Parameter& parameter,
                       Encoding encoding, int64_t interleaved_head_dim, const PieceWriter& write);
 
 } // namespace anet::io

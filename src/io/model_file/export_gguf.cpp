@@ -2,103 +2,13 @@
 #include "base/status.h"
 #include "io/model_file/encode.h"
 #include "io/model_file/exports.h"
-#include "io/model_file/gguf_file.h"
-#include "io/model_file/gguf_names.h"
-#include "io/model_file/gguf_tokenizer.h"
+#include "io/model_file/gguf_writer.h"
 #include "io/model_file/llama2c.h"
 
 #include <fcntl.h>
 
 namespace anet::io {
 namespace {
-
-constexpr uint64_t alignment = 32; // the format's default
-constexpr uint32_t version = 3;
-
-// The format's name of a whole file's type, "general.file_type".
-uint32_t file_type(ExportType type) {
-  switch (type) {
-  case ExportType::fp32:
-    return 0;
-  case ExportType::fp16:
-    return 1;
-  case ExportType::q8_0:
-    return 7;
-  case ExportType::bf16:
-    return 32;
-  }
-  return 0;
-}
-
-// Bytes of the header: numbers, strings, keys with values.
-class GgufText {
-public:
-  const std::string& bytes() const { return bytes_; }
-  uint64_t keys() const { return keys_; }
-
-  template <typename T>
-  void number(T value) {
-    bytes_.append(reinterpret_cast<const char*>(&value), sizeof(value));
-  }
-  void string(std::string_view text) {
-    number<uint64_t>(text.size());
-    bytes_ += text;
-  }
-  void set(std::string_view key, uint32_t value) { scalar(key, GgufType::uint32, value); }
-  void set(std::string_view key, float value) { scalar(key, GgufType::float32, value); }
-  void set(std::string_view key, bool value) {
-    scalar<uint8_t>(key, GgufType::boolean, value ? 1 : 0);
-  }
-  void set(std::string_view key, std::string_view value) {
-    begin(key, GgufType::string);
-    string(value);
-  }
-  void set(std::string_view key, const char* value) { set(key, std::string_view(value)); }
-  void set(std::string_view key, const std::vector<std::string>& values) {
-    array(key, GgufType::string, values.size());
-    for (const std::string& value : values) string(value);
-  }
-  void set(std::string_view key, const std::vector<float>& values) {
-    array(key, GgufType::float32, values.size());
-    for (const float value : values) number(value);
-  }
-  void set(std::string_view key, const std::vector<GgufTokenType>& values) {
-    array(key, GgufType::int32, values.size());
-    for (const GgufTokenType value : values) number(static_cast<int32_t>(value));
-  }
-
-private:
-  void begin(std::string_view key, GgufType type) {
-    ++keys_;
-    string(key);
-    number(static_cast<uint32_t>(type));
-  }
-  template <typename T>
-  void scalar(std::string_view key, GgufType type, T value) {
-    begin(key, type);
-    number(value);
-  }
-  void array(std::string_view key, GgufType type, uint64_t count) {
-    begin(key, GgufType::array);
-    number(static_cast<uint32_t>(type));
-    number(count);
-  }
-
-  std::string bytes_;
-  uint64_t keys_ = 0;
-};
-
-const GgufArchitecture& architecture_for(const model::Config& config) {
-  const GgufArchitecture* chosen = nullptr;
-  for (const GgufArchitecture& known : gguf_architectures())
-    if (known.qkv_bias == config.qkv_bias && known.qk_norm == config.qk_norm) chosen = &known;
-  if (chosen == nullptr)
-    fail(Status::unsupported, "no architecture of GGUF that we know has both biases (qkv_bias) and "
-                              "norms (qk_norm) of queries and keys");
-  if (config.rope_scaling_factor != 0 && chosen->name != "llama")
-    fail(Status::unsupported, "GGUF's architecture ", chosen->name, " has no RoPE scaling");
-  return *chosen;
-}
 
 void set_config(const model::Config& config, std::string_view prefix, GgufText& text) {
   const auto set = [&](const char* key, auto value) { text.set(concat(prefix, ".", key), value); };
@@ -147,7 +57,7 @@ std::string companion_directory(const std::string& companion, FileSystem& files)
 class GgufExport {
 public:
   GgufExport(const model::Model& model, const ExportOptions& options)
-      : model_(model), options_(options), architecture_(architecture_for(model.config())) {
+      : model_(model), options_(options), architecture_(gguf_architecture_for(model.config())) {
     const Encoding encoding = encoding_of(options.type);
     if (model.config().rope_scaling_factor != 0) factors_ = rope_factors(model.config());
     for (const model::Parameter& parameter : model.parameters().all()) {
@@ -168,17 +78,16 @@ public:
     if (!factors_.empty()) {
       file.write(std::as_bytes(std::span(factors_)));
       written += factors_.size() * sizeof(float);
-      pad(file, written);
+      pad_gguf(file, written);
     }
     for (const auto& [parameter, encoding] : tensors_) {
       const bool interleaved = architecture_.interleaved && is_rotated(*parameter);
-      encode_parameter(*parameter, model_.values(*parameter), encoding,
-                       interleaved ? model_.config().head_dim : 0,
+      encode_parameter(model_, *parameter, encoding, interleaved ? model_.config().head_dim : 0,
                        [&](std::span<const std::byte> bytes) {
                          file.write(bytes);
                          written += bytes.size();
                        });
-      pad(file, written);
+      pad_gguf(file, written);
       progress.wrote(*parameter);
     }
   }
@@ -189,17 +98,11 @@ private:
     Encoding encoding;
   };
 
-  static void pad(AtomicFile& file, uint64_t& written) {
-    const std::string zeros((alignment - written % alignment) % alignment, '\0');
-    file.write(zeros);
-    written += zeros.size();
-  }
-
   std::string header_bytes(const std::string& companion, FileSystem& files) const {
     GgufText metadata;
     metadata.set("general.architecture", architecture_.name);
     metadata.set("general.type", "model");
-    metadata.set("general.file_type", file_type(options_.type));
+    metadata.set("general.file_type", gguf_file_type(options_.type));
     if (options_.type == ExportType::q8_0)
       metadata.set("general.quantization_version", uint32_t{2});
     set_config(model_.config(), architecture_.name, metadata);
@@ -207,35 +110,16 @@ private:
       set_tokenizer(read_gguf_tokenizer(companion_directory(companion, files),
                                         model_.config().vocab_size, files),
                     metadata);
-    GgufText text;
-    text.number(version);
-    text.number<uint64_t>(tensors_.size() + (factors_.empty() ? 0 : 1));
-    text.number(metadata.keys());
-    std::string header = concat(std::string_view("GGUF"), text.bytes(), metadata.bytes(), table());
-    header.append((alignment - header.size() % alignment) % alignment, '\0');
-    return header;
+    return gguf_header(metadata, tensors());
   }
 
-  std::string table() const {
-    GgufText text;
-    uint64_t offset = 0;
-    const auto add = [&](std::string_view name, const mil::Shape& shape, Encoding encoding) {
-      text.string(name);
-      text.number(static_cast<uint32_t>(shape.size()));
-      for (auto extent = shape.rbegin(); extent != shape.rend(); ++extent)
-        text.number(static_cast<uint64_t>(*extent));
-      text.number(gguf_tensor_type(encoding));
-      text.number(offset);
-      const auto blocks =
-          static_cast<uint64_t>(mil::element_count(shape) / block_elements(encoding));
-      const uint64_t size = blocks * static_cast<uint64_t>(block_bytes(encoding));
-      offset += (size + alignment - 1) / alignment * alignment;
-    };
+  std::vector<GgufTensorInfo> tensors() const {
+    std::vector<GgufTensorInfo> infos;
     if (!factors_.empty())
-      add(gguf_rope_factors, {static_cast<int64_t>(factors_.size())}, Encoding::fp32);
+      infos.push_back({gguf_rope_factors, {static_cast<int64_t>(factors_.size())}, Encoding::fp32});
     for (const auto& [parameter, encoding] : tensors_)
-      add(gguf_name(*parameter), parameter->shape, encoding);
-    return text.bytes();
+      infos.push_back({gguf_name(*parameter), parameter->shape, encoding});
+    return infos;
   }
 
   const model::Model& model_;

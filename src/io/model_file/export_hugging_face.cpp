@@ -98,7 +98,7 @@ void write_shard(const model::Model& model, const Shard& shard, ExportType type,
   SafetensorsWriter writer(file, std::move(infos));
   for (const TensorInfo& info : writer.order()) {
     const model::Parameter& parameter = *model.parameters().find(info.name);
-    encode_parameter(parameter, model.values(parameter), encoding_of(type), 0,
+    encode_parameter(model, parameter, encoding_of(type), 0,
                      [&](std::span<const std::byte> bytes) { writer.write(info.name, bytes); });
     progress.wrote(parameter);
   }

@@ -61,7 +61,7 @@ void export_llama2c(const model::Model& model, const std::string& path,
   write_header(config, file);
   for (const model::Parameter* parameter : llama2c_order(table, config.layer_count, false)) {
     if (!config.tie_embeddings && parameter == &table.head()) write_rotation_tables(config, file);
-    encode_parameter(*parameter, model.values(*parameter), Encoding::fp32,
+    encode_parameter(model, *parameter, Encoding::fp32,
                      is_rotated(*parameter) ? config.head_dim : 0,
                      [&](std::span<const std::byte> bytes) { file.write(bytes); });
     progress.wrote(*parameter);

@@ -3,7 +3,9 @@
 #pragma once
 
 #include "base/file.h"
+#include "base/thread_pool.h"
 #include "model/model.h"
+#include "quant/quantize.h"
 
 #include <functional>
 #include <memory>
@@ -40,6 +42,10 @@ public:
   const ModelExtras& extras() const { return extras_; }
   // Converts one tensor to fp32 in our order of rows; its pages of the file can be dropped after.
   virtual void read(const model::Parameter& parameter, std::span<float> values) = 0;
+  // How the file holds the tensor, and its codes, which may be views of the mapped file; nullopt
+  // when it is not compressed in a way of ours.
+  virtual std::optional<quant::Scheme> scheme(const model::Parameter&) const { return {}; }
+  virtual mil::CompressedWeight compressed(const model::Parameter& parameter);
 
 protected:
   model::Config config_;
@@ -57,9 +63,19 @@ struct LoadedModel {
   ModelExtras extras;
   std::string format;
   std::vector<std::string> warnings; // "model.norm.weight: 3 values are NaN"
+  // One a parameter when the model is compressed, else empty. The errors are those of compressing
+  // it now: 0 for what the file holds compressed already.
+  std::vector<quant::TensorReport> quantization;
 };
 
-LoadedModel load_model(const std::string& path, const TensorCallback& progress = {},
+struct LoadOptions {
+  // Compresses matrices as they are read, one at a time. Without it the model is as in the file.
+  std::optional<quant::Recipe> recipe = {};
+  TensorCallback progress = {};
+  ThreadPool* pool = nullptr; // none: one is made when there is something to compress
+};
+
+LoadedModel load_model(const std::string& path, const LoadOptions& options = {},
                        FileSystem& files = FileSystem::real());
 
 enum class ExportFormat : int32_t { hugging_face = 1, llama2c = 2, gguf = 3 };

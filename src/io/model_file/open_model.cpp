@@ -1,12 +1,10 @@
-// Which format a path holds, and the loading of whole models.
+// Which format a path holds.
 #include "base/status.h"
 #include "io/checkpoint.h"
 #include "io/model_file/sources.h"
 #include "io/safetensors.h"
 
-#include <algorithm>
 #include <array>
-#include <bit>
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
@@ -57,34 +55,6 @@ std::unique_ptr<ModelSource> open_file(const std::string& path, std::span<const 
        path, "'");
 }
 
-// NaN and infinite values do not stop a load: people look into such models to find out why.
-void warn_of_values(const model::Parameter& parameter, std::span<const float> values,
-                    std::vector<std::string>& warnings) {
-  // Integers and narrow counters, so that compilers vectorise the scan of every weight.
-  constexpr uint32_t infinity = 0x7f800000u;
-  int64_t nan = 0;
-  int64_t infinite = 0;
-  for (size_t first = 0; first < values.size(); first += size_t{1} << 20) {
-    const auto part = values.subspan(first, std::min(values.size() - first, size_t{1} << 20));
-    uint32_t above = 0;
-    uint32_t equal = 0;
-    for (const float value : part) {
-      const uint32_t magnitude = std::bit_cast<uint32_t>(value) & 0x7fffffffu;
-      above += magnitude > infinity ? 1 : 0;
-      equal += magnitude == infinity ? 1 : 0;
-    }
-    nan += above;
-    infinite += equal;
-  }
-  const auto warn = [&](int64_t count, const char* what) {
-    if (count != 0)
-      warnings.push_back(
-          concat(parameter.name, ": ", count, count == 1 ? " value is " : " values are ", what));
-  };
-  warn(nan, "NaN");
-  warn(infinite, "infinite");
-}
-
 } // namespace
 
 std::unique_ptr<ModelSource> open_model(const std::string& path, FileSystem& files) {
@@ -99,24 +69,6 @@ std::unique_ptr<ModelSource> open_model(const std::string& path, FileSystem& fil
     size = file.read_some(buffer);
   }
   return open_file(path, std::span(buffer).first(size), files);
-}
-
-LoadedModel load_model(const std::string& path, const TensorCallback& progress, FileSystem& files) {
-  const std::unique_ptr<ModelSource> source = open_model(path, files);
-  LoadedModel result;
-  result.model = std::make_shared<model::Model>(source->config());
-  result.extras = source->extras();
-  result.format = source->format();
-  TensorProgress state{.total = result.model->parameters().weight_count()};
-  for (const model::Parameter& parameter : result.model->parameters().all()) {
-    const std::span<float> values = result.model->values(parameter);
-    source->read(parameter, values);
-    warn_of_values(parameter, values, result.warnings);
-    state.name = parameter.name;
-    state.done += parameter.elements;
-    if (progress) progress(state);
-  }
-  return result;
 }
 
 } // namespace anet::io

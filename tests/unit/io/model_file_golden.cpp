@@ -109,12 +109,12 @@ TEST_CASE("progress counts every element once") {
   int64_t done = 0;
   std::vector<std::string> names;
   const io::LoadedModel loaded =
-      io::load_model(folder + "qwen3", [&](const io::TensorProgress& progress) {
-        CHECK(progress.done > done);
-        done = progress.done;
-        names.emplace_back(progress.name);
-        CHECK(progress.total >= done);
-      });
+      io::load_model(folder + "qwen3", {.progress = [&](const io::TensorProgress& progress) {
+                       CHECK(progress.done > done);
+                       done = progress.done;
+                       names.emplace_back(progress.name);
+                       CHECK(progress.total >= done);
+                     }});
   CHECK(done == loaded.model->parameters().weight_count());
   CHECK(names.size() == loaded.model->parameters().all().size());
   CHECK(names.back() == "lm_head.weight");
