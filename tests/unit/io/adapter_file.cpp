@@ -216,7 +216,7 @@ TEST_CASE("what a format cannot hold is refused") {
   };
   using Format = io::AdapterFormat;
   const auto patterns = io::load_adapter(adapters + "patterns", base_model("llama"));
-  contains(refusal(patterns, Format::mlx), "several ranks");
+  contains(refusal(patterns, Format::mlx), "several scales, 1.6 and 0.6");
   model::LoraOptions options;
   options.first_layer = 0;
   options.layer_count = 1;

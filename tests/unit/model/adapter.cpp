@@ -17,7 +17,8 @@ namespace {
 std::vector<std::string> modules_of(const std::shared_ptr<model::Model>& base,
                                     const LoraOptions& options) {
   std::vector<std::string> names;
-  for (const model::LoraModule& module : Adapter(base, options, 1).modules())
+  const Adapter adapter(base, options, 1);
+  for (const model::LoraModule& module : adapter.modules())
     names.push_back(module.target.module);
   return names;
 }
