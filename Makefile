@@ -295,7 +295,7 @@ SANITIZER_ENV := \
 
 # Scripts count as one test each.
 SCRIPTS := header-check abi-check symbol-check layering-check example-check cli-text-check \
-           tokenizer-check model-file-check install-check parity \
+           tokenizer-check model-file-check adapter-file-check install-check parity \
            $(if $(EMULATOR_TEST),cli-ane-check)
 
 test: deps deps-test  ## Every test; the last line counts them
@@ -360,6 +360,10 @@ bench-tokenizer: venv $(OBJ)/tools/tokenizer_driver  ## Their speed against Hugg
 # Reading them as PyTorch models too needs a PyTorch of 2.6 or later: ARGS=--torch.
 model-file-check: venv $(OBJ)/tools/model_file_driver  ## Exports read by safetensors, gguf and transformers
 	$(Q)$(VENV)/bin/python tests/golden/model_files/check.py $(OBJ)/tools/model_file_driver $(ARGS)
+
+# PEFT reads them too with ARGS=--torch.
+adapter-file-check: venv $(OBJ)/tools/adapter_driver  ## Adapters as safetensors, gguf and PEFT have them
+	$(Q)$(VENV)/bin/python tests/golden/adapters/check.py $(OBJ)/tools/adapter_driver $(ARGS)
 
 VENV := $(BUILD)/venv
 
@@ -531,7 +535,7 @@ help:  ## This list
 FORCE:
 .PHONY: all demo test test-programs run-tests capi-test ane-test emulator emulator-test \
   header-check abi-check symbol-check layering-check example-check install-check parity \
-  cli-text-check cli-ane-check tokenizer-check model-file-check venv \
+  cli-text-check cli-ane-check tokenizer-check model-file-check adapter-file-check venv \
   asan tsan run-sanitized fuzz fuzzers bench bench-step bench-ane bench-tokenizer \
   macos test-arm64 run-arm64 lint format-check format tidy \
   install uninstall deps deps-test deps-fuzz deps-macos deps-arm64 clean help
