@@ -105,8 +105,9 @@ public:
 } // namespace
 
 FileSystem& FileSystem::real() {
-  // Holds no state; the calls are as thread-safe as the system's.
-  static RealFileSystem files;
+  // Holds no state; the calls are as thread-safe as the system's. Never destroyed: what is released
+  // while the process ends may still write.
+  static FileSystem& files = *new RealFileSystem;
   return files;
 }
 
