@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
@@ -82,11 +83,12 @@ struct Port {
 };
 
 struct Capabilities {
-  std::string name;              // "cpu", "ane"
-  std::string description;       // "AMD EPYC, 2 threads, AVX-512"
-  bool host_memory = false;      // buffers are ordinary memory, always addressable
-  bool accumulate = false;       // outputs can be added to instead of overwritten
-  std::vector<DataType> compute; // precisions with native speed
+  std::string name;               // "cpu", "ane"
+  std::string description;        // "AMD EPYC, 2 threads, AVX-512"
+  bool host_memory = false;       // buffers are ordinary memory, always addressable
+  bool accumulate = false;        // outputs can be added to instead of overwritten
+  bool prefers_constants = false; // weights that stay as they are are better baked into programs
+  std::vector<DataType> compute;  // precisions with native speed
   int64_t max_rank = 0;
   size_t buffer_alignment = 64;
 };
@@ -207,6 +209,8 @@ public:
   virtual std::unique_ptr<Buffer> import_native(void* handle, const Layout& layout) = 0;
   // The same for memory that another process has shared; throws not_found too.
   virtual std::unique_ptr<Buffer> import_native_id(uint32_t id, const Layout& layout);
+  // Programs that can still be compiled, where they are a budget.
+  virtual int64_t programs_left() const { return std::numeric_limits<int64_t>::max(); }
   // What the device found out about itself, as a JSON object.
   virtual std::string report() const = 0;
 };

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <limits>
 #include <span>
+#include <string>
 #include <string_view>
 #include <type_traits>
 #include <variant>
@@ -25,7 +26,7 @@ template <typename Struct, typename... Enums>
 struct JsonField {
   std::string_view name;
   std::variant<bool Struct::*, int32_t Struct::*, int64_t Struct::*, uint64_t Struct::*,
-               double Struct::*, EnumMember<Struct, Enums>...>
+               double Struct::*, std::vector<std::string> Struct::*, EnumMember<Struct, Enums>...>
       member;
 };
 
@@ -39,6 +40,8 @@ T read_field(const JsonView& view) {
     return view.number();
   } else if constexpr (std::is_same_v<T, uint64_t>) {
     return view.unsigned_integer();
+  } else if constexpr (std::is_same_v<T, std::vector<std::string>>) {
+    return view.strings();
   } else {
     return static_cast<T>(
         view.integer(std::numeric_limits<T>::min(), std::numeric_limits<T>::max()));
@@ -87,7 +90,11 @@ Json write_fields(std::span<const JsonField<Struct, Enums...>> fields, const Str
   for (const auto& field : fields) {
     std::visit(
         [&](auto member) {
-          if constexpr (std::is_member_object_pointer_v<decltype(member)>) {
+          if constexpr (std::is_same_v<decltype(member), std::vector<std::string> Struct::*>) {
+            Json strings = Json::array();
+            for (const std::string& each : object.*member) strings.push_back(Json(each));
+            json.set(field.name, std::move(strings));
+          } else if constexpr (std::is_member_object_pointer_v<decltype(member)>) {
             json.set(field.name, Json(object.*member));
           } else {
             json.set(field.name, Json(member.names[static_cast<size_t>(object.*(member.member))]));

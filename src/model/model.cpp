@@ -69,6 +69,22 @@ uint64_t Model::weight_bytes() const {
 void Model::begin_training() {
   if (training_.exchange(true, std::memory_order_acq_rel))
     fail(Status::busy, "expected a model that no session trains; release the other session first");
+  if (frozen_.load(std::memory_order_acquire) == 0) return;
+  end_training();
+  check_writable();
+}
+
+void Model::freeze() const {
+  if (training_.load(std::memory_order_acquire))
+    fail(Status::busy, "expected a model that no session trains; release that session first");
+  frozen_.fetch_add(1, std::memory_order_acq_rel);
+}
+
+void Model::check_writable() const {
+  const int32_t holders = frozen_.load(std::memory_order_acquire);
+  if (holders > 0)
+    fail(Status::busy, "expected a model that no session holds frozen, seen ", holders,
+         holders == 1 ? " that does" : " that do");
 }
 
 } // namespace anet::model

@@ -11,8 +11,10 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <span>
 #include <string>
+#include <utility>
 
 namespace anet::model {
 
@@ -43,9 +45,17 @@ public:
   uint64_t revision() const { return revision_.load(std::memory_order_acquire); }
   void touch() { revision_.fetch_add(1, std::memory_order_acq_rel); }
 
-  // One session at a time trains a model: throws busy when another does.
+  // One session at a time trains a model: throws busy when another does, or when it is frozen.
   void begin_training();
   void end_training() { training_.store(false, std::memory_order_release); }
+
+  // While it is frozen, as the base of adapters that are trained, nobody may write to it: programs
+  // may have its weights baked in. Any number may freeze it at once; throws busy while it is
+  // trained. FrozenModel does both.
+  void freeze() const;
+  void thaw() const { frozen_.fetch_sub(1, std::memory_order_acq_rel); }
+  // For whoever is about to write from outside a session: throws busy while it is frozen.
+  void check_writable() const;
 
 private:
   Config config_;
@@ -54,6 +64,21 @@ private:
   std::map<std::string, mil::CompressedWeight> compressed_; // by name
   std::atomic<uint64_t> revision_{0};
   std::atomic<bool> training_{false};
+  mutable std::atomic<int32_t> frozen_{0};
+};
+
+// Keeps a model frozen for as long as it lives.
+class FrozenModel {
+public:
+  explicit FrozenModel(std::shared_ptr<const Model> model) : model_(std::move(model)) {
+    model_->freeze();
+  }
+  ~FrozenModel() { model_->thaw(); }
+  FrozenModel(const FrozenModel&) = delete;
+  FrozenModel& operator=(const FrozenModel&) = delete;
+
+private:
+  std::shared_ptr<const Model> model_;
 };
 
 } // namespace anet::model

@@ -72,6 +72,7 @@ public:
         concat(describe(environment_->engine()->info()), "; host: ", capabilities_.description);
     capabilities_.name = "ane";
     capabilities_.compute = {DataType::fp16};
+    capabilities_.prefers_constants = true;
   }
 
   ~AneDevice() override { environment_->background()->drain(); }
@@ -117,6 +118,8 @@ public:
       fail(Status::out_of_memory, "cannot allocate what the kernel ", options.label, " needs");
     }
   }
+
+  int64_t programs_left() const override { return environment_->slots()->remaining(); }
 
   void synchronize() override { environment_->background()->synchronize(); }
 
