@@ -319,7 +319,10 @@ void conv(Lowering& l) {
   const Matrix matrix = matrix_behind(l, weight);
   const bool constant = l.is_constant(weight);
   if (constant && l.shape("x").size() <= 4) {
-    const ValueId taps = compressed_weight(l, weight);
+    // A matrix that has to be split loses its few bits.
+    const bool whole =
+        result_rows(matrix) <= l.rules.max_channels && result_columns(matrix) <= max_conv_channels;
+    const ValueId taps = whole ? compressed_weight(l, weight) : mil::no_value;
     if (taps != mil::no_value || fits_convolution(l, matrix)) {
       const ValueId x = l.read(l.input("x"), as_image(l.shape("x")));
       if (taps != mil::no_value) {
