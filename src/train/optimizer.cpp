@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace anet::train {
 
@@ -35,14 +36,29 @@ std::vector<std::string> Optimizer::state_names(const SessionOptions& options) {
   return {};
 }
 
-Optimizer::Optimizer(const SessionOptions& options, const model::ParameterTable& parameters)
-    : options_(options), names_(state_names(options)) {
-  for (size_t i = 0; i < names_.size(); ++i) states_.emplace_back(parameters.flat_size());
-  for (const model::Parameter& parameter : parameters.all()) {
-    const int64_t end = parameter.offset + parameter.elements;
-    for (int64_t begin = parameter.offset; begin < end; begin += segment_elements)
-      segments_.push_back({begin, std::min(begin + segment_elements, end), parameter.decay});
+Optimizer::Optimizer(const SessionOptions& options, const TrainedTensors& tensors)
+    : options_(options), names_(state_names(options)), flat_size_(tensors.flat_size()) {
+  for (const TrainedTensor& tensor : tensors.all()) {
+    const int64_t end = tensor.offset + tensor.parameter->elements;
+    const int64_t distance = tensor.parameter->offset - tensor.offset;
+    for (int64_t begin = tensor.offset; begin < end; begin += segment_elements)
+      segments_.push_back({begin, std::min(begin + segment_elements, end), begin + distance,
+                           tensor.parameter->decay});
   }
+}
+
+OptimizerState Optimizer::fresh_state() const {
+  OptimizerState state;
+  for (size_t i = 0; i < names_.size(); ++i) state.arrays.emplace_back(flat_size_);
+  return state;
+}
+
+void Optimizer::allocate() {
+  if (!is_allocated()) state_.arrays = fresh_state().arrays;
+}
+
+OptimizerState Optimizer::exchange(OptimizerState state) noexcept {
+  return std::exchange(state_, std::move(state));
 }
 
 double Optimizer::gradient_norm(ThreadPool& pool, std::span<const float> gradients) const {
@@ -62,6 +78,7 @@ double Optimizer::gradient_norm(ThreadPool& pool, std::span<const float> gradien
 
 void Optimizer::update(ThreadPool& pool, const Update& update, std::span<float> weights,
                        std::span<const float> gradients) {
+  state_.updates += 1;
   pool.parallel_for(static_cast<int64_t>(segments_.size()), 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const Segment& segment = segments_[static_cast<size_t>(i)];
@@ -77,7 +94,7 @@ void Optimizer::update(ThreadPool& pool, const Update& update, std::span<float> 
 // w -= lr (m / (1-b1^t)) / (sqrt(v / (1-b2^t)) + epsilon)
 void Optimizer::update_adamw(const Segment& segment, const Update& update, float* weights,
                              const float* gradients) {
-  const auto t = static_cast<double>(update.step);
+  const auto t = static_cast<double>(state_.updates);
   const auto factor = static_cast<float>(update.gradient_factor);
   const auto beta1 = static_cast<float>(options_.beta1);
   const auto beta2 = static_cast<float>(options_.beta2);
@@ -90,10 +107,10 @@ void Optimizer::update_adamw(const Segment& segment, const Update& update, float
   const auto keep = static_cast<float>(1 - update.learning_rate * decay);
 
   const auto n = segment.end - segment.begin;
-  float* __restrict w = weights + segment.begin;
+  float* __restrict w = weights + segment.weights;
   const float* __restrict g = gradients + segment.begin;
-  float* __restrict m = states_[0].values().data() + segment.begin;
-  float* __restrict v = states_[1].values().data() + segment.begin;
+  float* __restrict m = state_.arrays[0].values().data() + segment.begin;
+  float* __restrict v = state_.arrays[1].values().data() + segment.begin;
   for (int64_t i = 0; i < n; ++i) {
     const float gradient = g[i] * factor;
     m[i] = beta1 * m[i] + (1 - beta1) * gradient;
@@ -111,11 +128,12 @@ void Optimizer::update_sgd(const Segment& segment, const Update& update, float* 
   const double decay = segment.decay ? options_.weight_decay : 0;
   const auto keep = static_cast<float>(1 - update.learning_rate * decay);
 
-  float* buffer = states_.empty() ? nullptr : states_[0].values().data();
+  float* buffer = state_.arrays.empty() ? nullptr : state_.arrays[0].values().data();
+  float* w = weights + (segment.weights - segment.begin);
   for (int64_t i = segment.begin; i < segment.end; ++i) {
     float direction = gradients[i] * factor;
     if (buffer != nullptr) direction = buffer[i] = momentum * buffer[i] + direction;
-    weights[i] = weights[i] * keep - rate * direction;
+    w[i] = w[i] * keep - rate * direction;
   }
 }
 

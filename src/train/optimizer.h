@@ -1,10 +1,10 @@
-// AdamW (Loshchilov & Hutter 2019) and SGD with momentum over one flat array of parameters.
+// AdamW (Loshchilov & Hutter 2019) and SGD with momentum over the trained tensors.
 #pragma once
 
 #include "base/flat_array.h"
 #include "base/thread_pool.h"
-#include "model/parameters.h"
 #include "train/options.h"
+#include "train/trained_tensors.h"
 
 #include <cstdint>
 #include <span>
@@ -15,9 +15,14 @@ namespace anet::train {
 
 // What one update needs to know beyond the options.
 struct Update {
-  int64_t step = 1; // number of this update, from 1: Adam's bias correction
   double learning_rate = 0;
   double gradient_factor = 1; // multiplies the accumulated gradient: mean, unscale and clip in one
+};
+
+// What an optimizer remembers. The arrays are laid out like the gradients.
+struct OptimizerState {
+  std::vector<FlatArray> arrays;
+  int64_t updates = 0; // made so far
 };
 
 class Optimizer {
@@ -25,22 +30,33 @@ public:
   // Names of the state arrays: {"exp_avg", "exp_avg_sq"}, {"momentum_buffer"} or none.
   static std::vector<std::string> state_names(const SessionOptions& options);
 
-  Optimizer(const SessionOptions& options, const model::ParameterTable& parameters);
+  // The tensors' parameters outlive this object.
+  Optimizer(const SessionOptions& options, const TrainedTensors& tensors);
+
+  // Zeros, once; a later call does nothing. Throws out_of_memory.
+  void allocate();
+  bool is_allocated() const { return state_.arrays.size() == names_.size(); }
 
   // L2 norm, accumulated in double over fixed segments: the same bits for any number of threads.
   double gradient_norm(ThreadPool& pool, std::span<const float> gradients) const;
-  // Cannot fail: a session's step is atomic because this is its last act.
+  // Counts the update. Cannot fail: a session's step is atomic because this is its last act.
   void update(ThreadPool& pool, const Update& update, std::span<float> weights,
               std::span<const float> gradients);
 
   const std::vector<std::string>& names() const { return names_; }
-  std::span<float> state(size_t index) { return states_[index].values(); }
-  std::span<const float> state(size_t index) const { return states_[index].values(); }
+  std::span<float> state(size_t index) { return state_.arrays[index].values(); }
+  std::span<const float> state(size_t index) const { return state_.arrays[index].values(); }
+  int64_t updates() const { return state_.updates; }
+  void set_updates(int64_t updates) { state_.updates = updates; }
+  OptimizerState fresh_state() const; // throws out_of_memory
+  // Goes on from another state, and returns the one so far.
+  OptimizerState exchange(OptimizerState state) noexcept;
 
 private:
   struct Segment {
-    int64_t begin = 0;
+    int64_t begin = 0; // in the gradients and the state
     int64_t end = 0;
+    int64_t weights = 0; // in the weights
     bool decay = false;
   };
 
@@ -51,7 +67,8 @@ private:
 
   SessionOptions options_;
   std::vector<std::string> names_;
-  std::vector<FlatArray> states_;
+  OptimizerState state_;
+  int64_t flat_size_;
   std::vector<Segment> segments_;
 };
 

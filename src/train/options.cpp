@@ -45,6 +45,7 @@ std::span<const Field> option_fields() {
       {"loss_scale_growth_steps", &O::loss_scale_growth_steps},
       {"seed", &O::seed},
       {"max_memory", &O::max_memory},
+      {"trainable", &O::trainable},
   };
   return fields;
 }

@@ -6,6 +6,8 @@
 #include "model/config.h"
 
 #include <cstdint>
+#include <string>
+#include <vector>
 
 namespace anet::train {
 
@@ -43,6 +45,9 @@ struct SessionOptions {
   int64_t loss_scale_growth_steps = 0;
   uint64_t seed = 0;
   uint64_t max_memory = 0;
+  // Patterns of the parameters that are trained (TrainedTensors); empty: all of the model's. Not
+  // with an adapter, which is trained alone.
+  std::vector<std::string> trainable;
 
   bool operator==(const SessionOptions&) const = default;
 };

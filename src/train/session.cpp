@@ -25,7 +25,7 @@ private:
 
 MemoryPlan complete_plan(const StepPlan& step_plan, const SessionOptions& options) {
   MemoryPlan plan = step_plan.memory();
-  plan.optimizer = plan.weights * Optimizer::state_names(options).size();
+  plan.optimizer = plan.gradients * Optimizer::state_names(options).size();
   return plan;
 }
 
@@ -57,7 +57,10 @@ void add_timing(StepResult& total, const PassResult& pass) {
 
 // Throws unsupported_option also for what the device cannot honour.
 SessionOptions resolve_for(const backend::Device& device, const SessionOptions& options,
-                           const model::Config& config) {
+                           const model::Config& config, const model::Adapter* adapter) {
+  if (adapter != nullptr && !options.trainable.empty())
+    fail(Status::unsupported_option, "expected no trainable patterns with an adapter, which is ",
+         "trained alone, seen ", options.trainable.size());
   const SessionOptions resolved = resolve(
       options, config, backend::computes_fp32(device) ? PrecisionMode::f32 : PrecisionMode::f16);
   backend::check_precision(device, StepPlan::dtype_of(resolved));
@@ -97,47 +100,148 @@ void append_documents(const Batch& batch, int64_t row, std::span<const float> lo
   close();
 }
 
-// Marks a model as being trained for as long as a session is being made.
-class TrainingClaim {
-public:
-  explicit TrainingClaim(model::Model& model) : model_(&model) { model.begin_training(); }
-  ~TrainingClaim() {
-    if (model_ != nullptr) model_->end_training();
-  }
-  void keep() { model_ = nullptr; }
+// For planning, which outlives nothing.
+template <typename T>
+std::shared_ptr<const T> borrowed(const T& object) {
+  return {std::shared_ptr<void>(), &object};
+}
 
-private:
-  model::Model* model_;
-};
+std::string describe(const model::LoraModule& module) {
+  return concat("'", module.target.module, "' of rank ", module.target.rank, " and scale ",
+                module.scale, module.magnitude < 0 ? "" : " with DoRA");
+}
+
+// Programs and arrays are laid out by modules, ranks and scales.
+void check_same_modules(const model::Adapter& seen, const model::Adapter& expected) {
+  for (size_t i = 0; i < std::max(seen.modules().size(), expected.modules().size()); ++i) {
+    const auto at = [i](const model::Adapter& adapter) {
+      return i < adapter.modules().size() ? describe(adapter.modules()[i]) : std::string("none");
+    };
+    if (at(seen) != at(expected))
+      fail(Status::shape_mismatch, "expected the modules of the session's adapter, ", at(expected),
+           ", seen ", at(seen));
+  }
+}
+
+StepWeights weights_of(const backend::Device& device, const std::shared_ptr<model::Model>& model,
+                       const std::shared_ptr<model::Adapter>& adapter,
+                       const SessionOptions& options) {
+  if (adapter) return {device, adapter};
+  return {device, model->config(), model, options.trainable};
+}
 
 } // namespace
+
+TrainingClaim::TrainingClaim(std::shared_ptr<model::Model> model) : model_(std::move(model)) {
+  model_->begin_training();
+}
+
+TrainingClaim::TrainingClaim(std::shared_ptr<model::Adapter> adapter)
+    : adapter_(std::move(adapter)) {
+  base_.emplace(adapter_->model());
+  adapter_->begin_training();
+}
+
+TrainingClaim::~TrainingClaim() {
+  if (model_) model_->end_training();
+  if (adapter_) adapter_->end_training();
+}
 
 MemoryPlan Session::plan_memory(backend::Device& device, const model::Config& config,
                                 const SessionOptions& options) {
   const model::Config resolved_config = model::resolve(config);
-  const SessionOptions resolved = resolve_for(device, options, resolved_config);
-  return complete_plan(StepPlan(device, resolved_config, resolved), resolved);
+  const bool has_constants = device.capabilities().prefers_constants && !options.trainable.empty();
+  if (has_constants) return plan_memory(device, model::Model(resolved_config), nullptr, options);
+  const SessionOptions resolved = resolve_for(device, options, resolved_config, nullptr);
+  StepWeights weights(device, resolved_config, nullptr, resolved.trainable);
+  return complete_plan(StepPlan(device, std::move(weights), resolved), resolved);
+}
+
+MemoryPlan Session::plan_memory(backend::Device& device, const model::Model& model,
+                                const model::Adapter* adapter, const SessionOptions& options) {
+  const SessionOptions resolved = resolve_for(device, options, model.config(), adapter);
+  StepWeights weights =
+      adapter != nullptr ? StepWeights(device, borrowed(*adapter))
+                         : StepWeights(device, model.config(), borrowed(model), resolved.trainable);
+  return complete_plan(StepPlan(device, std::move(weights), resolved), resolved);
 }
 
 Session::Session(std::shared_ptr<backend::Device> device, std::shared_ptr<model::Model> model,
                  const SessionOptions& options, Logger logger)
-    : device_(std::move(device)), model_(std::move(model)),
-      options_(resolve_for(*device_, options, model_->config())), logger_(logger),
-      plan_(*device_, model_->config(), options_), memory_plan_(complete_plan(plan_, options_)),
-      gradients_(
-          (check_memory(memory_plan_, options_.max_memory), model_->parameters().flat_size())),
-      optimizer_(options_, model_->parameters()) {
-  TrainingClaim claim(*model_);
-  plan_.bind(model_->weights(), gradients_.values());
+    : Session(std::move(device), std::move(model), nullptr, options, logger) {}
+
+// Handles of models have one type; the session writes to the adapter alone.
+Session::Session(std::shared_ptr<backend::Device> device, std::shared_ptr<model::Adapter> adapter,
+                 const SessionOptions& options, Logger logger)
+    : Session(std::move(device), std::const_pointer_cast<model::Model>(adapter->model()), adapter,
+              options, logger) {}
+
+Session::Session(std::shared_ptr<backend::Device> device, std::shared_ptr<model::Model> model,
+                 std::shared_ptr<model::Adapter> adapter, const SessionOptions& options,
+                 Logger logger)
+    : device_(std::move(device)), model_(std::move(model)), adapter_(std::move(adapter)),
+      claim_(adapter_ ? std::make_unique<TrainingClaim>(adapter_)
+                      : std::make_unique<TrainingClaim>(model_)),
+      options_(resolve_for(*device_, options, model_->config(), adapter_.get())), logger_(logger),
+      plan_(*device_, weights_of(*device_, model_, adapter_, options_), options_),
+      memory_plan_(complete_plan(plan_, options_)), optimizer_(options_, trained()) {
+  check_memory(memory_plan_, options_.max_memory);
+  plan_.bind(weights());
   if (options_.precision == PrecisionMode::f16)
     loss_scale_ = {options_.initial_loss_scale, 0, options_.loss_scale_growth_steps};
-  claim.keep();
   logger_.write(LogLevel::info, "session", "created on ", device_->capabilities().name, ", ",
-                model_->parameters().weight_count(), " weights, ", memory_plan_.total(),
+                trained().weight_count(), " weights to train, ", memory_plan_.total(),
                 " bytes planned");
 }
 
-Session::~Session() { model_->end_training(); }
+Session::~Session() = default;
+
+// What only training needs.
+void Session::prepare_training() {
+  if (plan_.can_train()) return;
+  if (gradients_.values().empty()) gradients_ = FlatArray(trained().flat_size());
+  optimizer_.allocate();
+  plan_.bind_gradients(gradients_.values());
+}
+
+std::span<float> Session::gradients() {
+  prepare_training();
+  return gradients_.values();
+}
+
+void Session::check_swap(const model::Adapter* adapter) const {
+  if (adapter == nullptr) fail(Status::invalid_argument, "expected an adapter, seen none");
+  if (!adapter_)
+    fail(Status::invalid_state, "expected a session that trains an adapter, seen one of a model");
+  if (accumulated_.micro_batches != 0)
+    fail(Status::invalid_state, "expected no accumulated gradient, seen ",
+         accumulated_.micro_batches, " micro-batches");
+  if (adapter->model() != adapter_->model())
+    fail(Status::invalid_argument, "expected an adapter of the session's model, seen another's");
+  if (adapter->options().dropout != adapter_->options().dropout)
+    fail(Status::invalid_argument, "expected an adapter with dropout ", adapter_->options().dropout,
+         ", seen ", adapter->options().dropout);
+  check_same_modules(*adapter, *adapter_);
+}
+
+void Session::swap_adapter(std::shared_ptr<model::Adapter> adapter) {
+  check_swap(adapter.get());
+  if (adapter == adapter_) return;
+  auto claim = std::make_unique<TrainingClaim>(adapter);
+  auto& state = resting_.try_emplace(adapter).first->second;
+  if (plan_.can_train() && state.arrays.empty()) state.arrays = optimizer_.fresh_state().arrays;
+  auto& own = resting_.try_emplace(adapter_).first->second;
+  try {
+    plan_.bind(adapter->weights());
+  } catch (...) {
+    plan_.bind(adapter_->weights());
+    throw;
+  }
+  own = optimizer_.exchange(std::move(state));
+  adapter_ = std::move(adapter);
+  claim_ = std::move(claim);
+  staged_trained_.reset();
+}
 
 void Session::set_learning_rate(double rate) {
   if (!(std::isfinite(rate) && rate >= options_.min_learning_rate && rate > 0))
@@ -209,19 +313,28 @@ void Session::check_batch(const Batch& batch) const {
   check_ids(batch.targets, model_->config().vocab_size, true, "a target id");
 }
 
+uint64_t Session::trained_revision() const {
+  return adapter_ ? adapter_->revision() : model_->revision();
+}
+
 template <typename Pass>
 PassResult Session::with_current_weights(Pass&& pass) {
-  const uint64_t revision = model_->revision();
-  const bool renew = staged_revision_ != revision;
-  staged_revision_.reset(); // a pass that fails may leave some copies old
-  PassResult result = pass(renew);
-  staged_revision_ = revision;
+  const uint64_t trained = trained_revision(), frozen = model_->revision();
+  const Renewal renewal{staged_trained_ != trained, staged_frozen_ != frozen};
+  staged_trained_.reset(); // a pass that fails may leave some copies old
+  staged_frozen_.reset();
+  PassResult result = pass(renewal);
+  staged_trained_ = trained;
+  staged_frozen_ = frozen;
   return result;
 }
 
 void Session::accumulate(const Batch& batch, StepResult& result) {
-  const PassResult pass = with_current_weights(
-      [&](bool renew) { return plan_.forward_backward(batch, loss_scale_.scale, renew, cancel_); });
+  prepare_training();
+  const DropoutMoment moment{options_.seed, steps_done_, accumulated_.micro_batches};
+  const PassResult pass = with_current_weights([&](const Renewal& renewal) {
+    return plan_.forward_backward(batch, loss_scale_.scale, moment, renewal, cancel_);
+  });
   add_timing(result, pass);
   if (options_.precision == PrecisionMode::f32 && !std::isfinite(pass.loss_sum))
     fail(Status::numeric, "expected a finite loss, seen ", pass.loss_sum,
@@ -304,10 +417,9 @@ StepResult Session::update() {
     // Skipped steps do not count: Adam's bias correction follows the updates made.
     steps_done_ += 1;
     tokens_seen_ += accumulated_.tokens;
-    optimizer_.update(pool, {steps_done_, result.learning_rate, factor}, model_->weights(),
-                      gradients_.values());
+    optimizer_.update(pool, {result.learning_rate, factor}, weights(), gradients_.values());
     loss_scale_.succeeded();
-    staged_revision_.reset();
+    staged_trained_.reset();
   }
   zero_gradients();
   result.step = steps_done_;
@@ -337,8 +449,8 @@ StepResult Session::step(std::span<const Batch> batches) {
 }
 
 PassResult Session::evaluate_pass(const Batch& batch) {
-  const PassResult pass =
-      with_current_weights([&](bool renew) { return plan_.forward(batch, renew, cancel_); });
+  const PassResult pass = with_current_weights(
+      [&](const Renewal& renewal) { return plan_.forward(batch, renewal, cancel_); });
   if (!std::isfinite(pass.loss_sum))
     fail(Status::numeric, "expected a finite loss, seen ", pass.loss_sum);
   return pass;

@@ -1,4 +1,5 @@
-// A training session: a model, its gradients, its optimizer and the plan of a step.
+// A training session: a model or an adapter on one, its gradients, its optimizer and the plan of a
+// step.
 #pragma once
 
 #include "backend/backend.h"
@@ -6,6 +7,7 @@
 #include "base/log.h"
 #include "io/checkpoint.h"
 #include "io/dataset/dataset.h"
+#include "model/adapter.h"
 #include "model/model.h"
 #include "train/loss_scale.h"
 #include "train/optimizer.h"
@@ -103,15 +105,38 @@ struct FitResult {
   int64_t best_step = 0;                // the step before it
 };
 
+// Marks what a session trains as being trained, and the base of an adapter as frozen. Throws busy.
+class TrainingClaim {
+public:
+  explicit TrainingClaim(std::shared_ptr<model::Model> model);
+  explicit TrainingClaim(std::shared_ptr<model::Adapter> adapter);
+  ~TrainingClaim();
+  TrainingClaim(const TrainingClaim&) = delete;
+  TrainingClaim& operator=(const TrainingClaim&) = delete;
+
+private:
+  std::shared_ptr<model::Model> model_;
+  std::shared_ptr<model::Adapter> adapter_;
+  std::optional<model::FrozenModel> base_;
+};
+
 // Thread class: one thread at a time, except cancel.
 class Session {
 public:
-  // What a session would use; allocates none of it.
+  // What a session would use; allocates none of it. Everything is allocated when the session is
+  // made, but for the gradients, the optimizer's state and what backward keeps: those by the first
+  // call that trains.
   static MemoryPlan plan_memory(backend::Device& device, const model::Config& config,
                                 const SessionOptions& options);
+  // The same for weights as this model holds them, and for an adapter on it, unless that is null.
+  static MemoryPlan plan_memory(backend::Device& device, const model::Model& model,
+                                const model::Adapter* adapter, const SessionOptions& options);
 
   // Throws invalid_argument, unsupported_option, memory_limit with the plan, busy.
   Session(std::shared_ptr<backend::Device> device, std::shared_ptr<model::Model> model,
+          const SessionOptions& options, Logger logger = {});
+  // Trains the adapter; its model stays frozen for as long as the session lives.
+  Session(std::shared_ptr<backend::Device> device, std::shared_ptr<model::Adapter> adapter,
           const SessionOptions& options, Logger logger = {});
   ~Session();
   Session(const Session&) = delete;
@@ -139,7 +164,15 @@ public:
   // Since the session began, evaluations included.
   size_t kernel_count() const { return plan_.kernels().count(); }
   KernelReport kernel_report(size_t index) const { return plan_.kernels().report(index); }
-  const std::shared_ptr<model::Model>& model() const { return model_; }
+  const std::shared_ptr<model::Model>& model() const { return model_; } // the base of an adapter
+  const std::shared_ptr<model::Adapter>& adapter() const { return adapter_; } // or null
+  // What is trained, and where its gradients are in gradients().
+  const TrainedTensors& trained() const { return plan_.weights().trained(); }
+  // Goes on with another adapter of the same shapes on the same model; compiles nothing. The
+  // optimizer's state of each adapter is kept for as long as the session lives, and so is the
+  // adapter. Throws shape_mismatch naming the module, invalid_argument, invalid_state when
+  // gradients are accumulated or a model is trained, busy; then the session is as before.
+  void swap_adapter(std::shared_ptr<model::Adapter> adapter);
   const std::shared_ptr<backend::Device>& device() const { return device_; }
   int64_t steps_done() const { return steps_done_; }
   uint64_t cursor() const { return cursor_; }
@@ -149,11 +182,13 @@ public:
   }
   uint64_t tokens_seen() const { return tokens_seen_; }
   void set_learning_rate(double rate);
-  std::span<float> weights() { return model_->weights(); }
-  std::span<float> gradients() { return gradients_.values(); }
+  // Of the adapter, or of the whole model.
+  std::span<float> weights() { return adapter_ ? adapter_->weights() : model_->weights(); }
+  // Of what is trained; zeros before the first call that trains.
+  std::span<float> gradients();
   uint64_t accumulated_tokens() const { return accumulated_.tokens; }
   void set_accumulated_tokens(uint64_t tokens);
-  void weights_changed() { model_->touch(); }
+  void weights_changed() { adapter_ ? adapter_->touch() : model_->touch(); }
 
   void set_property(const std::string& key, const std::string& value);
   void remove_property(const std::string& key) { properties_.erase(key); }
@@ -182,11 +217,20 @@ private:
   friend std::unique_ptr<Session> resume(std::shared_ptr<backend::Device> device,
                                          const std::string& path, const SessionOptions* options,
                                          Logger logger);
-  Json checkpoint_sections() const;
+  friend std::unique_ptr<Session> resume_adapter(std::shared_ptr<backend::Device> device,
+                                                 std::shared_ptr<const model::Model> base,
+                                                 const std::string& path,
+                                                 const SessionOptions* options, Logger logger);
+  Json checkpoint_sections();
   void restore(const io::CheckpointReader& reader);
   void restore_data(const JsonView& data);
   void restore_evaluations(const JsonView& evaluations);
 
+  Session(std::shared_ptr<backend::Device> device, std::shared_ptr<model::Model> model,
+          std::shared_ptr<model::Adapter> adapter, const SessionOptions& options, Logger logger);
+  uint64_t trained_revision() const;
+  void prepare_training();
+  void check_swap(const model::Adapter* adapter) const;
   void check_batch(const Batch& batch) const;
   void check_positions(const Batch& batch) const;
   void accumulate(const Batch& batch, StepResult& result);
@@ -206,13 +250,20 @@ private:
 
   std::shared_ptr<backend::Device> device_;
   std::shared_ptr<model::Model> model_;
+  std::shared_ptr<model::Adapter> adapter_; // null: the model is trained
+  std::unique_ptr<TrainingClaim> claim_;
   SessionOptions options_;
   Logger logger_;
   StepPlan plan_;
   MemoryPlan memory_plan_;
-  FlatArray gradients_;
+  FlatArray gradients_; // empty until something is trained
   Optimizer optimizer_;
-  std::optional<uint64_t> staged_revision_; // of the weights that the plan has copies of
+  // Of other adapters that this session has trained.
+  std::map<std::shared_ptr<model::Adapter>, OptimizerState> resting_;
+  // Of the weights that the plan has copies of.
+  std::optional<uint64_t> staged_trained_;
+  std::optional<uint64_t> staged_frozen_;
+  std::optional<Json> base_; // fingerprint, once it is needed
 
   // Since the last update.
   struct Accumulated {
@@ -250,5 +301,11 @@ void save_model(const model::Model& model, const std::string& path);
 // `path` is a checkpoint, or a root: then its latest loadable one. Null options: the checkpoint's.
 std::unique_ptr<Session> resume(std::shared_ptr<backend::Device> device, const std::string& path,
                                 const SessionOptions* options, Logger logger = {});
+// The same for a checkpoint of an adapter, which holds no model: throws invalid_argument, naming
+// what differs, for another base than the one that it was trained on.
+std::unique_ptr<Session> resume_adapter(std::shared_ptr<backend::Device> device,
+                                        std::shared_ptr<const model::Model> base,
+                                        const std::string& path, const SessionOptions* options,
+                                        Logger logger = {});
 
 } // namespace anet::train

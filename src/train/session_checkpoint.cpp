@@ -2,9 +2,11 @@
 #include "base/file.h"
 #include "base/status.h"
 #include "base/version.h"
+#include "io/adapter_checkpoint.h"
 #include "io/model_file/checkpoint_model.h"
 #include "io/model_file/saved_model.h"
 #include "io/model_file/model_source.h"
+#include "train/base_fingerprint.h"
 #include "train/session.h"
 
 namespace anet::train {
@@ -16,37 +18,59 @@ std::string tensor_name(const model::Parameter& parameter, const std::string& st
   return state.empty() ? parameter.name : parameter.name + "." + state;
 }
 
-std::vector<io::TensorView> tensors_of(const model::ParameterTable& parameters,
-                                       std::span<const float> flat, const std::string& state) {
+io::TensorView tensor_of(const model::Parameter& parameter, const std::string& state,
+                         std::span<const float> flat, int64_t offset) {
+  return io::float_tensor(
+      tensor_name(parameter, state), parameter.shape,
+      flat.subspan(static_cast<size_t>(offset), static_cast<size_t>(parameter.elements)));
+}
+
+std::vector<io::TensorView> weight_tensors(std::span<const model::Parameter> parameters,
+                                           std::span<const float> flat) {
   std::vector<io::TensorView> tensors;
-  for (const model::Parameter& parameter : parameters.all())
-    tensors.push_back(io::float_tensor(tensor_name(parameter, state), parameter.shape,
-                                       flat.subspan(static_cast<size_t>(parameter.offset),
-                                                    static_cast<size_t>(parameter.elements))));
+  for (const model::Parameter& parameter : parameters)
+    tensors.push_back(tensor_of(parameter, "", flat, parameter.offset));
   return tensors;
 }
 
-// The file must hold exactly these tensors, one a parameter and state.
-void check_file(const io::SafetensorsReader& file, const model::ParameterTable& parameters,
-                std::span<const std::string> states, std::string_view what) {
+// Exactly these tensors, one a trained tensor and state.
+void check_states(const io::SafetensorsReader& file, const TrainedTensors& trained,
+                  std::span<const std::string> states) {
   std::vector<io::TensorInfo> expected;
   for (const std::string& state : states)
-    for (const model::Parameter& parameter : parameters.all())
-      expected.push_back({tensor_name(parameter, state), mil::DataType::fp32, parameter.shape});
-  io::check_tensors(file, expected, what);
+    for (const TrainedTensor& tensor : trained.all())
+      expected.push_back(
+          {tensor_name(*tensor.parameter, state), mil::DataType::fp32, tensor.parameter->shape});
+  io::check_tensors(file, expected, "checkpoint optimizer state");
 }
 
-void read_tensors(const io::SafetensorsReader& file, const model::ParameterTable& parameters,
-                  const std::string& state, std::span<float> flat) {
-  for (const model::Parameter& parameter : parameters.all())
-    io::copy_to_float(file.tensor(tensor_name(parameter, state)),
-                      flat.subspan(static_cast<size_t>(parameter.offset),
-                                   static_cast<size_t>(parameter.elements)));
+void read_state(const io::SafetensorsReader& file, const TrainedTensors& trained,
+                const std::string& state, std::span<float> flat) {
+  for (const TrainedTensor& tensor : trained.all())
+    io::copy_to_float(file.tensor(tensor_name(*tensor.parameter, state)),
+                      flat.subspan(static_cast<size_t>(tensor.offset),
+                                   static_cast<size_t>(tensor.parameter->elements)));
+}
+
+SessionOptions chosen_options(const io::CheckpointReader& reader, const SessionOptions* options) {
+  if (options != nullptr) return *options;
+  SessionOptions saved;
+  read_options(reader.section("session"), saved);
+  return saved;
+}
+
+// Status of the caller's mistake: the other kind of checkpoint.
+void check_kind(const io::CheckpointReader& reader, bool adapter) {
+  const bool is_adapter = reader.sections().find(io::adapter_section) != nullptr;
+  if (is_adapter == adapter) return;
+  fail(Status::invalid_argument, "expected a checkpoint of ", adapter ? "an adapter" : "a model",
+       ", seen one of ", adapter ? "a model" : "an adapter, which resumes on its base", ": ",
+       reader.directory());
 }
 
 } // namespace
 
-Json Session::checkpoint_sections() const {
+Json Session::checkpoint_sections() {
   Json properties = Json::object();
   for (const auto& [key, value] : properties_) properties.set(key, Json(value));
   Json scale = Json::object();
@@ -63,7 +87,16 @@ Json Session::checkpoint_sections() const {
     evaluations.set("without_improvement", Json(progress_.without_improvement));
   }
   Json sections = Json::object();
-  sections.set("model", model::write_config(model_->config()));
+  if (adapter_) {
+    if (!base_) base_ = base_fingerprint(*model_, device_->thread_pool());
+    sections.set("base", *base_);
+    sections.set(io::adapter_section, io::write_adapter(*adapter_));
+  } else {
+    sections.set("model", model::write_config(model_->config()));
+  }
+  Json optimizer = Json::object();
+  optimizer.set("updates", Json(optimizer_.updates()));
+  sections.set("optimizer", std::move(optimizer));
   sections.set("session", write_options(options_));
   sections.set("loss_scale", std::move(scale));
   sections.set("data", std::move(data));
@@ -77,13 +110,14 @@ io::CheckpointEntry Session::save(const std::string& root, int64_t keep_last,
   if (accumulated_.micro_batches != 0)
     fail(Status::invalid_state, "expected no accumulated gradient, seen ",
          accumulated_.micro_batches, " micro-batches; a checkpoint holds whole steps");
-  const model::ParameterTable& parameters = model_->parameters();
-  const auto weights = tensors_of(parameters, model_->weights(), "");
+  const auto parameters = adapter_ ? adapter_->parameters() : model_->parameters().all();
+  const auto weights = weight_tensors(parameters, this->weights());
+  optimizer_.allocate();
   std::vector<io::TensorView> states;
-  for (size_t i = 0; i < optimizer_.names().size(); ++i) {
-    const auto tensors = tensors_of(parameters, optimizer_.state(i), optimizer_.names()[i]);
-    states.insert(states.end(), tensors.begin(), tensors.end());
-  }
+  for (size_t i = 0; i < optimizer_.names().size(); ++i)
+    for (const TrainedTensor& tensor : trained().all())
+      states.push_back(
+          tensor_of(*tensor.parameter, optimizer_.names()[i], optimizer_.state(i), tensor.offset));
   io::CheckpointStore store(root, {keep_last});
   const io::CheckpointContents contents{.step = steps_done_,
                                         .library_version = std::string(library_version),
@@ -110,11 +144,10 @@ void Session::restore_evaluations(const JsonView& evaluations) {
 }
 
 void Session::restore(const io::CheckpointReader& reader) {
-  check_file(reader.optimizer(), model_->parameters(), optimizer_.names(),
-             "checkpoint optimizer state");
+  check_states(reader.optimizer(), trained(), optimizer_.names());
+  optimizer_.allocate();
   for (size_t i = 0; i < optimizer_.names().size(); ++i)
-    read_tensors(reader.optimizer(), model_->parameters(), optimizer_.names()[i],
-                 optimizer_.state(i));
+    read_state(reader.optimizer(), trained(), optimizer_.names()[i], optimizer_.state(i));
   const JsonView scale = reader.section("loss_scale");
   // A session of another precision keeps its own scale.
   if (options_.precision == PrecisionMode::f16 && scale.at("scale").number() > 1) {
@@ -122,6 +155,9 @@ void Session::restore(const io::CheckpointReader& reader) {
     loss_scale_.good_steps = scale.at("good_steps").integer();
   }
   steps_done_ = reader.step();
+  optimizer_.set_updates(steps_done_);
+  if (reader.sections().find("optimizer") != nullptr) // earlier versions wrote none
+    optimizer_.set_updates(reader.section("optimizer").at("updates").integer());
   restore_data(reader.section("data"));
   if (reader.sections().find("evaluations") != nullptr) // earlier versions wrote none
     restore_evaluations(reader.section("evaluations"));
@@ -132,13 +168,23 @@ void Session::restore(const io::CheckpointReader& reader) {
 std::unique_ptr<Session> resume(std::shared_ptr<backend::Device> device, const std::string& path,
                                 const SessionOptions* options, Logger logger) {
   const io::CheckpointReader reader = io::open_checkpoint(path);
-  SessionOptions chosen;
-  if (options != nullptr)
-    chosen = *options;
-  else
-    read_options(reader.section("session"), chosen);
+  check_kind(reader, false);
+  auto session = std::make_unique<Session>(std::move(device), io::checkpoint_model(reader),
+                                           chosen_options(reader, options), logger);
+  session->restore(reader);
+  return session;
+}
+
+std::unique_ptr<Session> resume_adapter(std::shared_ptr<backend::Device> device,
+                                        std::shared_ptr<const model::Model> base,
+                                        const std::string& path, const SessionOptions* options,
+                                        Logger logger) {
+  const io::CheckpointReader reader = io::open_checkpoint(path);
+  check_kind(reader, true);
+  check_base(reader.section("base"), *base, device->thread_pool());
   auto session =
-      std::make_unique<Session>(std::move(device), io::checkpoint_model(reader), chosen, logger);
+      std::make_unique<Session>(std::move(device), io::checkpoint_adapter(reader, std::move(base)),
+                                chosen_options(reader, options), logger);
   session->restore(reader);
   return session;
 }

@@ -3,13 +3,10 @@
 #include "backend/host_access.h"
 #include "backend/run_totals.h"
 #include "base/status.h"
-#include "mil/builder.h"
-#include "mil/differentiate.h"
-#include "model/transformer.h"
 
 #include <algorithm>
-#include <array>
 #include <numeric>
+#include <set>
 
 namespace anet::train {
 
@@ -27,11 +24,17 @@ using mil::Shape;
 constexpr std::array<const char*, max_length_buckets + 1> forward_labels = {
     "block_forward",    "block_forward_2",  "block_forward_4", "block_forward_8",
     "block_forward_16", "block_forward_32", "block_forward_64"};
+constexpr std::array<const char*, max_length_buckets + 1> evaluation_labels = {
+    "block_evaluation",    "block_evaluation_2",  "block_evaluation_4", "block_evaluation_8",
+    "block_evaluation_16", "block_evaluation_32", "block_evaluation_64"};
 constexpr std::array<const char*, max_length_buckets + 1> backward_labels = {
     "block_backward",    "block_backward_2",  "block_backward_4", "block_backward_8",
     "block_backward_16", "block_backward_32", "block_backward_64"};
 
 constexpr int64_t chunk_bytes = int64_t{32} << 20; // of fp32 logits
+
+// Programs that the head and the embedding may take.
+constexpr int64_t programs_beside_layers = 8;
 
 // An explicit chunk is taken literally; otherwise chunks are of equal size.
 std::vector<Chunk> split_positions(int64_t positions, int64_t chunk, int64_t vocab_size) {
@@ -47,25 +50,6 @@ std::vector<Chunk> split_positions(int64_t positions, int64_t chunk, int64_t voc
   return chunks;
 }
 
-// Gradients of parameters leave a kernel in fp32, whatever it computes in: they are summed.
-mil::Function widen_gradients(mil::Function function, std::span<const std::string> names) {
-  std::vector<std::pair<size_t, std::string>> widened;
-  for (size_t i = 0; i < function.outputs.size(); ++i) {
-    mil::Value& value = function.values[static_cast<size_t>(function.outputs[i])];
-    const bool gradient = std::find(names.begin(), names.end(), value.name) != names.end();
-    if (!gradient || value.type.dtype == DataType::fp32) continue;
-    widened.emplace_back(i, value.name);
-    value.name += "_narrow";
-  }
-  mil::Builder builder(std::move(function));
-  std::vector<mil::ValueId> outputs = builder.function().outputs;
-  for (const auto& [index, name] : widened)
-    outputs[index] = builder.cast(outputs[index], DataType::fp32, name);
-  mil::Function result = std::move(builder).finish();
-  result.outputs = std::move(outputs);
-  return result;
-}
-
 const Layout& port_layout(std::span<const backend::Port> ports, const std::string& name) {
   return backend::find_port(ports, name).layout;
 }
@@ -74,28 +58,30 @@ bool has_port(const mil::Function& function, const std::string& name) {
   return function.input(name) != mil::no_value || function.output(name) != mil::no_value;
 }
 
-mil::DifferentiateOptions by_inputs(std::vector<std::string> inputs,
-                                    std::vector<std::string> outputs) {
-  return {.with_respect_to = std::move(inputs),
-          .outputs = std::move(outputs),
-          .taps = mil::Taps::automatic,
-          .tap_names = {}};
+bool is_table(const std::string& port) {
+  return port == "hidden" || port == "rope_cos" || port == "rope_sin" || port.ends_with("_dropout");
 }
 
 } // namespace
 
-std::string gradient_port(const std::string& port) { return "d_" + port; }
-
-StepKernels::StepKernels(backend::Device& device, const model::Config& config,
+StepKernels::StepKernels(backend::Device& device, const StepWeights& weights,
                          const SessionOptions& options, DataType dtype,
                          const std::shared_ptr<backend::Workspace>& workspace)
-    : device_(device), config_(config), dtype_(dtype),
+    : device_(device), weights_(weights), dtype_(dtype),
       positions_(int64_t{options.batch_size} * options.sequence_length), workspace_(workspace),
-      chunks_(split_positions(positions_, options.loss_chunk, config.vocab_size)) {
+      chunks_(split_positions(positions_, options.loss_chunk, weights.config().vocab_size)) {
   // The blocks do most of the work, so the layouts that they like best decide.
   compile_blocks(options);
   compile_head();
   compile_embedding();
+}
+
+PartShape StepKernels::shape_of(int32_t layer) const {
+  const int32_t lowest = weights_.lowest_trained();
+  return {.adapter = weights_.shape(layer),
+          .trained = weights_.trained_ports(layer),
+          .backward = layer >= lowest,
+          .hidden_gradient = layer > lowest};
 }
 
 // Layouts of ports that the function does not have are left out.
@@ -116,65 +102,116 @@ std::unique_ptr<Kernel> StepKernels::compile(const mil::Function& function, cons
   return device_.compile(function, options);
 }
 
-void StepKernels::compile_blocks(const SessionOptions& options) {
+const StepKernels::NamedFunctions&
+StepKernels::functions_of(const SessionOptions& options, const PartShape& shape,
+                          std::vector<NamedFunctions>& known) const {
+  for (const NamedFunctions& functions : known)
+    if (functions.shape == shape) return functions;
+  NamedFunctions& functions = known.emplace_back();
+  functions.shape = shape;
   for (int32_t bucket = 0; bucket <= options.length_buckets; ++bucket) {
-    BlockKernels block = compile_block(options, bucket);
-    if (bucket == 0) hidden_ = port_layout(block.forward->inputs(), "hidden");
-    const Layout& mask = port_layout(block.forward->inputs(), "mask");
-    if (bucket == 0 || mask.span_bytes() > mask_.span_bytes()) mask_ = mask;
-    assign_slots(block);
-    blocks_.push_back(std::move(block));
+    const int64_t parts = int64_t{1} << bucket;
+    const BlockSizes sizes = {
+        .batch = options.batch_size * parts,
+        .sequence = options.sequence_length / parts,
+        .attention = options.documents ? model::Attention::documents : model::Attention::causal,
+        .taps = options.activation_checkpointing ? mil::Taps::none : mil::Taps::automatic};
+    functions.buckets.push_back(block_functions(weights_.config(), dtype_, sizes, shape));
+  }
+  return functions;
+}
+
+void StepKernels::compile_blocks(const SessionOptions& options) {
+  std::vector<NamedFunctions> known;
+  const int32_t layers = weights_.config().layer_count;
+  for (int32_t layer = 0; layer < layers; ++layer) {
+    const PartShape shape = shape_of(layer);
+    const bool shared = !weights_.has_constants(layer);
+    const auto same = [&](const LayerKernels& other) {
+      return shared && other.shared && other.shape == shape;
+    };
+    const auto found = std::find_if(layers_.begin(), layers_.end(), same);
+    layer_index_.push_back(static_cast<size_t>(found - layers_.begin()));
+    if (found != layers_.end()) continue;
+    const int64_t left = device_.programs_left();
+    const auto& functions = functions_of(options, shape, known);
+    layers_.push_back(compile_layer(options, shape, functions, weights_.constants(layer, dtype_)));
+    layers_.back().shared = shared;
+    if (!shared) check_budget(layer, left);
   }
 }
 
-// All that does not depend on how the rows are divided has the layouts of the first kernel.
-BlockKernels StepKernels::compile_block(const SessionOptions& session, int32_t bucket) const {
-  BlockKernels result;
-  result.parts = int64_t{1} << bucket;
-  std::vector<std::string> inputs = {"hidden"};
-  std::vector<std::string> gradients;
-  const model::ParameterTable parameters(config_);
-  for (const model::Parameter& parameter : parameters.layer(0)) {
-    inputs.push_back(parameter.port);
-    gradients.push_back(gradient_port(parameter.port));
-  }
-  const auto attention = session.documents ? model::Attention::documents : model::Attention::causal;
-  const auto block = mil::differentiate(
-      model::block_function(config_, dtype_, session.batch_size * result.parts,
-                            session.sequence_length / result.parts, attention),
-      {.with_respect_to = inputs,
-       .outputs = {"hidden_out"},
-       .taps = session.activation_checkpointing ? mil::Taps::none : mil::Taps::automatic,
-       .tap_names = {}});
-  result.taps = block.taps;
+// As soon as one layer has shown what it takes.
+void StepKernels::check_budget(int32_t layer, int64_t left_before) const {
+  if (!weights_.can_avoid_constants()) return;
+  const int64_t left = device_.programs_left();
+  const int64_t others = weights_.config().layer_count - 1 - layer;
+  const int64_t needed = others * (left_before - left) + programs_beside_layers;
+  if (needed > left)
+    fail(Status::compile_budget, "expected at most ", left, " more programs, seen ", needed,
+         " for ", others, " more layers with weights of their own baked in");
+}
 
+StepKernels::LayerKernels StepKernels::compile_layer(const SessionOptions& options,
+                                                     const PartShape& shape,
+                                                     const NamedFunctions& functions,
+                                                     const Constants& constants) {
+  LayerKernels layer{.shape = shape, .shared = true, .buckets = {}};
+  Layouts weights; // the first kernel decides
+  for (int32_t bucket = 0; bucket <= options.length_buckets; ++bucket) {
+    const auto& block = functions.buckets[static_cast<size_t>(bucket)];
+    layer.buckets.push_back(compile_block(bucket, block, constants, weights));
+    assign_slots(layer.buckets.back());
+  }
+  return layer;
+}
+
+// The first kernel of all, whose layouts of shared ports the others take over.
+std::unique_ptr<Kernel> StepKernels::compile_first(const mil::Function& forward) {
   CompileOptions options;
   options.workspace = workspace_;
-  options.label = forward_labels[static_cast<size_t>(bucket)];
+  options.label = forward_labels.front();
   options.role = Role::forward;
-  if (bucket > 0) {
-    for (const backend::Port& port : blocks_.front().forward->inputs())
-      if (port.name != "mask") options.port_layouts[port.name] = port.layout;
-    options.port_layouts["hidden_out"] = hidden_;
-    result.forward = device_.compile(block.forward, options);
-  } else {
-    result.forward =
-        backend::compile_chained(device_, block.forward, options, "hidden", "hidden_out");
-  }
+  return backend::compile_chained(device_, forward, options, "hidden", "hidden_out");
+}
+
+BlockKernels StepKernels::compile_block(int32_t bucket, const BlockFunctions& functions,
+                                        const Constants& constants, Layouts& weights) {
+  const auto at = static_cast<size_t>(bucket);
+  BlockKernels result;
+  result.parts = int64_t{1} << bucket;
+  result.taps = functions.taps;
+  const mil::Function forward = bound(functions.forward, constants);
+  const auto layouts = [&] {
+    Layouts all = common_;
+    all.insert(weights.begin(), weights.end());
+    if (at < masks_.size()) all["mask"] = masks_[at];
+    for (const char* port : {"hidden_out", "d_hidden", "d_hidden_out"})
+      all[port] = common_.at("hidden");
+    return all;
+  };
+  result.forward = common_.empty()
+                       ? compile_first(forward)
+                       : compile(forward, forward_labels[at], Role::forward, layouts(), {});
   const auto& ports = result.forward->inputs();
-  const Layout& hidden = port_layout(ports, "hidden");
-  Layouts layouts = {{"hidden", hidden}, {"d_hidden", hidden}, {"d_hidden_out", hidden}};
-  for (const std::string& tap : result.taps)
-    layouts[tap] = port_layout(result.forward->outputs(), tap);
-  for (const char* table : {"rope_cos", "rope_sin", "mask"})
-    layouts[table] = port_layout(ports, table);
-  if (bucket > 0)
-    for (const backend::Port& port : blocks_.front().backward->inputs())
-      if (std::find(inputs.begin() + 1, inputs.end(), port.name) != inputs.end())
-        layouts[port.name] = port.layout;
-  result.backward =
-      compile(widen_gradients(block.backward, gradients),
-              backward_labels[static_cast<size_t>(bucket)], Role::backward, layouts, gradients);
+  if (at == masks_.size()) masks_.push_back(port_layout(ports, "mask"));
+  for (const backend::Port& port : ports)
+    if (port.name != "mask")
+      (is_table(port.name) ? common_ : weights).emplace(port.name, port.layout);
+  if (functions.evaluation)
+    result.evaluation = compile(bound(*functions.evaluation, constants), evaluation_labels[at],
+                                Role::forward, layouts(), {});
+  if (functions.backward) {
+    Layouts all = layouts();
+    for (const std::string& tap : result.taps)
+      all[tap] = port_layout(result.forward->outputs(), tap);
+    std::vector<std::string> sums;
+    for (const mil::ValueId output : functions.backward->outputs)
+      if (const std::string& name = functions.backward->value(output).name; name != "d_hidden")
+        sums.push_back(name);
+    result.backward = compile(bound(*functions.backward, constants), backward_labels[at],
+                              Role::backward, all, sums);
+  }
   return result;
 }
 
@@ -204,16 +241,34 @@ void StepKernels::assign_slots(BlockKernels& block) {
   }
 }
 
+std::span<const BlockKernels> StepKernels::blocks(int32_t layer) const {
+  return layers_[layer_index_[static_cast<size_t>(layer)]].buckets;
+}
+
+std::vector<size_t> StepKernels::slots_of(int32_t layer) const {
+  std::set<size_t> slots;
+  for (const BlockKernels& block : blocks(layer))
+    slots.insert(block.slots.begin(), block.slots.end());
+  return {slots.begin(), slots.end()};
+}
+
+const Layout& StepKernels::mask_layout() const {
+  return *std::max_element(masks_.begin(), masks_.end(), [](const Layout& a, const Layout& b) {
+    return a.span_bytes() < b.span_bytes();
+  });
+}
+
 Layout StepKernels::hidden_columns(int64_t count) const {
-  Layout columns = hidden_;
+  Layout columns = hidden_layout();
   columns.shape.back() = count;
   return columns;
 }
 
 // The head works on columns of the hidden states, in place.
 void StepKernels::compile_head() {
-  const std::vector<std::string> gradients = {"d_final_norm_weight", "d_head_weight"};
-  std::vector<std::string> sums = gradients;
+  const PartShape part = shape_of(weights_.head());
+  const Constants constants = weights_.constants(weights_.head(), dtype_);
+  std::vector<std::string> sums = gradient_ports(part.trained);
   sums.insert(sums.begin(), "loss");
   for (const Chunk& chunk : chunks_) {
     if (head_training_.contains(chunk.size)) continue;
@@ -224,29 +279,31 @@ void StepKernels::compile_head() {
                              {"target_weight", Layout::contiguous(DataType::fp32, row)},
                              {"losses", Layout::contiguous(DataType::fp32, row)},
                              {"d_loss", Layout::contiguous(DataType::fp32, {1})}};
-    const mil::Function loss = model::loss_function(config_, dtype_, chunk.size);
-    const mil::Function gradient = widen_gradients(
-        mil::value_and_gradient(
-            loss, by_inputs({"hidden", "final_norm_weight", "head_weight"}, {"loss"})),
-        gradients);
-    head_training_[chunk.size] = compile(gradient, "head_training", Role::loss, layouts, sums);
-    const mil::Function losses = model::token_loss_function(config_, dtype_, chunk.size);
-    head_evaluation_[chunk.size] = compile(losses, "head_evaluation", Role::loss, layouts, {});
+    const auto training = head_training_function(weights_.config(), dtype_, chunk.size, part);
+    head_training_[chunk.size] =
+        compile(bound(training, constants), "head_training", Role::loss, layouts, sums);
+    const auto losses = head_evaluation_function(weights_.config(), dtype_, chunk.size, part);
+    head_evaluation_[chunk.size] =
+        compile(bound(losses, constants), "head_evaluation", Role::loss, layouts, {});
   }
 }
 
 void StepKernels::compile_embedding() {
-  const std::vector<std::string> gradients = {"d_embedding_weight"};
-  const auto embedding = mil::differentiate(model::embedding_function(config_, dtype_, positions_),
-                                            by_inputs({"embedding_weight"}, {}));
-  Layouts layouts = {{"hidden", hidden_}, {"d_hidden", hidden_}};
+  const PartShape part = shape_of(StepWeights::embedding);
+  const auto functions = embedding_functions(weights_.config(), dtype_, positions_, part);
+  const Constants constants = weights_.constants(StepWeights::embedding, dtype_);
+  Layouts layouts = {{"hidden", hidden_layout()}, {"d_hidden", hidden_layout()}};
   // Tied to the head, the matrix is staged once, in the layout that the head's products like.
-  const Kernel& head = *head_training_.begin()->second;
-  const auto matrix = backend::as_matrix(backend::find_port(head.inputs(), "head_weight").layout);
-  if (config_.tie_embeddings && matrix) layouts["embedding_weight"] = *matrix;
-  embedding_forward_ = compile(embedding.forward, "embedding_forward", Role::forward, layouts, {});
-  embedding_backward_ = compile(widen_gradients(embedding.backward, gradients),
-                                "embedding_backward", Role::backward, layouts, gradients);
+  const auto& inputs = head_training_.begin()->second->inputs();
+  for (const backend::Port& port : inputs) {
+    if (port.name != "head_weight" || !weights_.config().tie_embeddings) continue;
+    if (const auto matrix = backend::as_matrix(port.layout)) layouts["embedding_weight"] = *matrix;
+  }
+  embedding_forward_ =
+      compile(bound(functions.forward, constants), "embedding_forward", Role::forward, layouts, {});
+  if (functions.backward)
+    embedding_backward_ = compile(bound(*functions.backward, constants), "embedding_backward",
+                                  Role::backward, layouts, gradient_ports(part.trained));
 }
 
 Kernel& StepKernels::head(bool training, int64_t chunk) const {
@@ -257,42 +314,47 @@ Kernel& StepKernels::head(bool training, int64_t chunk) const {
   return *found->second;
 }
 
-StagedPart StepKernels::weight_part(const Kernel& kernel, const std::string& port,
-                                    const model::Parameter& parameter) {
-  return {parameter.offset, backend::find_port(kernel.inputs(), port).layout};
-}
-
-std::vector<StagedPart> StepKernels::weight_parts(const model::ParameterTable& parameters) const {
-  std::vector<StagedPart> parts = {
-      weight_part(*embedding_forward_, "embedding_weight", parameters.embedding())};
-  const auto add_layer = [&](const Kernel& kernel, int32_t layer) {
-    for (const model::Parameter& parameter : parameters.layer(layer))
-      for (const backend::Port& port : kernel.inputs())
-        if (port.name == parameter.port) parts.push_back({parameter.offset, port.layout});
+std::vector<StagedPart> StepKernels::weight_parts(WeightArray array) const {
+  std::vector<StagedPart> parts;
+  const auto add = [&](const Kernel* kernel, const std::vector<WeightPort>& weights) {
+    if (kernel == nullptr) return;
+    for (const WeightPort& weight : weights)
+      for (const backend::Port& port : kernel->inputs())
+        if (weight.array == array && port.name == weight.port)
+          parts.push_back({weight.offset, port.layout});
   };
-  for (int32_t layer = 0; layer < config_.layer_count; ++layer)
-    for (const BlockKernels& block : blocks_) add_layer(*block.forward, layer);
-  for (const BySize* heads : {&head_training_, &head_evaluation_})
-    for (const auto& [size, kernel] : *heads) {
-      parts.push_back(weight_part(*kernel, "final_norm_weight", parameters.final_norm()));
-      parts.push_back(weight_part(*kernel, "head_weight", parameters.head()));
+  const int32_t layers = weights_.config().layer_count;
+  add(embedding_forward_.get(), weights_.ports(StepWeights::embedding));
+  for (int32_t layer = 0; layer < layers; ++layer)
+    for (const BlockKernels& block : blocks(layer)) {
+      add(block.forward.get(), weights_.ports(layer));
+      add(block.evaluation.get(), weights_.ports(layer));
     }
-  for (int32_t layer = config_.layer_count; layer-- > 0;)
-    for (const BlockKernels& block : blocks_) add_layer(*block.backward, layer);
+  for (const BySize* heads : {&head_training_, &head_evaluation_})
+    for (const auto& [size, kernel] : *heads) add(kernel.get(), weights_.ports(weights_.head()));
+  for (int32_t layer = layers; layer-- > 0;)
+    for (const BlockKernels& block : blocks(layer))
+      add(block.backward.get(), weights_.ports(layer));
+  add(embedding_backward_.get(), weights_.ports(StepWeights::embedding));
   return parts;
 }
 
 std::vector<StepKernels::Entry> StepKernels::all() const {
   std::vector<Entry> kernels = {{"embedding_forward", embedding_forward_.get()}};
-  for (size_t i = 0; i < blocks_.size(); ++i)
-    kernels.emplace_back(forward_labels[i], blocks_[i].forward.get());
+  const auto add_blocks = [&](const auto& labels, auto member) {
+    for (const LayerKernels& layer : layers_)
+      for (size_t i = 0; i < layer.buckets.size(); ++i)
+        kernels.emplace_back(labels[i], (layer.buckets[i].*member).get());
+  };
+  add_blocks(forward_labels, &BlockKernels::forward);
   for (const auto& [size, kernel] : head_training_)
     kernels.emplace_back("head_training", kernel.get());
-  for (size_t i = 0; i < blocks_.size(); ++i)
-    kernels.emplace_back(backward_labels[i], blocks_[i].backward.get());
+  add_blocks(backward_labels, &BlockKernels::backward);
   kernels.emplace_back("embedding_backward", embedding_backward_.get());
+  add_blocks(evaluation_labels, &BlockKernels::evaluation);
   for (const auto& [size, kernel] : head_evaluation_)
     kernels.emplace_back("head_evaluation", kernel.get());
+  std::erase_if(kernels, [](const Entry& entry) { return entry.second == nullptr; });
   return kernels;
 }
 

@@ -1,13 +1,14 @@
 // The kernels of a training step, compiled so that their ports fit together. One kernel serves all
-// layers, whose weights are inputs.
+// layers of equal shape, whose weights are inputs; a layer with constants has kernels of its own.
 #pragma once
 
 #include "backend/backend.h"
 #include "backend/staged_array.h"
-#include "model/config.h"
-#include "model/parameters.h"
 #include "train/options.h"
+#include "train/step_functions.h"
+#include "train/step_weights.h"
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -31,55 +32,77 @@ struct Chunk {
   int64_t size = 0;
 };
 
-// The kernels of the layers for one way of dividing a batch. Rows are `parts` sequences each.
+// The kernels of a layer for one way of dividing a batch. Rows are `parts` sequences each.
 struct BlockKernels {
   int64_t parts = 1;
   std::unique_ptr<backend::Kernel> forward;
-  std::unique_ptr<backend::Kernel> backward;
+  std::unique_ptr<backend::Kernel> evaluation; // null: forward evaluates as well
+  std::unique_ptr<backend::Kernel> backward;   // null: nothing is trained here or below
   std::vector<std::string> taps;
   std::vector<size_t> slots; // by tap: which buffer of a layer holds it
-};
 
-// "d_<port>": the gradient of a port.
-std::string gradient_port(const std::string& port);
+  backend::Kernel& evaluating() const { return evaluation ? *evaluation : *forward; }
+};
 
 class StepKernels {
 public:
-  // Allocates nothing but what the device keeps of the programs. `options` is resolved.
-  StepKernels(backend::Device& device, const model::Config& config, const SessionOptions& options,
+  using Layouts = std::map<std::string, backend::Layout>; // by port
+
+  // Allocates nothing but what the device keeps of the programs. `options` is resolved. Throws
+  // compile_budget when constants take more programs than are left but could be ports.
+  StepKernels(backend::Device& device, const StepWeights& weights, const SessionOptions& options,
               mil::DataType dtype, const std::shared_ptr<backend::Workspace>& workspace);
 
   backend::Kernel& embedding_forward() const { return *embedding_forward_; }
-  backend::Kernel& embedding_backward() const { return *embedding_backward_; }
+  backend::Kernel* embedding_backward() const { return embedding_backward_.get(); }
   // By parts: 1, 2, 4, .. 2^length_buckets.
-  std::span<const BlockKernels> blocks() const { return blocks_; }
+  std::span<const BlockKernels> blocks(int32_t layer) const;
   backend::Kernel& head(bool training, int64_t chunk) const;
 
   // Of the hidden states and of their gradients, [1, hidden_size, 1, positions].
-  const backend::Layout& hidden_layout() const { return hidden_; }
-  // The buffers that a layer's taps need, whatever the parts.
+  const backend::Layout& hidden_layout() const { return common_.at("hidden"); }
+  // Ports that all layers share: hidden states, tables of angles, masks of dropout.
+  const Layouts& common_layouts() const { return common_; }
+  // The buffers that the taps need, whatever the layer and the parts.
   std::span<const backend::Layout> tap_slots() const { return tap_slots_; }
+  // Those of a layer that its kernels use.
+  std::vector<size_t> slots_of(int32_t layer) const;
   // The largest of the masks.
-  const backend::Layout& mask_layout() const { return mask_; }
+  const backend::Layout& mask_layout() const;
   const std::vector<Chunk>& chunks() const { return chunks_; }
 
-  // The part of the flat weights that a kernel's port is bound to.
-  static backend::StagedPart weight_part(const backend::Kernel& kernel, const std::string& port,
-                                         const model::Parameter& parameter);
-  // All of them, in the order in which a step first needs them.
-  std::vector<backend::StagedPart> weight_parts(const model::ParameterTable& parameters) const;
+  // The parts of a flat array that ports read, in the order in which a step first needs them.
+  std::vector<backend::StagedPart> weight_parts(WeightArray array) const;
 
   size_t count() const { return all().size(); }
   KernelReport report(size_t index) const; // throws out_of_range
   backend::RunTotals totals() const;
 
 private:
-  using Layouts = std::map<std::string, backend::Layout>;
   using Entry = std::pair<const char*, const backend::Kernel*>;       // label and kernel
   using BySize = std::map<int64_t, std::unique_ptr<backend::Kernel>>; // of the chunk
 
+  // Of one layer, or of several alike.
+  struct LayerKernels {
+    PartShape shape;
+    bool shared = true;
+    std::vector<BlockKernels> buckets;
+  };
+  struct NamedFunctions {
+    PartShape shape;
+    std::vector<BlockFunctions> buckets;
+  };
+
+  PartShape shape_of(int32_t layer) const;
   void compile_blocks(const SessionOptions& options);
-  BlockKernels compile_block(const SessionOptions& options, int32_t bucket) const;
+  void check_budget(int32_t layer, int64_t left_before) const;
+  LayerKernels compile_layer(const SessionOptions& options, const PartShape& shape,
+                             const NamedFunctions& functions, const Constants& constants);
+  BlockKernels compile_block(int32_t bucket, const BlockFunctions& functions,
+                             const Constants& constants, Layouts& weights);
+  std::unique_ptr<backend::Kernel> compile_first(const mil::Function& forward);
+  const NamedFunctions& functions_of(const SessionOptions& options, const PartShape& shape,
+                                     std::vector<NamedFunctions>& known) const;
   void assign_slots(BlockKernels& block);
   void compile_head();
   void compile_embedding();
@@ -90,17 +113,18 @@ private:
   backend::Layout hidden_columns(int64_t count) const;
 
   backend::Device& device_;
-  model::Config config_;
+  const StepWeights& weights_;
   mil::DataType dtype_;
   int64_t positions_;
   std::shared_ptr<backend::Workspace> workspace_;
   std::vector<Chunk> chunks_;
-  backend::Layout hidden_;
-  backend::Layout mask_;
+  Layouts common_;
+  std::vector<backend::Layout> masks_; // by bucket
   std::vector<backend::Layout> tap_slots_;
   std::unique_ptr<backend::Kernel> embedding_forward_;
   std::unique_ptr<backend::Kernel> embedding_backward_;
-  std::vector<BlockKernels> blocks_;
+  std::vector<LayerKernels> layers_;
+  std::vector<size_t> layer_index_; // by layer: which of them
   BySize head_training_;
   BySize head_evaluation_;
 };

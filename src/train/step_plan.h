@@ -5,14 +5,18 @@
 #include "backend/backend.h"
 #include "backend/background_staging.h"
 #include "backend/staged_array.h"
+#include "base/flat_array.h"
 #include "io/dataset/dataset.h"
-#include "model/parameters.h"
+#include "train/dropout.h"
 #include "train/options.h"
 #include "train/step_kernels.h"
+#include "train/step_weights.h"
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -21,7 +25,8 @@
 
 namespace anet::train {
 
-// Bytes by purpose; see anet_memory_plan.
+// Bytes by purpose; see anet_memory_plan. Gradients, optimizer state and what is only kept for the
+// backward pass are allocated by the first call that trains.
 struct MemoryPlan {
   uint64_t weights = 0;
   uint64_t gradients = 0;
@@ -63,43 +68,56 @@ struct PassResult {
   backend::RunTotals work; // of the kernels, in this pass
 };
 
+// Copies of weights that a pass has to make anew, because the weights have changed.
+struct Renewal {
+  bool trained = true; // while the pass runs
+  bool frozen = true;
+};
+
 class StepPlan {
 public:
   // What the programs of such a session compute in.
   static mil::DataType dtype_of(const SessionOptions& options);
 
-  // Compiles every kernel; allocates no buffer. `options` is resolved.
-  StepPlan(backend::Device& device, const model::Config& config, const SessionOptions& options);
+  // Compiles every kernel; allocates no buffer. `options` is resolved. Where constants would take
+  // more programs than are left, frozen weights become ports, and layers share kernels.
+  StepPlan(backend::Device& device, StepWeights weights, const SessionOptions& options);
   ~StepPlan();
 
   MemoryPlan memory() const;
-  // Allocates the buffers and binds them. Both arrays outlive the plan.
-  void bind(std::span<float> weights, std::span<float> gradients);
+  // Allocates what evaluation needs and binds it. The array of the trained weights outlives the
+  // plan, or the next call.
+  void bind(std::span<float> trained);
+  // The same for training; once. The gradients outlive the plan.
+  void bind_gradients(std::span<float> gradients);
+  bool can_train() const { return gradients_.has_value(); }
 
   // Adds the gradient of `seed` * (sum of the losses) to the gradients. Throws cancelled between
   // kernels once `cancel` is set, leaving the gradients half summed. Nothing goes on in the
   // background after it has returned or thrown.
-  // `renew`: the weights have changed, so copies of them are renewed while the pass runs.
-  PassResult forward_backward(const Batch& batch, double seed, bool renew,
-                              const std::atomic<bool>& cancel);
-  PassResult forward(const Batch& batch, bool renew, const std::atomic<bool>& cancel);
+  PassResult forward_backward(const Batch& batch, double seed, const DropoutMoment& moment,
+                              const Renewal& renewal, const std::atomic<bool>& cancel);
+  PassResult forward(const Batch& batch, const Renewal& renewal, const std::atomic<bool>& cancel);
   // The losses of the last `forward`, one a position, 0 where not counted.
   std::span<const float> token_losses() const;
 
-  const StepKernels& kernels() const { return kernels_; }
+  const StepWeights& weights() const { return weights_; }
+  const StepKernels& kernels() const { return *kernels_; }
 
 private:
   struct Buffers;
   struct Call {
     backend::Kernel* kernel = nullptr;
     Phase phase = Phase::forward;
-    size_t copies_needed = 0; // of weights
+    size_t copies_needed = 0; // of trained weights
+    int32_t layer = 0;
+    int64_t first_mask = 0;    // see fill_dropout
+    std::vector<size_t> masks; // inputs of dropout
     std::vector<backend::View> inputs;
     std::vector<backend::View> outputs;
   };
   // Views by port name, looked up while calls are made, never in a step.
   using Bindings = std::vector<std::pair<std::string, backend::View>>;
-  using WeightPorts = std::vector<std::pair<std::string, const model::Parameter*>>;
 
   int64_t positions() const { return int64_t{options_.batch_size} * options_.sequence_length; }
 
@@ -109,36 +127,59 @@ private:
     std::vector<Call> evaluation;
   };
 
+  // The layers below this one are only run forward.
+  int32_t lowest_layer() const { return std::max(weights_.lowest_trained(), 0); }
+  std::map<std::string, backend::Layout> dropout_layouts() const;
+
   void allocate_buffers();
+  void allocate_training_buffers();
+  void make_all_calls();
   void make_calls(size_t bucket);
+  void make_training_calls(size_t bucket);
   // Weights go to the ports that the kernel has, gradients to those named d_<port>.
-  Call call(backend::Kernel& kernel, Phase phase, Bindings bindings,
-            const WeightPorts& weights) const;
-  Call block_call(const BlockKernels& block, Phase phase, int32_t layer) const;
+  Call call(backend::Kernel& kernel, Phase phase, int32_t layer, Bindings bindings) const;
+  void bind_weights(const backend::Kernel& kernel, int32_t layer, Bindings& bindings,
+                    Call& call) const;
+  void bind_dropout(const backend::Kernel& kernel, Bindings& bindings, Call& call) const;
+  // The buffers that a layer reads and writes in a pass.
+  struct LayerBuffers {
+    backend::Buffer* hidden = nullptr;
+    backend::Buffer* hidden_out = nullptr;
+    std::vector<backend::Buffer*> taps; // by slot
+  };
+  LayerBuffers layer_buffers(int32_t layer, bool training) const;
+  Call block_call(size_t bucket, Phase phase, int32_t layer, bool training) const;
   Call head_call(const Chunk& chunk, bool training) const;
+  Call embedding_call(backend::Kernel& kernel, Phase phase) const;
 
   uint64_t load(const Batch& batch, double seed);
   void load_positions(const Batch& batch, size_t bucket);
   void write_mask(size_t bucket);
   size_t bucket_of(int64_t parts) const;
-  void run(std::span<Call> calls, const std::atomic<bool>& cancel, PassResult& result);
+  void renew(const Renewal& renewal, PassResult& result);
+  void fill_masks(const Call& call, const DropoutMoment& moment);
+  void run(std::span<Call> calls, const DropoutMoment& moment, const std::atomic<bool>& cancel,
+           PassResult& result);
   void complete(std::span<const Call> calls, PassResult& result);
   void quiesce() noexcept;
-  PassResult pass(const Batch& batch, double seed, std::vector<Call> Calls::*calls, bool renew,
+  PassResult pass(const Batch& batch, double seed, const DropoutMoment& moment,
+                  std::vector<Call> Calls::*calls, const Renewal& renewal,
                   const std::atomic<bool>& cancel);
 
   backend::Device& device_;
-  model::Config config_;
   SessionOptions options_;
-  model::ParameterTable parameters_;
+  StepWeights weights_;
   std::shared_ptr<backend::Workspace> workspace_;
-  StepKernels kernels_;
+  std::unique_ptr<StepKernels> kernels_;
+  FlatArray norms_; // of DoRA
   // Members are destroyed from the last to the first: the thread before what it writes to.
   std::unique_ptr<Buffers> buffers_;
-  std::optional<backend::StagedArray> weights_;
+  std::unique_ptr<DropoutMasks> dropout_;
+  std::span<float> trained_;
+  std::array<std::optional<backend::StagedArray>, weight_array_count> arrays_; // by WeightArray
   std::optional<backend::StagedArray> gradients_;
-  std::optional<backend::BackgroundStaging> staging_;
-  std::vector<Calls> calls_; // by bucket
+  std::optional<backend::BackgroundStaging> staging_; // of the trained weights
+  std::vector<Calls> calls_;                          // by bucket
 };
 
 } // namespace anet::train

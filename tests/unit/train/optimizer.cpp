@@ -46,14 +46,15 @@ SessionOptions options_of(train::OptimizerKind kind) {
 TEST_CASE("AdamW follows its paper, decay only on matrices") {
   const model::ParameterTable table(config());
   const SessionOptions options = options_of(train::OptimizerKind::adamw);
-  Optimizer optimizer(options, table);
+  Optimizer optimizer(options, train::TrainedTensors(table.all(), {}));
+  optimizer.allocate();
   ThreadPool pool(2);
   std::vector<float> weights = noise(table.flat_size(), 1);
   std::vector<double> expected(weights.begin(), weights.end());
   std::vector<double> m(weights.size()), v(weights.size());
   for (int64_t step = 1; step <= 3; ++step) {
     const std::vector<float> gradients = noise(table.flat_size(), 10 + static_cast<uint64_t>(step));
-    optimizer.update(pool, {step, 0.01, 0.5}, weights, gradients);
+    optimizer.update(pool, {0.01, 0.5}, weights, gradients);
     for (const model::Parameter& p : table.all())
       for (int64_t at = p.offset; at < p.offset + p.elements; ++at) {
         const auto i = static_cast<size_t>(at);
@@ -77,7 +78,8 @@ TEST_CASE("AdamW follows its paper, decay only on matrices") {
 TEST_CASE("SGD with momentum") {
   const model::ParameterTable table(config());
   const SessionOptions options = options_of(train::OptimizerKind::sgd);
-  Optimizer optimizer(options, table);
+  Optimizer optimizer(options, train::TrainedTensors(table.all(), {}));
+  optimizer.allocate();
   ThreadPool pool(1);
   std::vector<float> weights = noise(table.flat_size(), 1);
   const size_t at = static_cast<size_t>(table.final_norm().offset); // a vector: no decay
@@ -85,8 +87,8 @@ TEST_CASE("SGD with momentum") {
   const float start = weights[at];
   const float matrix_start = weights[in_matrix];
   const std::vector<float> gradients = noise(table.flat_size(), 2);
-  optimizer.update(pool, {1, 0.1, 1}, weights, gradients);
-  optimizer.update(pool, {2, 0.1, 1}, weights, gradients);
+  optimizer.update(pool, {0.1, 1}, weights, gradients);
+  optimizer.update(pool, {0.1, 1}, weights, gradients);
   // b1 = g, b2 = 1.9 g.
   CHECK(weights[at] == doctest::Approx(start - 0.1 * 2.9 * gradients[at]));
   const double once = matrix_start * 0.99 - 0.1 * gradients[in_matrix];
@@ -97,10 +99,12 @@ TEST_CASE("the norm and the update have the same bits for any number of threads"
   const model::ParameterTable table(config());
   const std::vector<float> gradients = noise(table.flat_size(), 3);
   const auto run = [&](int threads) {
-    Optimizer optimizer(options_of(train::OptimizerKind::adamw), table);
+    Optimizer optimizer(options_of(train::OptimizerKind::adamw),
+                        train::TrainedTensors(table.all(), {}));
+    optimizer.allocate();
     ThreadPool pool(threads);
     std::vector<float> weights = noise(table.flat_size(), 1);
-    optimizer.update(pool, {1, 0.01, 1}, weights, gradients);
+    optimizer.update(pool, {0.01, 1}, weights, gradients);
     return std::pair(optimizer.gradient_norm(pool, gradients), weights);
   };
   const auto one = run(1);

@@ -1,0 +1,171 @@
+// The calls of a pass: which kernel runs on which buffers, in which order.
+#include "backend/host_access.h"
+#include "base/status.h"
+#include "train/step_buffers.h"
+#include "train/step_plan.h"
+
+#include <algorithm>
+
+namespace anet::train {
+
+namespace {
+
+using backend::Buffer;
+using backend::find_port;
+using backend::Kernel;
+using backend::Layout;
+using backend::View;
+using mil::DataType;
+
+const backend::Port* port_of(std::span<const backend::Port> ports, const std::string& name) {
+  const auto found = std::find_if(ports.begin(), ports.end(),
+                                  [&](const backend::Port& port) { return port.name == name; });
+  return found == ports.end() ? nullptr : &*found;
+}
+
+} // namespace
+
+void StepPlan::bind_weights(const Kernel& kernel, int32_t layer, Bindings& bindings,
+                            Call& call) const {
+  for (const WeightPort& weight : weights_.ports(layer)) {
+    const auto& array = arrays_[static_cast<size_t>(weight.array)];
+    if (const backend::Port* port = port_of(kernel.inputs(), weight.port)) {
+      const backend::StagedPart part{weight.offset, port->layout};
+      bindings.emplace_back(weight.port, array->view(part));
+      if (weight.array == WeightArray::trained)
+        call.copies_needed = std::max(call.copies_needed, array->copies_needed(part));
+    }
+    // Gradients are summed in place, in fp32.
+    const std::string gradient = gradient_port(weight.port);
+    if (const backend::Port* port = port_of(kernel.outputs(), gradient))
+      bindings.emplace_back(gradient, gradients_->view({weight.gradient, port->layout}));
+  }
+}
+
+void StepPlan::bind_dropout(const Kernel& kernel, Bindings& bindings, Call& call) const {
+  for (size_t i = 0; i < kernel.inputs().size(); ++i) {
+    const backend::Port& port = kernel.inputs()[i];
+    if (!port.name.ends_with("_dropout")) continue;
+    bindings.emplace_back(port.name, dropout_->view(port.name, port.layout));
+    call.masks.push_back(i);
+  }
+}
+
+StepPlan::Call StepPlan::call(Kernel& kernel, Phase phase, int32_t layer, Bindings bindings) const {
+  Call result;
+  result.kernel = &kernel;
+  result.phase = phase;
+  result.layer = layer;
+  bind_weights(kernel, layer, bindings, result);
+  bind_dropout(kernel, bindings, result);
+  const auto bound = [&](const backend::Port& port) {
+    for (const auto& [name, view] : bindings)
+      if (name == port.name) return view;
+    fail(Status::internal, "expected a buffer for port '", port.name, "', seen none");
+  };
+  for (const backend::Port& port : kernel.inputs()) result.inputs.push_back(bound(port));
+  for (const backend::Port& port : kernel.outputs()) result.outputs.push_back(bound(port));
+  return result;
+}
+
+StepPlan::LayerBuffers StepPlan::layer_buffers(int32_t layer, bool training) const {
+  const Buffers& b = *buffers_;
+  const auto at = static_cast<size_t>(layer);
+  if (training) return {b.layer_hidden[at], b.layer_hidden[at + 1], b.layer_taps[at]};
+  LayerBuffers buffers{b.hidden[at % 2].get(), b.hidden[(at + 1) % 2].get(), {}};
+  for (const auto& tap : b.taps) buffers.taps.push_back(tap.get());
+  return buffers;
+}
+
+StepPlan::Call StepPlan::block_call(size_t bucket, Phase phase, int32_t layer,
+                                    bool training) const {
+  const Buffers& b = *buffers_;
+  const BlockKernels& block = kernels_->blocks(layer)[bucket];
+  const LayerBuffers layer_buffers = this->layer_buffers(layer, training);
+  // A buffer may be larger than what a kernel makes of it.
+  Bindings bindings = {
+      {"hidden", *layer_buffers.hidden},
+      {"hidden_out", *layer_buffers.hidden_out},
+      {"rope_cos", *b.rope_cos},
+      {"rope_sin", *b.rope_sin},
+      {"mask", View(*b.mask, 0, find_port(block.forward->inputs(), "mask").layout)},
+  };
+  if (phase == Phase::backward) {
+    bindings.emplace_back("d_hidden_out", *b.d_hidden[static_cast<size_t>(layer + 1) % 2]);
+    bindings.emplace_back("d_hidden", *b.d_hidden[static_cast<size_t>(layer) % 2]);
+  }
+  for (size_t i = 0; i < block.taps.size(); ++i)
+    bindings.emplace_back(block.taps[i],
+                          View(*layer_buffers.taps[block.slots[i]], 0,
+                               find_port(block.forward->outputs(), block.taps[i]).layout));
+  if (phase == Phase::backward) return call(*block.backward, phase, layer, std::move(bindings));
+  return call(training ? *block.forward : block.evaluating(), phase, layer, std::move(bindings));
+}
+
+StepPlan::Call StepPlan::head_call(const Chunk& chunk, bool training) const {
+  const Buffers& b = *buffers_;
+  Kernel& kernel = kernels_->head(training, chunk.size);
+  const auto part = [&](Buffer& buffer) {
+    const DataType dtype = buffer.layout().dtype;
+    const auto offset = static_cast<size_t>(chunk.begin * mil::data_type_bits(dtype) / 8);
+    return View(buffer, offset, Layout::contiguous(dtype, {1, 1, 1, chunk.size}));
+  };
+  const auto columns = [&](Buffer& buffer) {
+    const Layout& layout = find_port(kernel.inputs(), "hidden").layout;
+    return View(buffer, static_cast<size_t>(chunk.begin * layout.strides.back()), layout);
+  };
+  const auto last = static_cast<size_t>(weights_.head());
+  Buffer& hidden = training ? *b.layer_hidden[last] : *b.hidden[last % 2];
+  Bindings bindings = {{"hidden", columns(hidden)},
+                       {"targets", part(*b.targets)},
+                       {"target_weight", part(*b.target_weight)},
+                       {"loss", *b.loss},
+                       {"losses", part(*b.losses)},
+                       {"d_loss", *b.d_loss}};
+  if (training) bindings.emplace_back("d_hidden", columns(*b.d_hidden[last % 2]));
+  Call result = call(kernel, Phase::loss, weights_.head(), std::move(bindings));
+  // No draw of an earlier chunk comes again.
+  result.first_mask = chunk.begin * weights_.config().hidden_size;
+  return result;
+}
+
+StepPlan::Call StepPlan::embedding_call(Kernel& kernel, Phase phase) const {
+  const Buffers& b = *buffers_;
+  const bool training = phase == Phase::backward;
+  Bindings bindings = {{"tokens", *b.tokens}, {"hidden", *b.hidden.front()}};
+  if (training) bindings.emplace_back("d_hidden", *b.d_hidden.front());
+  return call(kernel, phase, StepWeights::embedding, std::move(bindings));
+}
+
+void StepPlan::make_all_calls() {
+  calls_.clear();
+  for (size_t bucket = 0; bucket < kernels_->blocks(0).size(); ++bucket) {
+    calls_.emplace_back();
+    make_calls(bucket);
+    if (can_train()) make_training_calls(bucket);
+  }
+}
+
+void StepPlan::make_calls(size_t bucket) {
+  std::vector<Call>& calls = calls_[bucket].evaluation;
+  calls.push_back(embedding_call(kernels_->embedding_forward(), Phase::forward));
+  for (int32_t layer = 0; layer < weights_.head(); ++layer)
+    calls.push_back(block_call(bucket, Phase::forward, layer, false));
+  for (const Chunk& chunk : kernels_->chunks()) calls.push_back(head_call(chunk, false));
+}
+
+void StepPlan::make_training_calls(size_t bucket) {
+  std::vector<Call>& calls = calls_[bucket].training;
+  Call embedding = embedding_call(kernels_->embedding_forward(), Phase::forward);
+  embedding.outputs.front().buffer = buffers_->layer_hidden.front();
+  calls.push_back(std::move(embedding));
+  for (int32_t layer = 0; layer < weights_.head(); ++layer)
+    calls.push_back(block_call(bucket, Phase::forward, layer, true));
+  for (const Chunk& chunk : kernels_->chunks()) calls.push_back(head_call(chunk, true));
+  for (int32_t layer = weights_.head(); layer-- > lowest_layer();)
+    calls.push_back(block_call(bucket, Phase::backward, layer, true));
+  if (kernels_->embedding_backward() != nullptr)
+    calls.push_back(embedding_call(*kernels_->embedding_backward(), Phase::backward));
+}
+
+} // namespace anet::train

@@ -1,0 +1,114 @@
+#include "train/step_functions.h"
+
+#include "mil/builder.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace anet::train {
+
+namespace {
+
+using mil::DataType;
+
+// Gradients of parameters leave a kernel in fp32, whatever it computes in: they are summed.
+mil::Function widen_gradients(mil::Function function, std::span<const std::string> ports) {
+  const std::vector<std::string> names = gradient_ports(ports);
+  std::vector<std::pair<size_t, std::string>> widened;
+  for (size_t i = 0; i < function.outputs.size(); ++i) {
+    mil::Value& value = function.values[static_cast<size_t>(function.outputs[i])];
+    const bool gradient = std::find(names.begin(), names.end(), value.name) != names.end();
+    if (!gradient || value.type.dtype == DataType::fp32) continue;
+    widened.emplace_back(i, value.name);
+    value.name += "_narrow";
+  }
+  mil::Builder builder(std::move(function));
+  std::vector<mil::ValueId> outputs = builder.function().outputs;
+  for (const auto& [index, name] : widened)
+    outputs[index] = builder.cast(outputs[index], DataType::fp32, name);
+  mil::Function result = std::move(builder).finish();
+  result.outputs = std::move(outputs);
+  return result;
+}
+
+mil::DifferentiateOptions by_inputs(std::vector<std::string> inputs,
+                                    std::vector<std::string> outputs, mil::Taps taps) {
+  return {.with_respect_to = std::move(inputs),
+          .outputs = std::move(outputs),
+          .taps = taps,
+          .tap_names = {}};
+}
+
+std::vector<std::string> with_hidden(const PartShape& shape) {
+  std::vector<std::string> inputs = shape.trained;
+  if (shape.hidden_gradient) inputs.insert(inputs.begin(), "hidden");
+  return inputs;
+}
+
+model::AdapterShape without_dropout(model::AdapterShape adapter) {
+  adapter.dropout = false;
+  return adapter;
+}
+
+} // namespace
+
+std::string gradient_port(const std::string& port) { return "d_" + port; }
+
+std::vector<std::string> gradient_ports(std::span<const std::string> ports) {
+  std::vector<std::string> names;
+  for (const std::string& port : ports) names.push_back(gradient_port(port));
+  return names;
+}
+
+BlockFunctions block_functions(const model::Config& config, DataType dtype, const BlockSizes& sizes,
+                               const PartShape& shape) {
+  const auto block = [&](const model::AdapterShape& adapter) {
+    return model::block_function(config, dtype, sizes.batch, sizes.sequence, sizes.attention,
+                                 adapter);
+  };
+  BlockFunctions result;
+  if (shape.adapter.dropout) result.evaluation = block(without_dropout(shape.adapter));
+  if (!shape.backward) {
+    result.forward = block(shape.adapter);
+    return result;
+  }
+  mil::Derivative derivative = mil::differentiate(
+      block(shape.adapter), by_inputs(with_hidden(shape), {"hidden_out"}, sizes.taps));
+  result.forward = std::move(derivative.forward);
+  result.backward = widen_gradients(std::move(derivative.backward), shape.trained);
+  result.taps = std::move(derivative.taps);
+  return result;
+}
+
+mil::Function head_training_function(const model::Config& config, DataType dtype, int64_t columns,
+                                     const PartShape& shape) {
+  const mil::Function loss = model::loss_function(config, dtype, columns, shape.adapter);
+  return widen_gradients(
+      mil::value_and_gradient(loss, by_inputs(with_hidden(shape), {"loss"}, mil::Taps::automatic)),
+      shape.trained);
+}
+
+mil::Function head_evaluation_function(const model::Config& config, DataType dtype, int64_t columns,
+                                       const PartShape& shape) {
+  return model::token_loss_function(config, dtype, columns, without_dropout(shape.adapter));
+}
+
+EmbeddingFunctions embedding_functions(const model::Config& config, DataType dtype,
+                                       int64_t positions, const PartShape& shape) {
+  mil::Function function = model::embedding_function(config, dtype, positions, shape.adapter);
+  if (shape.trained.empty()) return {std::move(function), std::nullopt};
+  // What it would tap is cheaper to look up again than to keep.
+  mil::Derivative derivative =
+      mil::differentiate(function, by_inputs(shape.trained, {}, mil::Taps::none));
+  return {std::move(derivative.forward),
+          widen_gradients(std::move(derivative.backward), shape.trained)};
+}
+
+mil::Function bound(const mil::Function& function, const Constants& constants) {
+  Constants used;
+  for (const auto& [port, value] : constants)
+    if (function.input(port) != mil::no_value) used.emplace(port, value);
+  return used.empty() ? function : mil::bind_constants(function, used);
+}
+
+} // namespace anet::train

@@ -1,0 +1,63 @@
+// The programs of a step: forward, the gradients derived from it, constants bound in.
+#pragma once
+
+#include "mil/differentiate.h"
+#include "mil/program.h"
+#include "model/transformer.h"
+#include "train/step_weights.h"
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace anet::train {
+
+// "d_<port>": the gradient of a port.
+std::string gradient_port(const std::string& port);
+std::vector<std::string> gradient_ports(std::span<const std::string> ports);
+
+// What the kernels of a layer, of the embedding or of the head are made for, besides sizes.
+struct PartShape {
+  model::AdapterShape adapter;
+  std::vector<std::string> trained; // ports that have gradients
+  bool backward = true;             // there is something to train here or below
+  bool hidden_gradient = true;      // there is below
+  bool operator==(const PartShape&) const = default;
+};
+
+struct BlockSizes {
+  int64_t batch = 1;
+  int64_t sequence = 1;
+  model::Attention attention = model::Attention::causal;
+  mil::Taps taps = mil::Taps::automatic;
+};
+
+struct BlockFunctions {
+  mil::Function forward; // returns the taps as well
+  std::optional<mil::Function> backward;
+  std::optional<mil::Function> evaluation; // where it is not `forward`: without dropout
+  std::vector<std::string> taps;
+};
+
+BlockFunctions block_functions(const model::Config& config, mil::DataType dtype,
+                               const BlockSizes& sizes, const PartShape& shape);
+
+// Loss and gradients of `columns` positions; loss alone when nothing is to be trained.
+mil::Function head_training_function(const model::Config& config, mil::DataType dtype,
+                                     int64_t columns, const PartShape& shape);
+mil::Function head_evaluation_function(const model::Config& config, mil::DataType dtype,
+                                       int64_t columns, const PartShape& shape);
+
+struct EmbeddingFunctions {
+  mil::Function forward;
+  std::optional<mil::Function> backward;
+};
+EmbeddingFunctions embedding_functions(const model::Config& config, mil::DataType dtype,
+                                       int64_t positions, const PartShape& shape);
+
+// Those of the constants that the function has ports for.
+mil::Function bound(const mil::Function& function, const Constants& constants);
+
+} // namespace anet::train

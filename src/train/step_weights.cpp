@@ -1,0 +1,163 @@
+#include "train/step_weights.h"
+
+#include "backend/tensor_copy.h"
+#include "base/status.h"
+
+#include <algorithm>
+
+namespace anet::train {
+
+namespace {
+
+using backend::Layout;
+using mil::DataType;
+
+constexpr int64_t alignment = 16; // elements
+
+std::shared_ptr<const model::ParameterTable>
+table_of(const std::shared_ptr<const model::Model>& model, const model::Config& config) {
+  if (!model) return std::make_shared<const model::ParameterTable>(config);
+  return {model, &model->parameters()};
+}
+
+mil::Shape port_shape(const model::Parameter& parameter, bool is_table) {
+  if (is_table) return parameter.shape;
+  if (parameter.shape.size() == 2) return {parameter.shape[0], parameter.shape[1], 1, 1};
+  return {1, parameter.shape[0], 1, 1};
+}
+
+mil::Bytes halves_of(std::span<const float> values) {
+  std::vector<std::byte> bytes(values.size() * 2);
+  const auto count = static_cast<int64_t>(values.size());
+  backend::TensorCopy(Layout::contiguous(DataType::fp32, {count}),
+                      Layout::contiguous(DataType::fp16, {count}))
+      .run(reinterpret_cast<const std::byte*>(values.data()), bytes.data(), nullptr);
+  return mil::Bytes(std::move(bytes));
+}
+
+} // namespace
+
+StepWeights::StepWeights(const backend::Device& device, const model::Config& config,
+                         std::shared_ptr<const model::Model> model,
+                         const std::vector<std::string>& trainable)
+    : config_(config), model_(std::move(model)), parameters_(table_of(model_, config_)),
+      trained_(parameters_->all(), trainable),
+      prefers_constants_(model_ != nullptr && device.capabilities().prefers_constants) {}
+
+StepWeights::StepWeights(const backend::Device& device,
+                         std::shared_ptr<const model::Adapter> adapter)
+    : config_(adapter->config()), model_(adapter->model()), adapter_(std::move(adapter)),
+      parameters_(table_of(model_, config_)), trained_(adapter_->parameters(), {}),
+      prefers_constants_(device.capabilities().prefers_constants) {
+  for (const model::LoraModule& module : adapter_->modules()) {
+    if (module.magnitude < 0) continue;
+    norms_.push_back({&module, norms_size_});
+    norms_size_ += (module.base->shape[0] + alignment - 1) / alignment * alignment;
+  }
+}
+
+std::vector<StepWeights::Entry> StepWeights::entries(int32_t layer) const {
+  if (layer == embedding) return {{"embedding_weight", &parameters_->embedding()}};
+  if (layer == head())
+    return {{"final_norm_weight", &parameters_->final_norm()},
+            {"head_weight", &parameters_->head()}};
+  std::vector<Entry> entries;
+  for (const model::Parameter& parameter : parameters_->layer(layer))
+    entries.push_back({parameter.port, &parameter});
+  return entries;
+}
+
+bool StepWeights::is_constant(const model::Parameter& parameter) const {
+  if (parameter.is_compressed()) return true;
+  return prefers_constants_ && (adapter_ != nullptr || trained_.find(parameter) == nullptr);
+}
+
+// An adapter knows those of the embedding and the head as those of no layer.
+model::AdapterShape StepWeights::shape(int32_t layer) const {
+  if (!adapter_) return {};
+  if (layer != embedding && layer != head()) return adapter_->shape(layer);
+  model::AdapterShape shape = adapter_->shape(-1);
+  const char* port = layer == embedding ? "embed_tokens" : "lm_head";
+  std::erase_if(shape.modules, [&](const auto& module) { return module.port != port; });
+  shape.dropout = shape.dropout && layer == head() && !shape.modules.empty();
+  return shape;
+}
+
+std::vector<WeightPort> StepWeights::ports(int32_t layer) const {
+  std::vector<WeightPort> ports;
+  for (const auto& [port, parameter] : entries(layer)) {
+    if (is_constant(*parameter)) continue;
+    const TrainedTensor* tensor = adapter_ ? nullptr : trained_.find(*parameter);
+    if (tensor != nullptr)
+      ports.push_back({port, WeightArray::trained, parameter->offset, tensor->offset});
+    else
+      ports.push_back({port, WeightArray::frozen, parameter->offset, -1});
+  }
+  for (const model::AdapterShape::Module& module : shape(layer).modules) {
+    const std::string prefix = module.port + "_";
+    const int32_t adapter_layer = layer == head() ? embedding : layer;
+    for (const TrainedTensor& tensor : trained_.all()) {
+      const model::Parameter& parameter = *tensor.parameter;
+      if (parameter.layer == adapter_layer && parameter.port.starts_with(prefix))
+        ports.push_back({parameter.port, WeightArray::trained, parameter.offset, tensor.offset});
+    }
+    for (const auto& [with_norms, offset] : norms_)
+      if (with_norms->layer == adapter_layer && with_norms->port == module.port)
+        ports.push_back({prefix + "inverse_norm", WeightArray::norms, offset, -1});
+  }
+  return ports;
+}
+
+std::vector<std::string> StepWeights::trained_ports(int32_t layer) const {
+  std::vector<std::string> names;
+  for (const WeightPort& port : ports(layer))
+    if (port.gradient >= 0) names.push_back(port.port);
+  return names;
+}
+
+bool StepWeights::has_constants(int32_t layer) const {
+  const auto all = entries(layer);
+  return std::any_of(all.begin(), all.end(),
+                     [&](const Entry& entry) { return is_constant(*entry.parameter); });
+}
+
+Constants StepWeights::constants(int32_t layer, DataType dtype) const {
+  Constants constants;
+  for (const Entry& entry : entries(layer))
+    if (is_constant(*entry.parameter)) constants.emplace(entry.port, constant(entry, dtype));
+  return constants;
+}
+
+mil::ConstantValue StepWeights::constant(const Entry& entry, DataType dtype) const {
+  const model::Parameter& parameter = *entry.parameter;
+  if (parameter.is_compressed()) return model_->compressed(parameter);
+  const bool is_embedding = &parameter == &parameters_->embedding();
+  const mil::Type type{dtype, port_shape(parameter, entry.port == "embedding_weight"), {}};
+  const std::span<const float> values = model_->values(parameter);
+  if (dtype == DataType::fp32)
+    return mil::Literal::bytes(type, mil::Bytes(model_, std::as_bytes(values)));
+  if (!is_embedding) return mil::Literal::bytes(type, halves_of(values));
+  if (half_embedding_.size() == 0) half_embedding_ = halves_of(values);
+  return mil::Literal::bytes(type, half_embedding_);
+}
+
+uint64_t StepWeights::constant_copy_bytes(DataType dtype) const {
+  uint64_t bytes = 0;
+  if (dtype != DataType::fp32)
+    for (const model::Parameter& parameter : parameters_->all())
+      if (is_constant(parameter) && !parameter.is_compressed())
+        bytes += static_cast<uint64_t>(parameter.elements) * 2;
+  return bytes;
+}
+
+int32_t StepWeights::lowest_trained() const {
+  for (int32_t layer = embedding; layer < head(); ++layer)
+    if (!trained_ports(layer).empty()) return layer;
+  return head();
+}
+
+bool StepWeights::can_avoid_constants() const {
+  return prefers_constants_ && !model_->is_compressed();
+}
+
+} // namespace anet::train

@@ -1,0 +1,39 @@
+// What a session trains: tensors of one flat array. Their gradients and their optimizer state lie
+// in arrays of their own, which hold nothing else.
+#pragma once
+
+#include "model/parameters.h"
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace anet::train {
+
+struct TrainedTensor {
+  const model::Parameter* parameter = nullptr; // whose offset is that of its weights
+  int64_t offset = 0;                          // of its gradient and its state
+};
+
+class TrainedTensors {
+public:
+  // Those of `parameters`, which outlive this object, whose names match one of the patterns
+  // (base/name_pattern.h), with or without ".weight"; all when there are no patterns. Offsets are
+  // the parameters' own when all are trained. Throws invalid_argument for a pattern that matches
+  // nothing, unsupported for a parameter that is compressed.
+  TrainedTensors(std::span<const model::Parameter> parameters,
+                 const std::vector<std::string>& patterns);
+
+  std::span<const TrainedTensor> all() const { return tensors_; }
+  // nullptr: it is frozen.
+  const TrainedTensor* find(const model::Parameter& parameter) const;
+  int64_t flat_size() const { return flat_size_; }
+  int64_t weight_count() const; // without the padding
+
+private:
+  std::vector<TrainedTensor> tensors_;
+  int64_t flat_size_ = 0;
+};
+
+} // namespace anet::train

@@ -1,0 +1,218 @@
+// Adapters over time: dropout, swapping, checkpoints.
+#include "base/status.h"
+#include "lora_support.h"
+#include "train/dropout.h"
+
+#include <doctest/doctest.h>
+
+using namespace anet;
+using namespace anet::test;
+
+namespace {
+
+std::shared_ptr<backend::Device> cpu(int threads = 2) {
+  return backend::open_device("cpu", {.threads = threads});
+}
+
+std::unique_ptr<io::WindowDataset> dataset() {
+  return std::make_unique<io::WindowDataset>(
+      std::make_shared<io::TokenArray>(patterned_tokens(2000, 2), 64), io::TokenRange{0, 2000}, 16,
+      io::DatasetOrder{.shuffle = true, .seed = 8});
+}
+
+train::FitOptions steps(int64_t count) {
+  train::FitOptions options;
+  options.steps = count;
+  return options;
+}
+
+model::LoraOptions dropping() {
+  model::LoraOptions options;
+  options.rank = 4;
+  options.dropout = 0.25;
+  return options;
+}
+
+template <typename Action>
+std::string error_of(Action&& action, Status expected) {
+  try {
+    action();
+  } catch (const Error& error) {
+    CHECK(error.status() == expected);
+    return error.message();
+  }
+  FAIL("expected an error");
+  return {};
+}
+
+void train_steps(train::Session& session, int count, uint64_t first = 0) {
+  for (int step = 0; step < count; ++step) {
+    const OwnedBatch batch(first + static_cast<uint64_t>(step));
+    const train::Batch view = batch.view();
+    session.step({&view, 1});
+  }
+}
+
+} // namespace
+
+TEST_CASE("a mask of dropout keeps its share, whatever the threads, and differs by moment") {
+  const auto mask = [](int threads, const train::DropoutMoment& moment, int32_t layer,
+                       const std::string& port) {
+    ThreadPool pool(threads);
+    std::vector<float> values(40001);
+    train::fill_dropout(pool, moment, 0.2, layer, port, 0, values);
+    return values;
+  };
+  const auto first = mask(1, {7, 3, 0}, 2, "mlp_dropout");
+  CHECK(first == mask(3, {7, 3, 0}, 2, "mlp_dropout"));
+  size_t dropped = 0;
+  for (const float value : first) {
+    CHECK((value == 0.0f || value == 1.25f));
+    dropped += value == 0.0f ? 1 : 0;
+  }
+  // Within five standard deviations of a binomial distribution.
+  CHECK(std::abs(double(dropped) - 8000.2) < 5 * std::sqrt(40001 * 0.16));
+  CHECK(first != mask(1, {8, 3, 0}, 2, "mlp_dropout"));
+  CHECK(first != mask(1, {7, 4, 0}, 2, "mlp_dropout"));
+  CHECK(first != mask(1, {7, 3, 1}, 2, "mlp_dropout"));
+  CHECK(first != mask(1, {7, 3, 0}, 1, "mlp_dropout"));
+  CHECK(first != mask(1, {7, 3, 0}, 2, "gated_dropout"));
+}
+
+TEST_CASE("dropout is for training alone") {
+  model::LoraOptions plain = dropping();
+  plain.dropout = 0;
+  train::Session with(cpu(), small_adapter(small_model(), dropping()), small_options());
+  train::Session without(cpu(), small_adapter(small_model(), plain), small_options());
+  const OwnedBatch batch(1);
+  CHECK(with.eval(batch.view()).loss == without.eval(batch.view()).loss);
+  const double first = with.forward_backward(batch.view()).loss;
+  CHECK(first != without.forward_backward(batch.view()).loss);
+  // The second micro-batch has masks of its own.
+  const train::StepResult both = with.forward_backward(batch.view());
+  CHECK(both.loss != first);
+  with.zero_gradients();
+  CHECK(with.forward_backward(batch.view()).loss == first);
+}
+
+TEST_CASE("a resumed adapter goes on bit for bit") {
+  TemporaryFolder folder("anet-lora-resume");
+  const auto data = dataset();
+  for (const auto precision : {train::PrecisionMode::f32, train::PrecisionMode::f16}) {
+    for (const bool dora : {false, true}) {
+      CAPTURE(dora);
+      model::LoraOptions lora = dropping();
+      lora.dora = dora;
+      lora.targets = {"q_proj", "mlp.*"};
+      lora.overrides = {{"layers.0.*", 2, 3}};
+      train::SessionOptions options = small_options();
+      options.precision = precision;
+      options.accumulation_steps = 2;
+      train::Session straight(cpu(), small_adapter(small_model(), lora), options);
+      straight.fit(*data, nullptr, steps(8));
+
+      train::Session first(cpu(), small_adapter(small_model(), lora), options);
+      first.set_property("who", "me");
+      first.fit(*data, nullptr, steps(3));
+      const std::string root = folder.path(std::to_string(int(precision)) + (dora ? "d" : "l"));
+      first.save(root, 0, {});
+      const auto second = train::resume_adapter(cpu(), small_model(), root, nullptr);
+      CHECK(second->steps_done() == 3);
+      CHECK(second->options() == first.options());
+      CHECK(*second->property("who") == "me");
+      CHECK(second->adapter()->options().dropout == 0.25);
+      second->fit(*data, nullptr, steps(5));
+      CHECK(copy(second->weights()) == copy(straight.weights()));
+    }
+  }
+}
+
+TEST_CASE("some parameters go on bit for bit, and the checkpoint holds the whole model") {
+  TemporaryFolder folder("anet-partial-resume");
+  const auto data = dataset();
+  train::SessionOptions options = small_options();
+  options.trainable = {"layers.1.mlp.*"};
+  const auto straight = small_session(options);
+  straight->fit(*data, nullptr, steps(6));
+  const auto first = small_session(options);
+  first->fit(*data, nullptr, steps(2));
+  first->save(folder.path("run"), 0, {});
+  const auto second = train::resume(cpu(), folder.path("run"), nullptr);
+  CHECK(second->options().trainable == options.trainable);
+  second->fit(*data, nullptr, steps(4));
+  CHECK(copy(second->weights()) == copy(straight->weights()));
+}
+
+TEST_CASE("another base is refused by what differs") {
+  TemporaryFolder folder("anet-lora-base");
+  const std::string root = folder.path("run");
+  train::Session session(cpu(), small_adapter(small_model()), small_options());
+  session.save(root, 0, {});
+  const auto refusal = [&](std::shared_ptr<const model::Model> base) {
+    return error_of([&] { train::resume_adapter(cpu(), std::move(base), root, nullptr); },
+                    Status::invalid_argument);
+  };
+  model::Config config = small_config();
+  config.rope_theta = 5e5;
+  CHECK(refusal(std::make_shared<model::Model>(config)).find("rope_theta") != std::string::npos);
+  const auto other = small_model();
+  other->values(other->parameters().layer(1)[3])[5] += 1;
+  CHECK(refusal(other).find("'model.layers.1.self_attn.v_proj.weight'") != std::string::npos);
+  CHECK(refusal(compressed_copy(*small_model())).find("embed_tokens") != std::string::npos);
+  CHECK(error_of([&] { train::resume(cpu(), root, nullptr); }, Status::invalid_argument)
+            .find("adapter") != std::string::npos);
+  small_session(small_options())->save(folder.path("model"), 0, {});
+  error_of([&] { train::resume_adapter(cpu(), small_model(), folder.path("model"), nullptr); },
+           Status::invalid_argument);
+}
+
+TEST_CASE("swapping adapters equals training each alone") {
+  const auto model = small_model();
+  const auto one = small_adapter(model, {}, 1), two = small_adapter(model, {}, 2);
+  train::Session session(cpu(), one, small_options());
+  const size_t kernels = session.kernel_count();
+  const OwnedBatch unseen(99);
+  train_steps(session, 3, 10);
+  session.swap_adapter(two);
+  CHECK(session.adapter() == two);
+  train_steps(session, 2, 20);
+  const double loss_of_two = session.eval(unseen.view()).loss;
+  session.swap_adapter(one);
+  train_steps(session, 3, 13);
+  CHECK(session.eval(unseen.view()).loss != loss_of_two);
+  session.swap_adapter(two);
+  CHECK(session.eval(unseen.view()).loss == loss_of_two);
+  CHECK(session.kernel_count() == kernels);
+
+  train::Session first(cpu(), small_adapter(small_model(), {}, 1), small_options());
+  train_steps(first, 6, 10);
+  CHECK(copy(one->weights()) == copy(first.weights()));
+  train::Session second(cpu(), small_adapter(small_model(), {}, 2), small_options());
+  train_steps(second, 2, 20);
+  CHECK(copy(two->weights()) == copy(second.weights()));
+}
+
+TEST_CASE("adapters of other shapes, models or sessions cannot be swapped in") {
+  const auto model = small_model();
+  const auto one = small_adapter(model);
+  train::Session session(cpu(), one, small_options());
+  model::LoraOptions wider;
+  wider.rank = 16;
+  const auto refused = [&](std::shared_ptr<model::Adapter> adapter, Status status) {
+    return error_of([&] { session.swap_adapter(std::move(adapter)); }, status);
+  };
+  CHECK(refused(small_adapter(model, wider), Status::shape_mismatch)
+            .find("layers.0.self_attn.q_proj") != std::string::npos);
+  refused(small_adapter(small_model()), Status::invalid_argument);
+  refused(small_adapter(model, dropping()), Status::invalid_argument);
+  refused(nullptr, Status::invalid_argument);
+  train::Session other(cpu(), small_adapter(model), small_options());
+  refused(other.adapter(), Status::busy);
+  const OwnedBatch batch(1);
+  session.forward_backward(batch.view());
+  refused(small_adapter(model), Status::invalid_state);
+  session.zero_gradients();
+  CHECK(session.adapter() == one);
+  session.swap_adapter(one); // itself: nothing happens
+  train_steps(session, 1);
+}
