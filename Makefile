@@ -412,6 +412,9 @@ $(OBJ)/bench/%: $(OBJ)/bench/%.o $(foreach layer,capi $(BELOW_capi),$(call archi
 bench: $(BENCHES)  ## Measures speed; ARGS=--benchmark_filter=... selects
 	$(Q)for program in $(BENCHES); do $$program $(ARGS) || exit 1; done
 
+bench-lora: $(LIBRARY)  ## Memory and speed of an adapter over int8, 4-bit and fp32 weights (3 minutes)
+	$(Q)/usr/bin/python3 bench/lora_memory.py $(LIBRARY) $(BUILD)/bench $(ARGS)
+
 bench-step: $(LIBRARY)  ## Whole training steps against PyTorch (needs deps-test)
 	$(Q)$(PYTHON) bench/train_step.py $(LIBRARY) $(ARGS)
 
@@ -536,7 +539,7 @@ FORCE:
 .PHONY: all demo test test-programs run-tests capi-test ane-test emulator emulator-test \
   header-check abi-check symbol-check layering-check example-check install-check parity \
   cli-text-check cli-ane-check tokenizer-check model-file-check adapter-file-check venv \
-  asan tsan run-sanitized fuzz fuzzers bench bench-step bench-ane bench-tokenizer \
+  asan tsan run-sanitized fuzz fuzzers bench bench-lora bench-step bench-ane bench-tokenizer \
   macos test-arm64 run-arm64 lint format-check format tidy \
   install uninstall deps deps-test deps-fuzz deps-macos deps-arm64 clean help
 
