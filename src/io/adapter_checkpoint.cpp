@@ -1,8 +1,28 @@
 #include "io/adapter_checkpoint.h"
 
+#include "base/status.h"
 #include "io/tensor_view.h"
 
+#include <utility>
+#include <vector>
+
 namespace anet::io {
+
+namespace {
+
+// What is wrong with the settings is wrong with the checkpoint.
+std::shared_ptr<model::Adapter> make_adapter(std::shared_ptr<const model::Model> base,
+                                             const model::LoraOptions& options,
+                                             std::vector<model::LoraTarget> targets) {
+  try {
+    return std::make_shared<model::Adapter>(std::move(base), options, std::move(targets));
+  } catch (const Error& error) {
+    if (error.status() == Status::out_of_memory) throw;
+    fail(Status::invalid_checkpoint, error.message());
+  }
+}
+
+} // namespace
 
 Json write_adapter(const model::Adapter& adapter) {
   const model::LoraOptions& options = adapter.options();
@@ -42,7 +62,7 @@ std::shared_ptr<model::Adapter> checkpoint_adapter(const CheckpointReader& reade
                        static_cast<int32_t>(entry.at("rank").integer(1, max_rank)),
                        entry.at("alpha").number()});
   }
-  auto adapter = std::make_shared<model::Adapter>(std::move(base), options, std::move(targets));
+  auto adapter = make_adapter(std::move(base), options, std::move(targets));
   std::vector<TensorInfo> expected;
   for (const model::Parameter& parameter : adapter->parameters())
     expected.push_back({parameter.name, mil::DataType::fp32, parameter.shape});

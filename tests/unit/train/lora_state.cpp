@@ -166,6 +166,43 @@ TEST_CASE("another base is refused by what differs") {
            Status::invalid_argument);
 }
 
+TEST_CASE("a checkpoint whose adapter makes no sense is refused") {
+  TemporaryFolder folder("anet-lora-damage");
+  train::Session session(cpu(), small_adapter(small_model()), small_options());
+  const io::CheckpointReader reader(session.save(folder.path("run"), 0, {}).path);
+  std::vector<io::TensorView> weights, states;
+  for (const model::Parameter& parameter : session.adapter()->parameters())
+    weights.push_back(reader.weights().tensor(parameter.name));
+  for (const auto& [parameter, offset] : session.trained().all())
+    for (const char* state : {".exp_avg", ".exp_avg_sq"})
+      states.push_back(reader.optimizer().tensor(parameter->name + state));
+  const std::string damaged = folder.path("damaged");
+  const auto refusal = [&](const char* key, Json value, size_t tensors) {
+    Json sections = reader.sections();
+    Json adapter = *sections.find("adapter");
+    adapter.set(key, std::move(value));
+    sections.set("adapter", std::move(adapter));
+    io::save_checkpoint(damaged, {.step = 0,
+                                  .library_version = "0",
+                                  .weights = std::span(weights).first(tensors),
+                                  .optimizer = states,
+                                  .sections = std::move(sections)});
+    return error_of([&] { train::resume_adapter(cpu(), small_model(), damaged, nullptr); },
+                    Status::invalid_checkpoint);
+  };
+  CHECK(refusal("rank", Json(8), weights.size() - 1).find("lora_B") != std::string::npos);
+  CHECK(refusal("dropout", Json(1.5), weights.size()).find("dropout") != std::string::npos);
+  CHECK(refusal("dora", Json(true), weights.size()).find("magnitude") != std::string::npos);
+  Json module = Json::object();
+  module.set("module", Json("model.layers.9.self_attn.q_proj"));
+  module.set("rank", Json(8));
+  module.set("alpha", Json(16));
+  Json modules = Json::array();
+  modules.push_back(module);
+  CHECK(refusal("modules", modules, weights.size()).find("layers.9") != std::string::npos);
+  refusal("modules", Json("all"), weights.size());
+}
+
 TEST_CASE("swapping adapters equals training each alone") {
   const auto model = small_model();
   const auto one = small_adapter(model, {}, 1), two = small_adapter(model, {}, 2);
