@@ -199,6 +199,10 @@ Session::~Session() = default;
 // What only training needs.
 void Session::prepare_training() {
   if (plan_.can_train()) return;
+  // Only by name: "all" would be vectors in truth.
+  if (!adapter_ && model_->is_compressed() && options_.trainable.empty())
+    fail(Status::unsupported, "expected fp32 weights to train, seen a compressed model; train an ",
+         "adapter on it, or choose some of its vectors with trainable");
   if (gradients_.values().empty()) gradients_ = FlatArray(trained().flat_size());
   optimizer_.allocate();
   plan_.bind_gradients(gradients_.values());

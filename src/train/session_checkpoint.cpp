@@ -4,8 +4,8 @@
 #include "base/version.h"
 #include "io/adapter_checkpoint.h"
 #include "io/model_file/checkpoint_model.h"
-#include "io/model_file/saved_model.h"
 #include "io/model_file/model_source.h"
+#include "io/model_file/saved_model.h"
 #include "train/base_fingerprint.h"
 #include "train/session.h"
 
@@ -110,6 +110,9 @@ io::CheckpointEntry Session::save(const std::string& root, int64_t keep_last,
   if (accumulated_.micro_batches != 0)
     fail(Status::invalid_state, "expected no accumulated gradient, seen ",
          accumulated_.micro_batches, " micro-batches; a checkpoint holds whole steps");
+  if (!adapter_ && model_->is_compressed())
+    fail(Status::unsupported, "expected fp32 weights to save in a checkpoint, seen a compressed ",
+         "model; save the model by itself");
   const auto parameters = adapter_ ? adapter_->parameters() : model_->parameters().all();
   const auto weights = weight_tensors(parameters, this->weights());
   optimizer_.allocate();

@@ -19,9 +19,9 @@ struct TrainedTensor {
 class TrainedTensors {
 public:
   // Those of `parameters`, which outlive this object, whose names match one of the patterns
-  // (base/name_pattern.h), with or without ".weight"; all when there are no patterns. Offsets are
-  // the parameters' own when all are trained. Throws invalid_argument for a pattern that matches
-  // nothing, unsupported for a parameter that is compressed.
+  // (base/name_pattern.h), with or without ".weight"; without patterns all that are not compressed.
+  // Offsets are the parameters' own when all are trained. Throws invalid_argument for a pattern
+  // that matches nothing, unsupported for one that matches a compressed parameter.
   TrainedTensors(std::span<const model::Parameter> parameters,
                  const std::vector<std::string>& patterns);
 

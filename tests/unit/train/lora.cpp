@@ -226,11 +226,30 @@ TEST_CASE("what cannot be trained is refused by name") {
   CHECK(error_of([&] { train::Session session(cpu(), small_adapter(small_model()), options); },
                  Status::unsupported_option)
             .find("adapter") != std::string::npos);
-  CHECK(
-      error_of(
-          [&] { train::Session session(cpu(), compressed_copy(*small_model()), small_options()); },
-          Status::unsupported)
-          .find("embed_tokens") != std::string::npos);
+  options.trainable = {"layers.1.mlp.*"};
+  const auto compressed = compressed_copy(*small_model());
+  CHECK(error_of([&] { train::Session session(cpu(), compressed, options); }, Status::unsupported)
+            .find("layers.1.mlp.gate_proj") != std::string::npos);
+}
+
+TEST_CASE("a compressed model is evaluated, and its vectors are trained when they are named") {
+  const auto compressed = compressed_copy(*small_model());
+  const OwnedBatch batch(1);
+  {
+    train::Session session(cpu(), compressed, small_options());
+    train::Session plain(cpu(), expanded_copy(*compressed), small_options());
+    CHECK(session.eval(batch.view()).loss ==
+          doctest::Approx(plain.eval(batch.view()).loss).epsilon(1e-5));
+    error_of([&] { session.forward_backward(batch.view()); }, Status::unsupported);
+    error_of([&] { session.save("/nonexistent", 0, {}); }, Status::unsupported);
+  }
+  train::SessionOptions options = small_options();
+  options.trainable = {"*norm"};
+  train::Session session(cpu(), compressed, options);
+  const train::Batch view = batch.view();
+  const double first = session.step({&view, 1}).loss;
+  for (int i = 0; i < 20; ++i) session.step({&view, 1});
+  CHECK(session.eval(view).loss < first);
 }
 
 TEST_CASE("the plan of an adapter counts the adapter alone") {
