@@ -125,7 +125,7 @@ TEST_CASE("layers share programs, and weights are inputs, where constants exceed
   CHECK(engine_share(seen.back().work) >= 0.95);
   CHECK(seen.back().loss == doctest::Approx(expected.back().loss).epsilon(0.01));
   // The frozen weights are staged once.
-  CHECK(seen.front().bytes_staged > 10 * seen.back().bytes_staged);
+  CHECK(seen.front().bytes_staged > 4 * seen.back().bytes_staged);
 }
 
 TEST_CASE("some parameters are trained on the engine, the others are constants") {
