@@ -38,10 +38,10 @@ TrainedTensors::TrainedTensors(std::span<const model::Parameter> parameters,
                                const std::vector<std::string>& patterns) {
   check_patterns(parameters, patterns);
   for (const model::Parameter& parameter : parameters) {
-    const bool trained =
-        patterns.empty() || std::any_of(patterns.begin(), patterns.end(), [&](const auto& pattern) {
-          return matches(pattern, parameter);
-        });
+    const bool trained = (patterns.empty() && !parameter.is_compressed()) ||
+                         std::any_of(patterns.begin(), patterns.end(), [&](const auto& pattern) {
+                           return matches(pattern, parameter);
+                         });
     if (!trained) continue;
     if (parameter.is_compressed())
       fail(Status::unsupported, "expected fp32 weights of '", parameter.name,
