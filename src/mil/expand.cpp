@@ -21,12 +21,12 @@ float signed_nibble(unsigned bits) { return static_cast<float>(static_cast<int>(
 // Calls visit(first, count, scale) for each run of columns with one scale.
 template <typename Visit>
 void for_each_block(const CompressedRow& row, Visit&& visit) {
-  for (int64_t done = 0; done < row.columns;) {
-    const int64_t column = row.first_column + done;
-    const int64_t rest = row.block_size - column % row.block_size;
-    const int64_t count = std::min(rest, row.columns - done);
-    visit(done, count, half_at(row.scales, column / row.block_size));
-    done += count;
+  int64_t block = row.first_column / row.block_size;
+  int64_t end = (block + 1) * row.block_size - row.first_column;
+  for (int64_t done = 0; done < row.columns; ++block, end += row.block_size) {
+    const int64_t next = std::min(end, row.columns);
+    visit(done, next - done, half_at(row.scales, block));
+    done = next;
   }
 }
 

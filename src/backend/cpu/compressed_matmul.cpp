@@ -11,7 +11,14 @@ namespace {
 constexpr int64_t tile_depth = 256;
 constexpr int64_t max_tile_rows = 256;
 constexpr int64_t min_tile_rows = 64;
-constexpr int64_t tile_columns = 512;
+constexpr int64_t tile_columns = 256;
+// Rows whose distance is a multiple of this many floats compete for the same places in the caches:
+// a tile of them is copied to rows with a gap.
+constexpr int64_t bad_leading = 64;
+constexpr int64_t row_gap = 16;
+constexpr int64_t weight_scratch = max_tile_rows * tile_depth;
+constexpr int64_t copy_scratch =
+    std::max(tile_columns * (tile_depth + row_gap), tile_depth*(tile_columns + row_gap));
 // Up to this many columns each row is expanded once and multiplied right away.
 constexpr int64_t few_columns = 4;
 constexpr int64_t rows_at_once = 64;
@@ -53,6 +60,7 @@ public:
     const Strides c_batch(c_.strides.begin(), c_.strides.end() - 2);
     const Strides x_batch(x_.strides.begin(), x_.strides.end() - 2);
     batch_ = make_loop_nest<2>(batch, {&c_batch, &x_batch});
+    copies_x_ = x_layout_.leading >= 4 * bad_leading && x_layout_.leading % bad_leading == 0;
     by_row_ = columns_ <= few_columns && !matrix_.transposed;
     tile_rows_ = by_row_ ? rows_at_once : choose_tile_rows();
   }
@@ -132,7 +140,9 @@ private:
           matrix_.transposed ? mil::Tile{k, depth, row, rows} : mil::Tile{row, rows, k, depth};
       matrix_.expand(tile, scratch, tile.columns);
       const MatrixF32 a = {scratch, tile.columns, matrix_.transposed};
-      const MatrixF32 b = {x + k * x_steps.row, x_layout_.leading, x_layout_.transposed};
+      const float* const part = x + k * x_steps.row;
+      const MatrixF32 b = copies_x_ ? copy_tile(part, depth, columns, scratch + weight_scratch)
+                                    : MatrixF32{part, x_layout_.leading, x_layout_.transposed};
       const float beta = k == 0 ? beta_ : 1;
       if (c_layout_.transposed) {
         // c^T = b^T a^T: gemm writes rows.
@@ -142,6 +152,16 @@ private:
         gemm_f32(rows, columns, depth, alpha_, a, b, beta, c, c_layout_.leading);
       }
     }
+  }
+
+  MatrixF32 copy_tile(const float* x, int64_t depth, int64_t columns, float* copy) const {
+    const bool transposed = x_layout_.transposed;
+    const int64_t rows = transposed ? columns : depth;
+    const int64_t width = transposed ? depth : columns;
+    const int64_t leading = width + row_gap;
+    for (int64_t i = 0; i < rows; ++i)
+      std::copy_n(x + i * x_layout_.leading, width, copy + i * leading);
+    return {copy, leading, transposed};
   }
 
   // The scratch holds one row, then the columns of x where they are apart in memory.
@@ -171,13 +191,14 @@ private:
   int64_t rows_ = 0, columns_ = 0, depth_ = 0;
   int64_t tile_rows_ = 0;
   bool by_row_ = false;
+  bool copies_x_ = false;
   LoopNest<2> batch_;
 };
 
 } // namespace
 
 int64_t compressed_matmul_scratch(const CompressedMatrix& matrix) {
-  return std::max(max_tile_rows * tile_depth, (1 + few_columns) * matrix.columns());
+  return std::max(weight_scratch + copy_scratch, (1 + few_columns) * matrix.columns());
 }
 
 std::unique_ptr<Step> make_compressed_matmul_step(const CompressedMatrix& matrix, Side side,

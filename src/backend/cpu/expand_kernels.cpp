@@ -33,7 +33,7 @@ HWY_INLINE float half_at(const std::byte* halves, int64_t index) {
   return half_to_float(half);
 }
 
-void scale_int8(const int8_t* codes, int64_t n, float scale, float* values) {
+HWY_INLINE void scale_int8(const int8_t* codes, int64_t n, float scale, float* values) {
   const int64_t lanes = lane_count();
   const hn::RebindToSigned<Tag> di;
   const hn::Rebind<int8_t, Tag> dcode;
@@ -49,12 +49,12 @@ void scale_int8(const int8_t* codes, int64_t n, float scale, float* values) {
 // Calls visit(first, count, scale) for each run of columns with one scale.
 template <typename Visit>
 HWY_INLINE void for_each_block(const CompressedRow& row, const Visit& visit) {
-  for (int64_t done = 0; done < row.columns;) {
-    const int64_t column = row.first_column + done;
-    const int64_t rest = row.block_size - column % row.block_size;
-    const int64_t count = std::min(rest, row.columns - done);
-    visit(done, count, half_at(row.scales, column / row.block_size));
-    done += count;
+  int64_t block = row.first_column / row.block_size;
+  int64_t end = (block + 1) * row.block_size - row.first_column;
+  for (int64_t done = 0; done < row.columns; ++block, end += row.block_size) {
+    const int64_t next = std::min(end, row.columns);
+    visit(done, next - done, half_at(row.scales, block));
+    done = next;
   }
 }
 
@@ -118,13 +118,25 @@ struct Palette {
 
   explicit Palette(const std::byte* halves) {
     for (int64_t i = 0; i < 16; ++i) entries[i] = half_at(halves, i);
-    uint8_t bytes[4][16];
-    for (size_t i = 0; i < 16; ++i) {
-      uint8_t one[4];
-      std::memcpy(one, entries + i, 4);
-      for (size_t plane = 0; plane < 4; ++plane) bytes[plane][i] = one[plane];
+    // Four floats a vector: their first bytes side by side, then their second ones...
+    const hn::Repartition<uint32_t, Quad> d32;
+    alignas(16) constexpr uint8_t order[16] = {0, 4, 8,  12, 1, 5, 9,  13,
+                                               2, 6, 10, 14, 3, 7, 11, 15};
+    const auto by_byte = hn::Load(Quad(), order);
+    hn::Vec<decltype(d32)> quads[4];
+    for (size_t i = 0; i < 4; ++i) {
+      const auto bytes = hn::LoadU(Quad(), reinterpret_cast<const uint8_t*>(entries + 4 * i));
+      quads[i] = hn::BitCast(d32, hn::TableLookupBytes(bytes, by_byte));
     }
-    for (size_t plane = 0; plane < 4; ++plane) planes[plane] = hn::LoadU(Quad(), bytes[plane]);
+    // ... and these as a matrix of 4 x 4, transposed.
+    const auto low_02 = hn::InterleaveLower(d32, quads[0], quads[2]);
+    const auto low_13 = hn::InterleaveLower(d32, quads[1], quads[3]);
+    const auto high_02 = hn::InterleaveUpper(d32, quads[0], quads[2]);
+    const auto high_13 = hn::InterleaveUpper(d32, quads[1], quads[3]);
+    planes[0] = hn::BitCast(Quad(), hn::InterleaveLower(d32, low_02, low_13));
+    planes[1] = hn::BitCast(Quad(), hn::InterleaveUpper(d32, low_02, low_13));
+    planes[2] = hn::BitCast(Quad(), hn::InterleaveLower(d32, high_02, high_13));
+    planes[3] = hn::BitCast(Quad(), hn::InterleaveUpper(d32, high_02, high_13));
   }
 
   HWY_INLINE void look_up(hn::Vec<Quad> codes, float* values) const {

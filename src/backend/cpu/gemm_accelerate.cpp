@@ -1,6 +1,7 @@
 #if defined(__APPLE__)
 
 #include "backend/cpu/gemm.h"
+#include "backend/cpu/int8_product.h"
 #include "base/status.h"
 
 #include <cstdint>
@@ -90,6 +91,11 @@ void gemm_f32(int64_t rows, int64_t columns, int64_t depth, float alpha, const M
   functions.sgemm(101, a.transposed ? 112 : 111, b.transposed ? 112 : 111, to_int(rows),
                   to_int(columns), to_int(depth), alpha, a.data, to_int(a.leading), b.data,
                   to_int(b.leading), beta, c, to_int(leading_c));
+}
+
+std::unique_ptr<Int8Product> make_library_int8_product(const Int8ProductShape&, const int8_t*,
+                                                       const Int8Epilogue&, Int8Exactness) {
+  return nullptr;
 }
 
 const char* gemm_library() { return "Accelerate"; }

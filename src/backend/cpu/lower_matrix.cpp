@@ -17,7 +17,18 @@ Operand swap_last_two(const Operand& x) {
   return swapped;
 }
 
+// A matmul by a weight that has a row for each output.
+bool int8_matmul(Lowering& l) {
+  const int64_t x_rank = l.stored_operand("x").rank(), y_rank = l.stored_operand("y").rank();
+  if (x_rank < 2 || l.boolean("transpose_x")) return false;
+  const size_t last = l.result_type().shape.size() - 1;
+  if (l.boolean("transpose_y"))
+    return y_rank == 2 && lower_int8_product(l, "x", "y", static_cast<size_t>(x_rank - 1), last);
+  return x_rank == 2 && lower_int8_product(l, "y", "x", static_cast<size_t>(y_rank - 2), last - 1);
+}
+
 void matmul(Lowering& l) {
+  if (int8_matmul(l)) return;
   Operand x = l.stored_operand("x");
   Operand y = l.stored_operand("y");
   const bool vector = x.rank() == 1;
@@ -43,6 +54,8 @@ void finish_with_bias(Lowering& l, const Operand& product, const Operand& bias, 
 }
 
 void linear(Lowering& l) {
+  const size_t last = l.result_type().shape.size() - 1;
+  if (lower_int8_product(l, "x", "weight", last, last)) return;
   Operand x = l.operand("x");
   const Operand weight = swap_last_two(l.stored_operand("weight"));
   const bool vector = x.rank() == 1;
@@ -188,10 +201,11 @@ Operand gather_columns(Lowering& l, const Operand& x, const Windows& w, const Sh
 }
 
 void conv(Lowering& l) {
-  const Operand x = l.operand("x");
   const Operand weight = l.stored_operand("weight");
   const Shape& shape = l.result_type().shape;
-  const Windows w = read_windows(l, x.shape, shape, weight.shape);
+  const Windows w = read_windows(l, l.stored_operand("x").shape, shape, weight.shape);
+  if (w.is_pointwise() && w.groups == 1 && lower_int8_product(l, "x", "weight", 1, 1)) return;
+  const Operand x = l.operand("x");
   const bool has_bias = l.has("bias") && !l.is_zero("bias");
   float beta = 0;
   const Operand output = l.accumulating_result(beta);

@@ -36,14 +36,18 @@ Affine read_affine(Lowering& l, const Operand& x) {
 }
 
 void quantize(Lowering& l) {
+  if (l.is_bound()) return;
   const Operand x = l.operand("input");
   const Affine affine = read_affine(l, x);
   const bool is_signed = l.result_type().dtype == DataType::int8;
   const PointwiseParameters range = {is_signed ? -128.0f : 0.0f, is_signed ? 127.0f : 255.0f, 0};
-  l.pointwise("quantize", {x, affine.scale, affine.zero}, l.result(0, &x), range);
+  const std::optional<Operand> layout = l.int8_layout();
+  const Operand output = layout ? l.result_in(*layout) : l.result(0, &x);
+  l.pointwise("quantize", {x, affine.scale, affine.zero}, output, range);
 }
 
 void dequantize(Lowering& l) {
+  if (l.keep_dequantized()) return;
   const Operand x = l.operand("input");
   const Affine affine = read_affine(l, x);
   l.pointwise("dequantize", {x, affine.scale, affine.zero}, l.result(0, &x));

@@ -6,6 +6,7 @@
 #include "base/status.h"
 
 #include <cstring>
+#include <limits>
 #include <numeric>
 
 namespace anet::backend::cpu {
@@ -138,16 +139,23 @@ std::optional<CompressedMatrix> Lowering::compressed_matrix(const Operand& x) co
 }
 
 Operand Lowering::expanded(const Operand& x) {
-  const auto found = compressed_.find(x.storage);
-  if (found == compressed_.end()) return x;
+  const auto weight = compressed_.find(x.storage);
+  const auto activation = dequantized_.find(x.storage);
+  if (weight == compressed_.end() && activation == dequantized_.end()) return x;
   const auto [copy, is_new] = dense_copies_.try_emplace(x.storage, -1);
-  if (is_new) {
-    const mil::CompressedWeight& weight = found->second;
+  if (is_new && weight != compressed_.end()) {
     const bool outer = preparing_;
     preparing_ = true;
-    const Operand dense = temporary(x.dtype, {weight.rows, weight.columns});
-    emit(make_expand_step(weight, dense), {&x, &dense});
+    const Operand dense = temporary(x.dtype, {weight->second.rows, weight->second.columns});
+    emit(make_expand_step(weight->second, dense), {&x, &dense});
     preparing_ = outer;
+    copy->second = dense.storage;
+  } else if (is_new) {
+    const auto& [codes, scale] = activation->second;
+    const Operand dense = temporary(x.dtype, codes.shape);
+    pointwise("dequantize", {codes, constant(x.dtype, scale), constant(DataType::int8, 0)}, dense);
+    // Later readers find it here, so that no result may take its place.
+    storage_last_use_[static_cast<size_t>(dense.storage)] = std::numeric_limits<int32_t>::max();
     copy->second = dense.storage;
   }
   Operand view = x;
@@ -212,6 +220,18 @@ Operand Lowering::temporary(DataType dtype, const Shape& shape, const Operand* l
   if (preparing_) storage.owned = allocate_aligned(storage.bytes);
   x.storage = add_storage(std::move(storage));
   return x;
+}
+
+Operand Lowering::temporary_in(DataType dtype, const Operand& layout) {
+  Operand x = temporary(dtype, layout.shape);
+  x.strides = layout.strides;
+  return x;
+}
+
+Operand Lowering::result_in(const Operand& layout) {
+  const auto at = static_cast<size_t>(op_->outputs.front());
+  if (!destinations_[at]) values_[at] = temporary_in(result_type().dtype, layout);
+  return result();
 }
 
 Operand Lowering::result(size_t index, const Operand* like) {

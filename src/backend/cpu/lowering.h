@@ -32,6 +32,26 @@ public:
   std::optional<CompressedMatrix> compressed_matrix(const Operand& x) const;
   // Binds the result to the compressed weight that the op describes, when it does.
   bool keep_compressed();
+
+  // Int8 tensors seen as numbers, one scale a tensor: dequantized only for readers that cannot take
+  // the codes.
+  struct Dequantized {
+    Operand codes;
+    double scale = 1;
+  };
+  bool keep_dequantized();                                // binds the result of dequantize
+  const Dequantized* dequantized(const Operand& x) const; // whose codes x shows, or null
+  // The scale of the quantize that alone reads the result, when a product can do its work; then
+  // the memory for its codes.
+  std::optional<double> quantize_behind() const;
+  Operand quantized_result(const Operand& layout);
+  bool is_bound() const; // the result of an op whose work was done before
+  // An order of dimensions in which an int8 product can read the result of quantize.
+  std::optional<Operand> int8_layout() const;
+  // y[rows, outputs] = x[rows, depth] weight^T, times the scales, plus the op's bias, over
+  // `output_scale` for a y of int8.
+  void int8_product(const Operand& x, const mil::CompressedWeight& weight, double scale,
+                    double output_scale, const Operand& y);
   // A compile-time argument: given, or its default.
   mil::Literal literal(std::string_view argument) const;
   int64_t integer(std::string_view argument) const { return literal(argument).integer(); }
@@ -47,6 +67,7 @@ public:
   // Memory for a result: its output port when it has one, else a new temporary. `like` suggests
   // an order of dimensions: the result gets it when the shapes agree.
   Operand result(size_t index = 0, const Operand* like = nullptr);
+  Operand result_in(const Operand& layout); // a new temporary has these strides
   // As result(), but the memory of `reuse` when that is about to die and fits.
   Operand result_in_place(std::span<const Operand> reuse);
   // For products: the port itself when it accumulates and the op can add into it. Sets `beta`.
@@ -57,6 +78,8 @@ public:
 
   // Dense memory; `like`, of the same shape, suggests the order of dimensions.
   Operand temporary(DataType dtype, const Shape& shape, const Operand* like = nullptr);
+  // The same with the strides of `layout`, which are dense in some order.
+  Operand temporary_in(DataType dtype, const Operand& layout);
   Operand thread_scratch(int64_t floats); // [threads, floats] of fp32
   Operand constant(const mil::Literal& literal);
   Operand constant(DataType dtype, double value); // scalar
@@ -107,8 +130,9 @@ private:
   std::optional<Operand> place_of_input(const mil::Operation& op, const Operand& place) const;
   int32_t add_storage(Storage storage);
   Operand value(mil::ValueId id);
-  // x, or what it shows of a dense copy of a compressed weight.
+  // x, or what it shows of a dense copy of what is stored in codes.
   Operand expanded(const Operand& x);
+  const mil::Operation* only_reader(mil::ValueId id) const;
   Operand float_matrix(const Operand& x); // that gemm can read
   bool is_constant(const Operand& x) const;
 
@@ -128,10 +152,17 @@ private:
   std::vector<int32_t> storage_last_use_; // by storage
   // By storage: what is in few bits, and the dense copies made of it.
   std::map<int32_t, mil::CompressedWeight> compressed_;
+  std::map<int32_t, Dequantized> dequantized_;
   std::map<int32_t, int32_t> dense_copies_;
   // fp32 copies made so far, by the storage that they were made from.
   std::multimap<int32_t, std::pair<Operand, Operand>> float_copies_;
 };
+
+// conv, linear or matmul of a dequantized activation with a weight of int8_channel, [outputs,
+// depth, 1...]; `axis` is that of the depth in the activation. False when the op is not such a
+// product.
+bool lower_int8_product(Lowering& l, std::string_view activation, std::string_view weight,
+                        size_t axis, size_t output_axis);
 
 // The rules of each family; nullptr for an op they do not know.
 using LoweringRule = void (*)(Lowering&);
