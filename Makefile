@@ -401,9 +401,9 @@ fuzz: deps-fuzz  ## Fuzzes every reader of files for FUZZ_SECONDS (300) each; ON
 	$(Q)$(MAKE) MODE=fuzz CC=$(FUZZ_CC) CXX=$(FUZZ_CXX) fuzzers
 	$(Q)sh scripts/fuzz.sh $(BUILD)/fuzz $(FUZZ_SECONDS) $(ONLY)
 
-# Google Benchmark programs, one a source: build/release/bench/<name>.
+# Programs, one a source: build/release/bench/<name>; all but w8a8 with Google Benchmark.
 BENCH_SOURCES := $(sort $(wildcard bench/*.cpp))
-BENCHES       := $(BENCH_SOURCES:%.cpp=$(OBJ)/%)
+BENCHES       := $(patsubst %.cpp,$(OBJ)/%,$(filter-out bench/w8a8.cpp,$(BENCH_SOURCES)))
 
 $(OBJ)/bench/%: $(OBJ)/bench/%.o $(foreach layer,capi $(BELOW_capi),$(call archive,$(layer)))
 	$(call say,LINK,$@)
@@ -414,6 +414,12 @@ bench: $(BENCHES)  ## Measures speed; ARGS=--benchmark_filter=... selects
 
 bench-lora: $(LIBRARY)  ## Memory and speed of an adapter over int8, 4-bit and fp32 weights (3 minutes)
 	$(Q)/usr/bin/python3 bench/lora_memory.py $(LIBRARY) $(BUILD)/bench $(ARGS)
+
+W8A8_DEPTH  ?= 32
+W8A8_ROUNDS ?= 9
+bench-w8a8: $(OBJ)/bench/w8a8  ## A chain of 1x1 convolutions in int8 against bf16 and f32, one report
+	@mkdir -p $(BUILD)/bench
+	$(Q)$< $(W8A8_DEPTH) $(W8A8_ROUNDS) 0 $(BUILD)/bench/w8a8.json
 
 bench-step: $(LIBRARY)  ## Whole training steps against PyTorch (needs deps-test)
 	$(Q)$(PYTHON) bench/train_step.py $(LIBRARY) $(ARGS)
@@ -539,7 +545,7 @@ FORCE:
 .PHONY: all demo test test-programs run-tests capi-test ane-test emulator emulator-test \
   header-check abi-check symbol-check layering-check example-check install-check parity \
   cli-text-check cli-ane-check tokenizer-check model-file-check adapter-file-check venv \
-  asan tsan run-sanitized fuzz fuzzers bench bench-lora bench-step bench-ane bench-tokenizer \
+  asan tsan run-sanitized fuzz fuzzers bench bench-lora bench-w8a8 bench-step bench-ane bench-tokenizer \
   macos test-arm64 run-arm64 lint format-check format tidy \
   install uninstall deps deps-test deps-fuzz deps-macos deps-arm64 clean help
 
