@@ -415,6 +415,10 @@ bench: $(BENCHES)  ## Measures speed; ARGS=--benchmark_filter=... selects
 bench-lora: $(LIBRARY)  ## Memory and speed of an adapter over int8, 4-bit and fp32 weights (3 minutes)
 	$(Q)/usr/bin/python3 bench/lora_memory.py $(LIBRARY) $(BUILD)/bench $(ARGS)
 
+$(OBJ)/bench/w8a8: $(OBJ)/bench/w8a8.o $(foreach layer,quant backend mil base,$(call archive,$(layer)))
+	$(call say,LINK,$@)
+	$(Q)$(CXX) $(FLAGS_$(MODE)) $(LDFLAGS) $^ $(LIBS) -o $@
+
 W8A8_DEPTH  ?= 32
 W8A8_ROUNDS ?= 9
 bench-w8a8: $(OBJ)/bench/w8a8  ## A chain of 1x1 convolutions in int8 against bf16 and f32, one report
