@@ -26,13 +26,12 @@ std::optional<CompressedMatrix> compressed_matrix(const Operand& x,
 // Writes all of the weight, of the operand's type, to dense row-major memory.
 std::unique_ptr<Step> make_expand_step(const mil::CompressedWeight& weight, const Operand& output);
 
-// Floats of scratch that a product needs for each thread.
-int64_t compressed_matmul_scratch(const CompressedMatrix& matrix);
-
 // As make_matmul_step with the matrix for a (left) or b, expanded tile by tile into `scratch`,
 // [threads, compressed_matmul_scratch]. The tiles and the order of sums depend on the shapes alone,
 // so that the result has the same bits for any number of threads.
 enum class Side : uint8_t { left, right };
+// Floats of scratch that it needs for each thread.
+int64_t compressed_matmul_scratch(const CompressedMatrix& matrix, Side side);
 std::unique_ptr<Step> make_compressed_matmul_step(const CompressedMatrix& matrix, Side side,
                                                   const Operand& other, const Operand& c,
                                                   const Operand& scratch, float alpha, float beta);

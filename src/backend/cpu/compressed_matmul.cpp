@@ -16,9 +16,6 @@ constexpr int64_t tile_columns = 256;
 // a tile of them is copied to rows with a gap.
 constexpr int64_t bad_leading = 64;
 constexpr int64_t row_gap = 16;
-constexpr int64_t weight_scratch = max_tile_rows * tile_depth;
-constexpr int64_t copy_scratch =
-    std::max(tile_columns * (tile_depth + row_gap), tile_depth*(tile_columns + row_gap));
 // Up to this many columns each row is expanded once and multiplied right away.
 constexpr int64_t few_columns = 4;
 constexpr int64_t rows_at_once = 64;
@@ -26,6 +23,22 @@ constexpr int64_t rows_at_once = 64;
 constexpr int64_t parallel_work = 1 << 16;
 
 int64_t divided_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// A tile of the weight, then one of the other operand.
+int64_t weight_scratch(const CompressedMatrix& matrix) {
+  return std::min(max_tile_rows, matrix.rows()) * std::min(tile_depth, matrix.columns());
+}
+
+int64_t copy_scratch(const CompressedMatrix& matrix) {
+  const int64_t depth = std::min(tile_depth, matrix.columns());
+  return std::max(tile_columns * (depth + row_gap), depth * (tile_columns + row_gap));
+}
+
+// c = x m is c^T = m^T x^T.
+CompressedMatrix on_the_left(CompressedMatrix matrix, Side side) {
+  if (side == Side::right) matrix.transposed = !matrix.transposed;
+  return matrix;
+}
 
 Operand swap_last_two(Operand x) {
   const size_t rank = x.shape.size();
@@ -141,8 +154,9 @@ private:
       matrix_.expand(tile, scratch, tile.columns);
       const MatrixF32 a = {scratch, tile.columns, matrix_.transposed};
       const float* const part = x + k * x_steps.row;
-      const MatrixF32 b = copies_x_ ? copy_tile(part, depth, columns, scratch + weight_scratch)
-                                    : MatrixF32{part, x_layout_.leading, x_layout_.transposed};
+      const MatrixF32 b = copies_x_
+                              ? copy_tile(part, depth, columns, scratch + weight_scratch(matrix_))
+                              : MatrixF32{part, x_layout_.leading, x_layout_.transposed};
       const float beta = k == 0 ? beta_ : 1;
       if (c_layout_.transposed) {
         // c^T = b^T a^T: gemm writes rows.
@@ -197,20 +211,19 @@ private:
 
 } // namespace
 
-int64_t compressed_matmul_scratch(const CompressedMatrix& matrix) {
-  return std::max(weight_scratch + copy_scratch, (1 + few_columns) * matrix.columns());
+int64_t compressed_matmul_scratch(const CompressedMatrix& given, Side side) {
+  const CompressedMatrix matrix = on_the_left(given, side);
+  return std::max(weight_scratch(matrix) + copy_scratch(matrix),
+                  (1 + few_columns) * matrix.columns());
 }
 
 std::unique_ptr<Step> make_compressed_matmul_step(const CompressedMatrix& matrix, Side side,
                                                   const Operand& other, const Operand& c,
                                                   const Operand& scratch, float alpha, float beta) {
-  if (side == Side::left)
-    return std::make_unique<CompressedMatmulStep>(matrix, other, c, scratch, alpha, beta);
-  // c^T = matrix^T other^T
-  CompressedMatrix turned = matrix;
-  turned.transposed = !matrix.transposed;
-  return std::make_unique<CompressedMatmulStep>(turned, swap_last_two(other), swap_last_two(c),
-                                                scratch, alpha, beta);
+  const bool left = side == Side::left;
+  return std::make_unique<CompressedMatmulStep>(on_the_left(matrix, side),
+                                                left ? other : swap_last_two(other),
+                                                left ? c : swap_last_two(c), scratch, alpha, beta);
 }
 
 } // namespace anet::backend::cpu

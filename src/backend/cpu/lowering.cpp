@@ -404,9 +404,10 @@ void Lowering::matmul(Operand a, Operand b, const Operand& c, float alpha, float
   const float product_beta = direct ? beta : 0;
   if (left || right) {
     const CompressedMatrix& matrix = left ? *left : *right;
-    const Operand scratch = thread_scratch(compressed_matmul_scratch(matrix));
-    emit(make_compressed_matmul_step(matrix, left ? Side::left : Side::right, left ? b : a, product,
-                                     scratch, alpha, product_beta),
+    const Side side = left ? Side::left : Side::right;
+    const Operand scratch = thread_scratch(compressed_matmul_scratch(matrix, side));
+    emit(make_compressed_matmul_step(matrix, side, left ? b : a, product, scratch, alpha,
+                                     product_beta),
          {&a, &b, &product, &scratch});
   } else {
     emit(make_matmul_step(a, b, product, alpha, product_beta), {&a, &b, &product});
