@@ -215,6 +215,16 @@ TEST_CASE("products whose sides are longer than a tile") {
   }
 }
 
+TEST_CASE("long sums for few columns") {
+  const auto device = open_device("cpu", {.threads = 2});
+  for (const Place place : {Place::matmul_left, Place::matmul_right_transposed}) {
+    Random random(2);
+    const CompressedWeight weight = random_weight(random, Compression::palette4, 3, 60000, 3);
+    const Program program = program_with(random, place, weight, DataType::fp32, 3);
+    check_program(*device, program, weight, 1, {1e-3, 1e-2}, "60000 terms");
+  }
+}
+
 TEST_CASE("rows of a table in few bits") {
   const auto device = open_device("cpu", {.threads = 2});
   for (const Compression compression : compressions) {
