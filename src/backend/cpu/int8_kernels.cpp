@@ -52,30 +52,48 @@ using Floats = hn::RebindToFloat<Sums>;
 HWY_INLINE int64_t lane_count() { return static_cast<int64_t>(hn::Lanes(Sums())); }
 int64_t panel_size() { return 2 * lane_count(); }
 
-// sums[row, panel] of `rows` rows of x, each `pairs` pairs long, with one panel.
+// Sums of one row of x with a panel. On some instruction sets the second vector is in use too.
+struct RowSums {
+  hn::Vec<Sums> low, low_odd, high, high_odd;
+
+  HWY_INLINE void add(const int16_t* x, hn::Vec<Pairs> w_low, hn::Vec<Pairs> w_high) {
+    int32_t pair;
+    std::memcpy(&pair, x, 4);
+    const auto both = hn::BitCast(Pairs(), hn::Set(Sums(), pair));
+    low = hn::ReorderWidenMulAccumulate(Sums(), w_low, both, low, low_odd);
+    high = hn::ReorderWidenMulAccumulate(Sums(), w_high, both, high, high_odd);
+  }
+  HWY_INLINE void store(int32_t* sums) const {
+    hn::StoreU(hn::RearrangeToOddPlusEven(low, low_odd), Sums(), sums);
+    hn::StoreU(hn::RearrangeToOddPlusEven(high, high_odd), Sums(), sums + lane_count());
+  }
+};
+
+// sums[row, panel] of `rows` rows of x, each `pairs` pairs long, with one panel. The rows have
+// names because compilers keep arrays of vectors in memory.
 template <int64_t rows>
 void sum_tile(const int16_t* x, int64_t pairs, const int16_t* weights, int32_t* sums) {
-  const Sums d;
-  const Pairs d16;
+  static_assert(rows_at_once == 6);
   const int64_t lanes = lane_count();
-  // The second of two accumulators is in use on some instruction sets only.
-  hn::Vec<Sums> low[rows], low_odd[rows], high[rows], high_odd[rows];
-  for (int64_t r = 0; r < rows; ++r) low[r] = low_odd[r] = high[r] = high_odd[r] = hn::Zero(d);
+  const int64_t width = 2 * pairs;
+  const auto zero = hn::Zero(Sums());
+  RowSums r0{zero, zero, zero, zero}, r1 = r0, r2 = r0, r3 = r0, r4 = r0, r5 = r0;
   for (int64_t p = 0; p < pairs; ++p) {
-    const auto w_low = hn::LoadU(d16, weights + p * 4 * lanes);
-    const auto w_high = hn::LoadU(d16, weights + p * 4 * lanes + 2 * lanes);
-    for (int64_t r = 0; r < rows; ++r) {
-      int32_t pair;
-      std::memcpy(&pair, x + (r * pairs + p) * 2, 4);
-      const auto both = hn::BitCast(d16, hn::Set(d, pair));
-      low[r] = hn::ReorderWidenMulAccumulate(d, w_low, both, low[r], low_odd[r]);
-      high[r] = hn::ReorderWidenMulAccumulate(d, w_high, both, high[r], high_odd[r]);
-    }
+    const auto w_low = hn::LoadU(Pairs(), weights + p * 4 * lanes);
+    const auto w_high = hn::LoadU(Pairs(), weights + p * 4 * lanes + 2 * lanes);
+    r0.add(x + 2 * p, w_low, w_high);
+    if constexpr (rows > 1) r1.add(x + width + 2 * p, w_low, w_high);
+    if constexpr (rows > 2) r2.add(x + 2 * width + 2 * p, w_low, w_high);
+    if constexpr (rows > 3) r3.add(x + 3 * width + 2 * p, w_low, w_high);
+    if constexpr (rows > 4) r4.add(x + 4 * width + 2 * p, w_low, w_high);
+    if constexpr (rows > 5) r5.add(x + 5 * width + 2 * p, w_low, w_high);
   }
-  for (int64_t r = 0; r < rows; ++r) {
-    hn::StoreU(hn::RearrangeToOddPlusEven(low[r], low_odd[r]), d, sums + r * 2 * lanes);
-    hn::StoreU(hn::RearrangeToOddPlusEven(high[r], high_odd[r]), d, sums + r * 2 * lanes + lanes);
-  }
+  r0.store(sums);
+  if constexpr (rows > 1) r1.store(sums + 2 * lanes);
+  if constexpr (rows > 2) r2.store(sums + 4 * lanes);
+  if constexpr (rows > 3) r3.store(sums + 6 * lanes);
+  if constexpr (rows > 4) r4.store(sums + 8 * lanes);
+  if constexpr (rows > 5) r5.store(sums + 10 * lanes);
 }
 
 // n may be less than a panel; sums, scale and bias have all of it.
