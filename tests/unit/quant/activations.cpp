@@ -184,8 +184,9 @@ TEST_CASE("a network in int8 is close to the one in floating point") {
       error += (exact[i] - coded[i]) * (exact[i] - coded[i]);
       size += exact[i] * exact[i];
     }
-    // Three layers, each with two roundings of about 127 / 4 steps in a deviation.
-    CHECK(std::sqrt(error / size) < 0.04);
+    // The gated values have a long tail: their largest is some 20 deviations, so that rounding
+    // costs about 20 / 127 / sqrt(12) of one; the other roundings cost 0.01 each.
+    CHECK(std::sqrt(error / size) < 0.06);
     CHECK(std::sqrt(error / size) > 1e-4);
   }
 }
