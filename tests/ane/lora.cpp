@@ -132,7 +132,10 @@ TEST_CASE("some parameters are trained on the engine, the others are constants")
   AneFixture f;
   train::SessionOptions options = half_options();
   options.trainable = {"layers.1.*"};
-  const auto ane = make_session(f.open(), options, deep_config(2));
+  const auto device = f.open();
+  const auto ane = make_session(device, options, deep_config(2));
+  CHECK(train::Session::plan_memory(*device, deep_config(2), options).total() ==
+        ane->memory_plan().total());
   const auto cpu = make_session(cpu_device(), options, deep_config(2));
   const auto seen = train_steps(*ane, 6), expected = train_steps(*cpu, 6);
   for (size_t i = 0; i < seen.size(); ++i)

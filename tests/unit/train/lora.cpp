@@ -149,17 +149,23 @@ TEST_CASE("a compressed base trains as the values that its codes stand for") {
   const auto compressed = compressed_copy(*small_model());
   const auto expanded = expanded_copy(*compressed);
   model::LoraOptions options;
+  train::SessionOptions session = small_options();
+  double tolerance = 1e-5;
   SUBCASE("LoRA") {}
   SUBCASE("DoRA") { options.dora = true; }
   SUBCASE("the embedding too") { options = everywhere(); }
-  train::Session quantized(cpu(), small_adapter(compressed, options), small_options());
-  train::Session plain(cpu(), small_adapter(expanded, options), small_options());
+  SUBCASE("in fp16") {
+    session.precision = train::PrecisionMode::f16;
+    tolerance = 1e-3;
+  }
+  train::Session quantized(cpu(), small_adapter(compressed, options), session);
+  train::Session plain(cpu(), small_adapter(expanded, options), session);
   for (int step = 0; step < 10; ++step) {
     const OwnedBatch batch(static_cast<uint64_t>(step));
     const train::Batch view = batch.view();
     CHECK(quantized.step({&view, 1}).loss ==
-          doctest::Approx(plain.step({&view, 1}).loss).epsilon(1e-5));
-    CHECK(quantized.eval(view).loss == doctest::Approx(plain.eval(view).loss).epsilon(1e-5));
+          doctest::Approx(plain.step({&view, 1}).loss).epsilon(tolerance));
+    CHECK(quantized.eval(view).loss == doctest::Approx(plain.eval(view).loss).epsilon(tolerance));
   }
   // Weights as they are held: codes and scales.
   CHECK(quantized.memory_plan().weights < plain.memory_plan().weights / 2);
