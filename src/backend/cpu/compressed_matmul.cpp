@@ -135,10 +135,11 @@ private:
     }
   }
 
-  // Few enough that 16 threads find work, where that leaves gemm enough to do.
+  // Few enough that 16 threads find work, where that leaves gemm enough to do. Rows of the
+  // transpose are columns of the codes, of which short pieces are slow to expand.
   int64_t choose_tile_rows() const {
     const int64_t wanted = rows_ * divided_up(columns_, tile_columns) / 16 / 16 * 16;
-    return std::clamp(wanted, min_tile_rows, max_tile_rows);
+    return matrix_.transposed ? max_tile_rows : std::clamp(wanted, min_tile_rows, max_tile_rows);
   }
 
   void multiply_tile(const float* x, float* c, int64_t row, int64_t column, float* scratch) const {
