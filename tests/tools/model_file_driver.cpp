@@ -2,8 +2,10 @@
 //   model_file_driver export SOURCE TARGET hugging_face|llama2c|gguf fp32|fp16|bf16|q8_0
 //                     [MAX_SHARD_BYTES [COMPANION]]
 //   model_file_driver load SOURCE
+//   model_file_driver compress SOURCE TARGET int8_channel|int8_block|int4_block|palette4
 #include "base/status.h"
 #include "io/model_file/model_source.h"
+#include "io/model_file/saved_model.h"
 
 #include <algorithm>
 #include <array>
@@ -43,6 +45,16 @@ void load(const std::string& path) {
   for (const std::string& warning : loaded.warnings) std::cout << warning << '\n';
 }
 
+void compress(const std::string& source, const std::string& target, std::string_view name) {
+  const auto compression = mil::compression_from_name(name);
+  if (!compression) fail(Status::invalid_argument, "unknown compression '", name, "'");
+  const quant::Recipe recipe{{*compression, 0}, {}};
+  const io::LoadedModel loaded = io::load_model(source, {.recipe = recipe});
+  for (const quant::TensorReport& report : loaded.quantization)
+    std::cout << report.name << ' ' << report.bytes_after << ' ' << report.error.rms << '\n';
+  io::save_model(*loaded.model, target);
+}
+
 } // namespace
 
 int main(int count, char** arguments) {
@@ -52,8 +64,10 @@ int main(int count, char** arguments) {
       export_file(count, arguments);
     else if (command == "load")
       load(arguments[2]);
+    else if (command == "compress" && count == 5)
+      compress(arguments[2], arguments[3], arguments[4]);
     else
-      fail(Status::invalid_argument, "expected export or load and their arguments");
+      fail(Status::invalid_argument, "expected export, load or compress and their arguments");
   } catch (const std::exception& error) {
     std::cerr << error.what() << '\n';
     return 1;

@@ -4,8 +4,9 @@
     build/venv/bin/python tests/golden/model_files/check.py build/release/tools/model_file_driver
     python tests/golden/model_files/check.py DRIVER --torch
 
-Every tensor is equal, in the type that was asked for. --torch also runs the exported models in
-transformers and compares logits; it needs PyTorch 2.6 or later, which `make venv` does not install.
+Every tensor is equal, in the type that was asked for; compressed models are expanded by NumPy from
+what the format says. --torch also runs the exported models in transformers and compares logits; it
+needs PyTorch 2.6 or later, which `make venv` does not install.
 """
 import json
 import pathlib
@@ -145,6 +146,49 @@ def check_gguf(driver, family, target):
                               rtol=1e-6, atol=0), "rope_freqs")
 
 
+def expand(codes, scales, scheme):
+    """docs/file-formats.md, "Weights files"."""
+    if scheme["compression"].startswith("int8"):
+        codes = codes.view(np.int8).astype(np.float32)
+    else:  # the first of two in the low bits
+        codes = np.stack([codes & 15, codes >> 4], axis=-1).reshape(len(codes), -1)
+    if scheme["compression"] == "palette4":
+        palettes = np.repeat(scales, scheme["block_size"], axis=0)
+        return np.take_along_axis(palettes, codes.astype(np.int64), axis=1)
+    if scheme["compression"] == "int4_block":
+        codes = ((codes ^ 8).astype(np.int8) - 8).astype(np.float32)
+    per_row = scales.reshape(len(codes), -1)
+    return codes * np.repeat(per_row, codes.shape[1] // per_row.shape[1], axis=1)
+
+
+def check_compressed(driver, family, target):
+    original = read_directory(HERE / family)
+    for kind, worst in (("int8_channel", 0.02), ("int8_block", 0.02), ("int4_block", 0.2),
+                        ("palette4", 0.2)):
+        path, folder = target / f"{family}-{kind}.safetensors", target / f"{family}-{kind}"
+        lines = subprocess.run([driver, "compress", HERE / family, path, kind], check=True,
+                               capture_output=True, text=True).stdout.splitlines()
+        errors = {name: float(rms) for name, _, rms in map(str.split, lines)}
+        run(driver, "export", path, folder, "hugging_face", "fp32")
+        exported = read_directory(folder)
+        check(exported.keys() == original.keys() == errors.keys(), family, kind)
+        with safe_open(path, "numpy") as file:
+            schemes = json.loads(file.metadata()["ane_train.quantization"])
+            for name, (_, values) in original.items():
+                check((name in schemes) == (values.ndim == 2), kind, name)
+                if values.ndim == 1:
+                    seen = file.get_tensor(name)
+                    check(np.array_equal(seen, values), kind, name)
+                    continue
+                codes, scales = (file.get_tensor(f"{name}.{part}") for part in ("codes", "scales"))
+                check(scales.dtype == np.float16, kind, name, "scales")
+                seen = expand(codes, scales.astype(np.float32), schemes[name])
+                check(np.array_equal(exported[name][1], seen), family, kind, name)
+                rms = np.sqrt(np.mean((seen.astype(np.float64) - values) ** 2))
+                check(abs(rms - errors[name]) <= 1e-5 * rms, family, kind, name, rms, errors[name])
+                check(rms <= worst * np.sqrt(np.mean(values ** 2)), family, kind, name, rms)
+
+
 def check_logits(family, target):
     import torch
     import transformers
@@ -165,6 +209,7 @@ def main():
         for family in FAMILIES:
             check_hugging_face(driver, family, target)
             check_gguf(driver, family, target)
+            check_compressed(driver, family, target)
             if "--torch" in sys.argv:
                 check_logits(family, target)
         golden = HERE / "untied-v0.bin"
