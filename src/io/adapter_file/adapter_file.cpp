@@ -70,14 +70,15 @@ void check_target(const std::string& path, FileSystem& files) {
 
 } // namespace
 
-std::shared_ptr<model::Adapter>
-load_adapter(const std::string& path, std::shared_ptr<const model::Model> base, FileSystem& files) {
+std::shared_ptr<model::Adapter> load_adapter(const std::string& path,
+                                             const std::shared_ptr<const model::Model>& base,
+                                             FileSystem& files) {
   const AdapterFiles opened = open_files(path, files);
   const JsonView config(opened.config, Status::invalid_data, opened.source);
   config.members();
-  if (config.find("peft_type")) return read_peft(opened, std::move(base));
+  if (config.find("peft_type")) return read_peft(opened, base);
   if (config.find("lora_parameters") || config.find("fine_tune_type"))
-    return read_mlx(opened, std::move(base));
+    return read_mlx(opened, base);
   fail(Status::invalid_data, opened.source,
        ": expected 'peft_type' of PEFT or 'lora_parameters' of mlx-lm, seen neither");
 }

@@ -28,7 +28,7 @@ struct AdapterSaveOptions {
 // invalid_data listing every tensor that is missing, extra or misshapen, and unsupported naming the
 // setting that we do not have (modules_to_save, trained biases, other kinds of adapters, ...).
 std::shared_ptr<model::Adapter> load_adapter(const std::string& path,
-                                             std::shared_ptr<const model::Model> base,
+                                             const std::shared_ptr<const model::Model>& base,
                                              FileSystem& files = FileSystem::real());
 
 // Writes atomically: a directory, for GGUF a file; replaces an earlier adapter and nothing else.

@@ -25,8 +25,8 @@ struct AdapterFiles {
 using AdapterPointer = std::shared_ptr<model::Adapter>;
 using ModelPointer = std::shared_ptr<const model::Model>;
 
-AdapterPointer read_peft(const AdapterFiles& files, ModelPointer base);
-AdapterPointer read_mlx(const AdapterFiles& files, ModelPointer base);
+AdapterPointer read_peft(const AdapterFiles& files, const ModelPointer& base);
+AdapterPointer read_mlx(const AdapterFiles& files, const ModelPointer& base);
 
 void write_peft(const model::Adapter& adapter, const AdapterSaveOptions& options,
                 const AtomicDirectory& directory, FileSystem& files);

@@ -5,7 +5,6 @@
 #include "io/model_file/problem_list.h"
 
 #include <functional>
-#include <set>
 #include <string>
 #include <vector>
 

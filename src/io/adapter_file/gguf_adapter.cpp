@@ -5,7 +5,7 @@
 #include "io/model_file/gguf_writer.h"
 #include "io/model_file/llama2c.h"
 
-#include <cmath>
+#include <algorithm>
 
 namespace anet::io {
 namespace {

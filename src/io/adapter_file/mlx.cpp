@@ -5,8 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <limits>
-#include <set>
 #include <utility>
 
 namespace anet::io {
@@ -101,7 +99,7 @@ void check_expressible(const model::Adapter& adapter, const AdapterLayout& layou
 
 } // namespace
 
-AdapterPointer read_mlx(const AdapterFiles& files, ModelPointer base) {
+AdapterPointer read_mlx(const AdapterFiles& files, const ModelPointer& base) {
   const MlxConfig config = read_config(JsonView(files.config, Status::invalid_data, files.source));
   std::vector<model::LoraTarget> targets;
   for (const model::Parameter& parameter : base->parameters().all()) {

@@ -1,5 +1,4 @@
 // Adapters of PEFT.
-#include "base/float16.h"
 #include "base/status.h"
 #include "io/adapter_file/adapter_tensors.h"
 #include "io/adapter_file/peft_config.h"
@@ -75,7 +74,7 @@ void refuse_tied_head(const AdapterFiles& files, const model::Config& config) {
 
 } // namespace
 
-AdapterPointer read_peft(const AdapterFiles& files, ModelPointer base) {
+AdapterPointer read_peft(const AdapterFiles& files, const ModelPointer& base) {
   const PeftConfig config(JsonView(files.config, Status::invalid_data, files.source));
   refuse_tied_head(files, base->config());
   std::vector<model::LoraTarget> targets = targets_of(config, *base);

@@ -1,12 +1,10 @@
 #include "io/adapter_file/peft_config.h"
 
 #include "base/status.h"
-#include "base/version.h"
 #include "io/adapter_file/adapter_tensors.h"
 
 #include <algorithm>
 #include <array>
-#include <limits>
 #include <map>
 
 namespace anet::io {

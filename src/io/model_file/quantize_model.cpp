@@ -3,7 +3,6 @@
 #include "base/status.h"
 #include "io/model_file/compress_tensor.h"
 
-#include <algorithm>
 
 namespace anet::io {
 

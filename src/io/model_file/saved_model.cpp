@@ -8,7 +8,8 @@
 #include "io/model_file/sources.h"
 #include "io/safetensors.h"
 
-#include <cmath>
+#include <cstring>
+#include <limits>
 #include <map>
 
 namespace anet::io {
