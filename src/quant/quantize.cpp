@@ -47,6 +47,13 @@ Scheme with_defaults(Scheme scheme) {
   return scheme;
 }
 
+bool matches(const Recipe::Override& override, std::string_view name) {
+  if (matches_name(override.pattern, name)) return true;
+  constexpr std::string_view suffix = ".weight";
+  if (!name.ends_with(suffix)) return false;
+  return matches_name(override.pattern, name.substr(0, name.size() - suffix.size()));
+}
+
 // Of two 4-bit codes in a byte the first is in the low bits.
 void pack_nibbles(std::span<const int8_t> codes, std::byte* packed) {
   for (size_t i = 0; i < codes.size(); i += 2)
@@ -116,11 +123,23 @@ std::optional<Scheme> scheme_for(const Recipe& recipe, std::string_view name,
   if (shape.size() != 2) return std::nullopt;
   std::optional<Scheme> scheme = recipe.scheme;
   for (const Recipe::Override& override : recipe.overrides)
-    if (matches_name(override.pattern, name)) scheme = override.scheme;
+    if (matches(override, name)) scheme = override.scheme;
   if (!scheme) return std::nullopt;
   scheme = with_defaults(*scheme);
   check_extents(name, *scheme, shape[0], shape[1]);
   return scheme;
+}
+
+void check_overrides(const Recipe& recipe, std::span<const std::string_view> matrices) {
+  for (const Recipe::Override& override : recipe.overrides) {
+    const bool found = std::any_of(matrices.begin(), matrices.end(),
+                                   [&](std::string_view name) { return matches(override, name); });
+    if (!found)
+      fail(Status::invalid_argument,
+           "expected a pattern of matrices such as 'down_proj' or "
+           "'layers.0.mlp.*', seen '",
+           override.pattern, "', which matches none of this model");
+  }
 }
 
 mil::CompressedWeight quantize(ThreadPool& pool, std::span<const float> values, int64_t rows,

@@ -20,8 +20,9 @@ struct Scheme {
   bool operator==(const Scheme&) const = default;
 };
 
-// Which matrices are compressed how: the last override whose pattern matches (base/name_pattern.h)
-// decides, else `scheme`. Vectors (norms, biases) always stay fp32.
+// Which matrices are compressed how: the last override whose pattern (base/name_pattern.h) matches
+// the name, with ".weight" or without it, decides, else `scheme`. Vectors (norms, biases) always
+// stay fp32.
 struct Recipe {
   struct Override {
     std::string pattern;
@@ -37,6 +38,9 @@ struct Recipe {
 // unsupported naming the tensor when its extents do not fit the block size.
 std::optional<Scheme> scheme_for(const Recipe& recipe, std::string_view name,
                                  const mil::Shape& shape);
+
+// Throws invalid_argument for an override that matches none of these.
+void check_overrides(const Recipe& recipe, std::span<const std::string_view> matrices);
 
 // Rounds to nearest; scales are those with the least squared error among a few near max/127
 // (max/7), palettes the result of k-means from quantiles. Values must be finite (invalid_data).

@@ -1,4 +1,4 @@
-// One tensor of a model in few bits, and what became of it.
+// Tensors of a model in few bits, and what became of them.
 #pragma once
 
 #include "base/thread_pool.h"
@@ -22,6 +22,9 @@ CompressedTensor compress_tensor(ThreadPool& pool, const model::Parameter& param
 quant::TensorReport report_of(const model::Parameter& parameter);
 quant::TensorReport report_of(const model::Parameter& parameter, const quant::Scheme& scheme,
                               const mil::CompressedWeight& weight);
+
+// Throws invalid_argument for a recipe's pattern that matches no matrix of the model.
+void check_recipe(const quant::Recipe& recipe, const model::Config& config);
 
 // The scheme that `weight` has.
 quant::Scheme scheme_of(const mil::CompressedWeight& weight);

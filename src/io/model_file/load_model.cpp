@@ -43,6 +43,7 @@ public:
       : source_(source), options_(options), result_(result), pool_(options.pool) {}
 
   void load() {
+    if (options_.recipe) check_recipe(*options_.recipe, source_.config());
     const auto compressed = [&](const model::Parameter& parameter) {
       return wanted_scheme(parameter).has_value();
     };

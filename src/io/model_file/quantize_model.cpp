@@ -3,7 +3,6 @@
 #include "base/status.h"
 #include "io/model_file/compress_tensor.h"
 
-
 namespace anet::io {
 
 CompressedTensor compress_tensor(ThreadPool& pool, const model::Parameter& parameter,
@@ -36,6 +35,14 @@ quant::TensorReport report_of(const model::Parameter& parameter, const quant::Sc
   return report;
 }
 
+void check_recipe(const quant::Recipe& recipe, const model::Config& config) {
+  const model::ParameterTable table(config);
+  std::vector<std::string_view> matrices;
+  for (const model::Parameter& parameter : table.all())
+    if (parameter.shape.size() == 2) matrices.push_back(parameter.name);
+  quant::check_overrides(recipe, matrices);
+}
+
 quant::Scheme scheme_of(const mil::CompressedWeight& weight) {
   return {weight.compression, weight.block_size};
 }
@@ -45,6 +52,7 @@ QuantizedModel quantize_model(const model::Model& model, const quant::Recipe& re
   const auto wanted = [&](const model::Parameter& parameter) {
     return quant::scheme_for(recipe, parameter.name, parameter.shape);
   };
+  check_recipe(recipe, model.config());
   QuantizedModel result;
   result.model = std::make_shared<model::Model>(
       model.config(), [&](const model::Parameter& p) { return wanted(p).has_value(); });

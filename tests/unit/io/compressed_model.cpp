@@ -213,6 +213,17 @@ TEST_CASE("tensors that cannot be compressed are named") {
   CHECK(error->message().find("model.embed_tokens.weight") != std::string::npos);
 }
 
+TEST_CASE("a pattern that matches nothing is refused") {
+  const quant::Recipe recipe{{}, {{"input_layernorm", std::nullopt}}};
+  const auto error = test::error_of([&] { io::load_model(folder + "llama", {.recipe = recipe}); });
+  REQUIRE(error.has_value());
+  CHECK(error->status() == Status::invalid_argument);
+  const auto model = io::load_model(folder + "llama").model;
+  CHECK(test::message_of([&] {
+          io::quantize_model(*model, recipe, pool());
+        }).find("'input_layernorm', which matches none") != std::string::npos);
+}
+
 namespace {
 
 // A saved model whose tensors and metadata can be changed.

@@ -6,11 +6,11 @@
 #include "base/random.h"
 #include "base/status.h"
 
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <doctest/doctest.h>
 #include <limits>
-#include <set>
 
 using namespace anet;
 using mil::Compression;
@@ -202,6 +202,9 @@ TEST_CASE("a recipe's last match decides") {
   CHECK(scheme("model.layers.1.self_attn.v_proj.weight") ==
         quant::Scheme{Compression::palette4, 4});
   CHECK(scheme("model.embed_tokens.weight") == std::nullopt);
+  recipe.overrides.push_back({"up_proj", std::nullopt}); // without ".weight"
+  CHECK(scheme("model.layers.0.mlp.up_proj.weight") == std::nullopt);
+  recipe.overrides.pop_back();
   CHECK(quant::scheme_for(recipe, "model.norm.weight", {64}) == std::nullopt);
   try {
     quant::scheme_for(recipe, "model.layers.0.mlp.up_proj.weight", {64, 40});
@@ -210,4 +213,14 @@ TEST_CASE("a recipe's last match decides") {
     CHECK(error.status() == Status::unsupported);
     CHECK(error.message().find("model.layers.0.mlp.up_proj.weight") != std::string::npos);
   }
+}
+
+TEST_CASE("an override that matches nothing is refused") {
+  constexpr std::array<std::string_view, 2> matrices = {"model.layers.0.mlp.up_proj.weight",
+                                                        "lm_head.weight"};
+  quant::Recipe recipe;
+  recipe.overrides = {{"up_proj", std::nullopt}, {"lm_head.weight", std::nullopt}};
+  quant::check_overrides(recipe, matrices);
+  recipe.overrides.push_back({"up_prj", std::nullopt});
+  CHECK_THROWS_AS(quant::check_overrides(recipe, matrices), Error);
 }
