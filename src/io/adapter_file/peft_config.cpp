@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <map>
 
 namespace anet::io {
@@ -134,18 +135,26 @@ PeftConfig::PeftConfig(const JsonView& view) {
   if (!all_linear_) targets_ = PeftModules(targets);
   if (const auto excluded = view.find("exclude_modules")) excluded_ = PeftModules(*excluded);
   read_layers(view);
-  const auto read_patterns = [&](const char* key, std::vector<Pattern>& patterns) {
+  const auto read_patterns = [&](const char* key, const auto& read_value) {
+    std::vector<Pattern> patterns;
     const auto object = view.find(key);
-    if (!object) return;
+    if (!object) return patterns;
     for (const JsonMember& member : object->members()) {
       const JsonView value = object->at(std::string_view(member.key));
-      const bool rank = &patterns == &ranks_;
-      patterns.push_back({whole(concat("(.*\\.)?(", member.key, ")"), value.path()),
-                          rank ? static_cast<double>(value.integer(1, max_rank)) : value.number()});
+      patterns.push_back(
+          {whole(concat("(.*\\.)?(", member.key, ")"), value.path()), read_value(value)});
     }
+    return patterns;
   };
-  read_patterns("rank_pattern", ranks_);
-  read_patterns("alpha_pattern", alphas_);
+  ranks_ = read_patterns("rank_pattern", [](const JsonView& value) {
+    return static_cast<double>(value.integer(1, max_rank));
+  });
+  alphas_ = read_patterns("alpha_pattern", [](const JsonView& value) {
+    const double alpha = value.number();
+    if (!(alpha > 0 && std::isfinite(alpha)))
+      value.fail_here("expected an alpha above 0, seen ", alpha);
+    return alpha;
+  });
 }
 
 void PeftConfig::read_layers(const JsonView& view) {

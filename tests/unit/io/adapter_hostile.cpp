@@ -132,6 +132,7 @@ TEST_CASE("settings of a wrong kind are refused") {
   expect("rank_pattern", Json::object().set("q_proj", 0));
   expect("rank_pattern", Json::object().set("(", 1), Status::unsupported);
   expect("alpha_pattern", Json::object().set("q_proj", "x"));
+  expect("alpha_pattern", Json::object().set("q_proj", -1));
   expect("layers_to_transform", Json::Array{"x"});
 }
 
