@@ -139,8 +139,9 @@ Session::Session(std::shared_ptr<backend::Device> device, std::shared_ptr<model:
     : Session(std::move(device), std::move(model), nullptr, options, logger) {}
 
 // Handles of models have one type; the session writes to the adapter alone.
-Session::Session(std::shared_ptr<backend::Device> device, std::shared_ptr<model::Adapter> adapter,
-                 const SessionOptions& options, Logger logger)
+Session::Session(std::shared_ptr<backend::Device> device,
+                 const std::shared_ptr<model::Adapter>& adapter, const SessionOptions& options,
+                 Logger logger)
     : Session(std::move(device), std::const_pointer_cast<model::Model>(adapter->model()), adapter,
               options, logger) {}
 

@@ -136,7 +136,7 @@ public:
   Session(std::shared_ptr<backend::Device> device, std::shared_ptr<model::Model> model,
           const SessionOptions& options, Logger logger = {});
   // Trains the adapter; its model stays frozen for as long as the session lives.
-  Session(std::shared_ptr<backend::Device> device, std::shared_ptr<model::Adapter> adapter,
+  Session(std::shared_ptr<backend::Device> device, const std::shared_ptr<model::Adapter>& adapter,
           const SessionOptions& options, Logger logger = {});
   ~Session();
   Session(const Session&) = delete;

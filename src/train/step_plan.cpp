@@ -18,11 +18,9 @@ namespace {
 
 using backend::Buffer;
 using backend::find_port;
-using backend::Kernel;
 using backend::Layout;
 using backend::StagedArray;
 using backend::StagedPart;
-using backend::View;
 using mil::DataType;
 using mil::Shape;
 
