@@ -18,8 +18,7 @@ std::vector<std::string> modules_of(const std::shared_ptr<model::Model>& base,
                                     const LoraOptions& options) {
   std::vector<std::string> names;
   const Adapter adapter(base, options, 1);
-  for (const model::LoraModule& module : adapter.modules())
-    names.push_back(module.target.module);
+  for (const model::LoraModule& module : adapter.modules()) names.push_back(module.target.module);
   return names;
 }
 
