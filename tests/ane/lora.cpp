@@ -2,10 +2,14 @@
 #include "../unit/train/lora_support.h"
 #include "train_support.h"
 
+#include "backend/ane/lower.h"
 #include "backend/run_totals.h"
 #include "base/status.h"
 
 #include <doctest/doctest.h>
+
+#include <algorithm>
+#include <string_view>
 
 using namespace anet;
 using namespace anet::test;
@@ -88,6 +92,29 @@ TEST_CASE("so they are on every chip, also over compressed weights") {
     const auto work = compare_with_cpu(f, model, {}, 4);
     CHECK(engine_share(work) >= 0.95);
   }
+}
+
+TEST_CASE("a compressed matrix is written in the form that the engine takes") {
+  using backend::ane::QuantizedForm;
+  const auto device = cpu_device();
+  const auto adapter = small_adapter(compressed_copy(*model_of(deep_config(1))));
+  const train::StepWeights weights(*device, adapter);
+  const auto functions =
+      train::block_functions(weights.config(), mil::DataType::fp16, {.batch = 2, .sequence = 16},
+                             {.adapter = weights.shape(0), .trained = weights.trained_ports(0)});
+  const mil::Function forward =
+      train::bound(functions.forward, weights.constants(0, mil::DataType::fp16));
+  const auto count = [&](QuantizedForm form, std::string_view op) {
+    backend::ane::Rules rules;
+    rules.int8_form = form;
+    const mil::Function lowered = backend::ane::lower(forward, rules, {}).function;
+    return std::count_if(lowered.ops.begin(), lowered.ops.end(), [&](const mil::Operation& each) {
+      return std::string_view(each.name()) == op;
+    });
+  };
+  CHECK(count(QuantizedForm::affine, "constexpr_affine_dequantize") == 7);
+  CHECK(count(QuantizedForm::blockwise, "constexpr_blockwise_shift_scale") == 7);
+  CHECK(count(QuantizedForm::none, "constexpr_affine_dequantize") == 0);
 }
 
 TEST_CASE("twenty-eight layers fit the budget, and no weight is staged") {
