@@ -35,8 +35,8 @@ public:
     const DataType dtype = function_.type(id).dtype;
     Operation op;
     op.outputs = {id};
-    const auto argument = [&](const char* name, Literal literal) {
-      op.arguments.push_back({name, {add_constant(id, name, std::move(literal))}, false});
+    const auto argument = [&](const char* name, const Literal& literal) {
+      op.arguments.push_back({name, {add_constant(id, name, literal)}, false});
     };
     const auto codes = [&](DataType type) {
       return Literal::bytes({type, shape, {}}, weight.codes);
@@ -88,7 +88,7 @@ private:
     return Literal::numbers({dtype, std::move(shape), {}}, halves.numbers());
   }
 
-  ValueId add_constant(ValueId weight, const char* argument, Literal literal) {
+  ValueId add_constant(ValueId weight, const char* argument, const Literal& literal) {
     std::string name = concat(function_.value(weight).name, "_", argument);
     while (function_.find(name) != no_value) name += "_";
     const auto id = static_cast<ValueId>(function_.values.size());

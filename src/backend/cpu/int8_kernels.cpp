@@ -181,7 +181,7 @@ PackedInt8 pack_int8(const int8_t* weights, int64_t outputs, int64_t depth) {
     int16_t* const lane =
         packed.codes.data() + (i / packed.panel * pairs * packed.panel + i % packed.panel) * 2;
     for (int64_t k = 0; k < depth; ++k)
-      lane[k / 2 * packed.panel * 2 + k % 2] = weights[i * depth + k];
+      lane[k / 2 * packed.panel * 2 + k % 2] = int16_t{weights[i * depth + k]};
   }
   return packed;
 }
