@@ -4,6 +4,7 @@
 // they come.
 #include "io/checkpoint.h"
 #include "base/hash.h"
+#include "io/adapter_checkpoint.h"
 #include "load_bytes.h"
 
 #include <string_view>
@@ -59,6 +60,23 @@ std::string take_sized(std::string_view& text) {
   return part;
 }
 
+// The checkpoint of an adapter's session is not one of a model.
+void load_adapter(const anet::io::CheckpointReader& reader) {
+  static const auto base = [] {
+    anet::model::Config config;
+    config.vocab_size = 3;
+    config.hidden_size = 2;
+    config.intermediate_size = 3;
+    config.layer_count = 1;
+    config.head_count = 1;
+    return std::make_shared<anet::model::Model>(config);
+  }();
+  try {
+    anet::io::checkpoint_adapter(reader, base);
+  } catch (const anet::Error&) {
+  }
+}
+
 } // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -80,6 +98,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const anet::io::CheckpointReader reader(path, files);
     for (const auto* file : {&reader.weights(), &reader.optimizer()})
       for (const anet::io::SafetensorsEntry& entry : file->entries()) file->tensor(entry);
+    load_adapter(reader);
   } catch (const anet::Error&) {
     return 0;
   }
