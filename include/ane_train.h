@@ -457,6 +457,32 @@ ANET_API anet_status anet_program_differentiate(const anet_program *program, con
                                                 const anet_differentiate_options *options,
                                                 anet_program **derivative,
                                                 anet_error **error) ANET_CHECK;
+
+typedef struct anet_program_quantize_options {
+  uint32_t struct_size;
+  uint32_t reserved;
+  /** Share of the observed magnitudes that an activation's range holds; the rest is clipped. 0: 1,
+   * all of them. */
+  double coverage;
+} anet_program_quantize_options;
+
+/**
+ * A program whose products run on 8-bit activations and weights (W8A8): 1x1 convolutions, linear
+ * and matmul with constant weights get `quantize` and `dequantize` around what they read, and
+ * weights as `constexpr_affine_dequantize`. Everything else stays as it is.
+ * @param device runs the function on the samples, to see how large its activations are.
+ * @param function nullable: the first one.
+ * @param samples `count` buffers of the device: sets of inputs in port order, one after another.
+ * @param options nullable.
+ * @return ANET_E_UNSUPPORTED when the function has no such product, ANET_E_INVALID_DATA for
+ *         activations that are not finite, ANET_E_INVALID_ARGUMENT for a count that is no multiple
+ *         of the inputs; else as anet_kernel_run.
+ */
+ANET_API anet_status anet_program_quantize(anet_device *device, const anet_program *program,
+                                           const char *function, anet_buffer *const *samples,
+                                           size_t count,
+                                           const anet_program_quantize_options *options,
+                                           anet_program **quantized, anet_error **error) ANET_CHECK;
 ANET_API void anet_program_retain(anet_program *program);
 ANET_API void anet_program_release(anet_program *program);
 
@@ -579,10 +605,27 @@ ANET_API anet_status anet_model_config_get(const char *name, anet_model_config *
 ANET_API anet_status anet_model_config_from_json(const char *json, anet_model_config *config,
                                                  anet_error **error) ANET_CHECK;
 
-/** A configuration and its fp32 weights. One thread at a time, except that calls which only read
- * them, also through generators and evaluations, may overlap; while a session trains it, the
- * weights belong to the session (reading them between steps is fine). */
+/** A configuration and its weights: fp32, but for the matrices of a quantized model. One thread at
+ * a time, except that calls which only read them, also through generators and evaluations, may
+ * overlap; while a session trains it, the weights belong to the session (reading them between steps
+ * is fine). */
 typedef struct anet_model anet_model;
+
+/** How the values of a matrix are held. Scales and palettes are fp16. */
+typedef int32_t anet_compression;
+enum {
+  ANET_COMPRESSION_NONE = -1,        /**< fp32 */
+  ANET_COMPRESSION_DEFAULT = 0,      /**< INT8_CHANNEL; no answer of the library */
+  ANET_COMPRESSION_INT8_CHANNEL = 1, /**< 8 bits, a scale for each row */
+  ANET_COMPRESSION_INT8_BLOCK = 2,   /**< 8 bits, a scale for block_size columns of a row */
+  ANET_COMPRESSION_INT4_BLOCK = 3,   /**< 4 bits, the same */
+  ANET_COMPRESSION_PALETTE4 = 4      /**< 4 bits, a table of 16 values for block_size rows */
+};
+/** "int4_block"; "fp32" for NONE, "undefined" for an unknown one. Borrowed for ever. Any thread. */
+ANET_API const char *anet_compression_name(anet_compression compression);
+
+/** anet_parameter.offset of a compressed parameter, which has no place in the flat array. */
+#define ANET_NO_OFFSET UINT64_MAX
 
 /** One weight tensor. Parameters lie one after another in one flat array, 16-element aligned. */
 typedef struct anet_parameter {
@@ -590,8 +633,11 @@ typedef struct anet_parameter {
   uint32_t rank;
   const char *name; /**< Hugging Face's: "model.layers.0.self_attn.q_proj.weight"; borrowed */
   int64_t shape[ANET_MAX_RANK]; /**< [out, in] for matrices */
-  uint64_t offset;              /**< of the first element in the flat array */
+  uint64_t offset;              /**< of the first element in the flat array; ANET_NO_OFFSET */
   uint64_t element_count;
+  anet_compression compression;
+  int32_t block_size; /**< columns that share a scale, rows that share a palette; else 0 */
+  uint64_t bytes;     /**< of its values as they are held */
 } anet_parameter;
 
 /**
@@ -614,11 +660,37 @@ typedef struct anet_progress {
  * ANET_E_CANCELLED and leaves nothing behind. */
 typedef int32_t (*anet_progress_callback)(const anet_progress *progress, void *user_data);
 
+/** An exception for the tensors whose names a pattern matches. */
+typedef struct anet_quantize_override {
+  /** `*` stands for any run of characters. Matches the whole name, or its end from a dot on:
+   * "down_proj.weight", "layers.0.*", "model.embed_tokens.weight". */
+  const char *pattern;
+  anet_compression compression;
+  int32_t block_size;
+} anet_quantize_override;
+
+/** Which matrices are compressed, and how. Vectors (norms, biases) always stay fp32. */
+typedef struct anet_quantize_options {
+  uint32_t struct_size;
+  anet_compression compression;
+  /** Divides the columns, of a palette the rows; 0: 32 columns a scale, one row a palette. */
+  int32_t block_size;
+  uint32_t reserved;
+  const anet_quantize_override *overrides; /**< the last that matches a tensor decides */
+  size_t override_count;
+  anet_device *device;             /**< nullable: its threads work too; the result is the same */
+  anet_progress_callback progress; /**< nullable */
+  void *user_data;
+} anet_quantize_options;
+
 typedef struct anet_model_load_options {
   uint32_t struct_size;
   uint32_t reserved;
   anet_progress_callback progress; /**< nullable */
   void *user_data;
+  /** Nullable. Else each matrix is compressed as it is read: the model in fp32 is never whole in
+   * memory. Its own `progress` must be NULL. */
+  const anet_quantize_options *quantize;
 } anet_model_load_options;
 
 /**
@@ -629,7 +701,8 @@ typedef struct anet_model_load_options {
  * - a llama2.c file, version 0, 1 or 2;
  * - a BLZT checkpoint of maderix/ANE, version 2 or 4;
  * - a checkpoint folder of anet_session_save, or a file of anet_model_save.
- * Tensors are converted one by one to fp32; beside the model no second copy is held.
+ * Tensors are converted one by one to fp32, or compressed as `options` says; a file of
+ * anet_model_save that is compressed stays so. Beside the model no second copy is held.
  * @param options nullable.
  * @return ANET_E_FILE_NOT_FOUND, ANET_E_INVALID_DATA with all tensors that are missing, extra or of
  *         another shape or type, ANET_E_INVALID_CONFIG, ANET_E_UNSUPPORTED naming the architecture
@@ -637,7 +710,8 @@ typedef struct anet_model_load_options {
  */
 ANET_API anet_status anet_model_load(const char *path, const anet_model_load_options *options,
                                      anet_model **model, anet_error **error) ANET_CHECK;
-/** Writes the weights alone as fp32 safetensors, the configuration in its metadata. Atomic. */
+/** Writes the weights alone as safetensors, fp32 or compressed as they are held, the configuration
+ * in its metadata. Atomic. */
 ANET_API anet_status anet_model_save(const anet_model *model, const char *path,
                                      anet_error **error) ANET_CHECK;
 
@@ -673,7 +747,8 @@ typedef struct anet_export_options {
 /**
  * Writes a model for other tools. Atomic: the path has what it had, or the whole export.
  * @param options nullable: a Hugging Face folder in fp32.
- * @return ANET_E_UNSUPPORTED naming what the format cannot express, ANET_E_UNSUPPORTED_OPTION for a
+ * @return ANET_E_UNSUPPORTED naming what the format cannot express (no format has compressed
+ *         matrices: merge, or export the model that was quantized), ANET_E_UNSUPPORTED_OPTION for a
  *         type that the format does not have, ANET_E_IO, ANET_E_DISK_FULL, ANET_E_PERMISSION,
  *         ANET_E_CANCELLED.
  */
@@ -697,6 +772,8 @@ ANET_API anet_status anet_model_get_config(const anet_model *model, anet_model_c
                                            anet_error **error) ANET_CHECK;
 /** Number of weights (padding between tensors not counted). 0 for NULL. */
 ANET_API uint64_t anet_model_weight_count(const anet_model *model);
+/** Bytes of the weights as they are held. 0 for NULL. */
+ANET_API uint64_t anet_model_weight_bytes(const anet_model *model);
 /** Number of tensors. 0 for NULL. */
 ANET_API size_t anet_model_parameter_count(const anet_model *model);
 ANET_API anet_status anet_model_get_parameter(const anet_model *model, size_t index,
@@ -705,15 +782,214 @@ ANET_API anet_status anet_model_get_parameter(const anet_model *model, size_t in
 /** Index of a parameter by name. @return ANET_E_NOT_FOUND with the nearest name. */
 ANET_API anet_status anet_model_find_parameter(const anet_model *model, const char *name,
                                                size_t *index, anet_error **error) ANET_CHECK;
-/** Copies one tensor out. @return ANET_E_SHAPE_MISMATCH unless `count` is its element count. */
+/** Copies one tensor out, a compressed one as the values that it stands for.
+ * @return ANET_E_SHAPE_MISMATCH unless `count` is its element count. */
 ANET_API anet_status anet_model_read_parameter(const anet_model *model, size_t index, float *values,
                                                size_t count, anet_error **error) ANET_CHECK;
-/** Copies one tensor in. A session that trains the model uses it from its next step on. */
+/** Copies one tensor in. A session that trains the model uses it from its next step on.
+ * @return as above; ANET_E_UNSUPPORTED for a compressed one, ANET_E_BUSY while a session trains an
+ *         adapter of the model, whose programs may have its weights baked in. */
 ANET_API anet_status anet_model_write_parameter(anet_model *model, size_t index,
                                                 const float *values, size_t count,
                                                 anet_error **error) ANET_CHECK;
 ANET_API void anet_model_retain(anet_model *model);
 ANET_API void anet_model_release(anet_model *model);
+
+/* ---------------------------------------------------------------------------------------------
+ * Quantization: models whose matrices are held in 8 or 4 bits
+ * ------------------------------------------------------------------------------------------- */
+
+/**
+ * A copy of a model with compressed matrices. It stays compressed in memory: programs expand it
+ * tile by tile. It can be evaluated, generate, and be the base of adapters; sessions train its
+ * vectors alone.
+ * @param options nullable: int8 with a scale for each row.
+ * @return ANET_E_UNSUPPORTED naming a tensor whose extents do not fit the block size, or for a
+ * model that is compressed already; ANET_E_INVALID_DATA for weights that are not finite,
+ *         ANET_E_INVALID_ARGUMENT for a pattern that matches no matrix, ANET_E_CANCELLED.
+ */
+ANET_API anet_status anet_model_quantize(const anet_model *model,
+                                         const anet_quantize_options *options,
+                                         anet_model **quantized, anet_error **error) ANET_CHECK;
+
+/** What quantization made of one parameter. */
+typedef struct anet_tensor_report {
+  uint32_t struct_size;
+  anet_compression compression;
+  const char *name; /**< borrowed from the model */
+  int32_t block_size;
+  /** 1: the errors were measured. 0: not known, because a file held the matrix compressed. */
+  int32_t has_error;
+  uint64_t bytes_before; /**< as fp32 */
+  uint64_t bytes_after;
+  double worst;        /**< largest absolute difference */
+  double rms;          /**< root of the mean squared difference */
+  double relative_rms; /**< `rms` over the root of the mean squared value */
+} anet_tensor_report;
+
+/** The report of a parameter, also of one that stayed fp32.
+ * @param index of the parameter. @return ANET_E_OUT_OF_RANGE. */
+ANET_API anet_status anet_model_get_quantization_report(const anet_model *model, size_t index,
+                                                        anet_tensor_report *report,
+                                                        anet_error **error) ANET_CHECK;
+
+/* ---------------------------------------------------------------------------------------------
+ * Adapters: what fine-tuning adds to a model that stays as it is
+ * ------------------------------------------------------------------------------------------- */
+
+/**
+ * A low-rank adapter (LoRA): W x becomes W x + scale * B (A x) for some matrices W of a model, with
+ * scale = alpha / rank, or alpha / sqrt(rank) with rslora. With DoRA it becomes
+ * m * (W + scale * B A) x / ||W + scale * B A||, the norm of each row. Belongs to one model, which
+ * it keeps alive and which may be compressed. Thread class as anet_model.
+ */
+typedef struct anet_adapter anet_adapter;
+
+/** Another rank or alpha for the modules that a pattern matches. */
+typedef struct anet_adapter_override {
+  const char *pattern; /**< as in anet_quantize_override, of modules: "layers.0.*", "q_proj" */
+  int32_t rank;        /**< 0: as it would be without */
+  uint32_t reserved;
+  double alpha; /**< 0: as it would be without */
+} anet_adapter_override;
+
+typedef struct anet_adapter_options {
+  uint32_t struct_size;
+  int32_t rank;   /**< up to 4096; 0: 8 */
+  double alpha;   /**< 0: 2 * rank */
+  double dropout; /**< of the adapter's input, in training; at least 0, below 1 */
+  int32_t rslora; /**< 1: scale = alpha / sqrt(rank) (Kalajdzievski 2023) */
+  int32_t dora;   /**< 1: magnitudes of rows are learned apart (Liu et al. 2024) */
+  /** Patterns of modules separated by commas: "q_proj,v_proj", "mlp.*", "embed_tokens",
+   * "lm_head". NULL: the seven projections of every layer. */
+  const char *targets;
+  /** The adapted layers: from first_layer on, layer_count of them (0: to the last). A negative
+   * first_layer counts from the end. Embedding and head are not layers. */
+  int32_t first_layer;
+  int32_t layer_count;
+  const anet_adapter_override *overrides; /**< the last that matches a module decides */
+  size_t override_count;
+  uint64_t seed; /**< of the values of A */
+} anet_adapter_options;
+
+/**
+ * A new adapter, which changes nothing yet: A is uniform within 1 / sqrt(in), B is zero, DoRA's
+ * magnitudes are the norms of the model's rows.
+ * @param options nullable.
+ * @return ANET_E_INVALID_ARGUMENT naming the field, or a pattern that matches no module;
+ *         ANET_E_UNSUPPORTED_OPTION for DoRA of the embedding or the head.
+ */
+ANET_API anet_status anet_adapter_create(anet_model *model, const anet_adapter_options *options,
+                                         anet_adapter **adapter, anet_error **error) ANET_CHECK;
+/**
+ * Loads an adapter of this model: a folder of PEFT or mlx-lm (adapter_config.json and safetensors),
+ * a GGUF file, or a checkpoint of a session that trained an adapter.
+ * @return ANET_E_FILE_NOT_FOUND, ANET_E_INVALID_DATA naming tensors that do not fit the model,
+ *         ANET_E_INVALID_CONFIG, ANET_E_UNSUPPORTED naming an option that this library does not
+ *         have.
+ */
+ANET_API anet_status anet_adapter_load(anet_model *model, const char *path, anet_adapter **adapter,
+                                       anet_error **error) ANET_CHECK;
+
+typedef int32_t anet_adapter_format;
+enum {
+  ANET_ADAPTER_PEFT = 0, /**< a folder: adapter_config.json, adapter_model.safetensors */
+  ANET_ADAPTER_MLX = 1,  /**< a folder: adapter_config.json, adapters.safetensors */
+  ANET_ADAPTER_GGUF = 2  /**< a file for llama.cpp */
+};
+
+typedef struct anet_adapter_save_options {
+  uint32_t struct_size;
+  anet_adapter_format format;
+  anet_export_type type; /**< FP32, FP16 or BF16 */
+  uint32_t reserved;
+  const char *base_name; /**< what the files call the model; NULL: nothing */
+} anet_adapter_save_options;
+
+/**
+ * Writes an adapter for other tools. Atomic: the path has what it had, or the whole adapter.
+ * @param options nullable: PEFT in fp32.
+ * @return ANET_E_UNSUPPORTED naming what the format cannot express (ranks that differ in mlx, DoRA
+ *         in GGUF), ANET_E_UNSUPPORTED_OPTION, ANET_E_IO, ANET_E_DISK_FULL, ANET_E_PERMISSION.
+ */
+ANET_API anet_status anet_adapter_save(const anet_adapter *adapter, const char *path,
+                                       const anet_adapter_save_options *options,
+                                       anet_error **error) ANET_CHECK;
+
+typedef struct anet_adapter_info {
+  uint32_t struct_size;
+  int32_t rank; /**< the largest of its modules */
+  double alpha; /**< of that module */
+  double dropout;
+  int32_t rslora;
+  int32_t dora;
+  uint64_t module_count;
+  uint64_t weight_count;
+} anet_adapter_info;
+ANET_API anet_status anet_adapter_get_info(const anet_adapter *adapter, anet_adapter_info *info,
+                                           anet_error **error) ANET_CHECK;
+
+/** One adapted matrix. */
+typedef struct anet_adapter_module {
+  uint32_t struct_size;
+  int32_t rank;
+  const char *name; /**< "model.layers.0.self_attn.q_proj"; borrowed from the adapter */
+  double alpha;
+  double scale;
+} anet_adapter_module;
+/** @return ANET_E_OUT_OF_RANGE for an index past anet_adapter_info.module_count. */
+ANET_API anet_status anet_adapter_get_module(const anet_adapter *adapter, size_t index,
+                                             anet_adapter_module *module,
+                                             anet_error **error) ANET_CHECK;
+/** The model that it adapts; a new reference. */
+ANET_API anet_status anet_adapter_get_model(const anet_adapter *adapter, anet_model **model,
+                                            anet_error **error) ANET_CHECK;
+/** Number of tensors: A, B and, with DoRA, the magnitudes of each module. 0 for NULL. */
+ANET_API size_t anet_adapter_parameter_count(const anet_adapter *adapter);
+/** Names are PEFT's: "model.layers.0.self_attn.q_proj.lora_A.weight" [rank, in]. */
+ANET_API anet_status anet_adapter_get_parameter(const anet_adapter *adapter, size_t index,
+                                                anet_parameter *parameter,
+                                                anet_error **error) ANET_CHECK;
+/** As the calls of a model of these names. */
+ANET_API anet_status anet_adapter_find_parameter(const anet_adapter *adapter, const char *name,
+                                                 size_t *index, anet_error **error) ANET_CHECK;
+ANET_API anet_status anet_adapter_read_parameter(const anet_adapter *adapter, size_t index,
+                                                 float *values, size_t count,
+                                                 anet_error **error) ANET_CHECK;
+ANET_API anet_status anet_adapter_write_parameter(anet_adapter *adapter, size_t index,
+                                                  const float *values, size_t count,
+                                                  anet_error **error) ANET_CHECK;
+ANET_API void anet_adapter_retain(anet_adapter *adapter);
+ANET_API void anet_adapter_release(anet_adapter *adapter);
+
+/** One of several adapters whose shares are added: weight * scale * B (A x). */
+typedef struct anet_weighted_adapter {
+  const anet_adapter *adapter;
+  double weight; /**< taken as it is: 1 for the adapter as it was trained. DoRA: 1 alone */
+} anet_weighted_adapter;
+
+/**
+ * A new fp32 model with the adapters in its weights, also from a compressed one. Head and embedding
+ * become two matrices where only one of them is adapted.
+ * @param adapters of this model.
+ * @return ANET_E_INVALID_ARGUMENT for an adapter of another model, a weight that is not finite,
+ * none at all, or DoRA beside others of the same matrix or with another weight than 1.
+ */
+ANET_API anet_status anet_model_merge(const anet_model *model,
+                                      const anet_weighted_adapter *adapters, size_t count,
+                                      anet_model **merged, anet_error **error) ANET_CHECK;
+/**
+ * Adds the adapters to the weights in place, until anet_model_unmerge.
+ * @return as anet_model_merge; ANET_E_INVALID_STATE when something is merged already,
+ *         ANET_E_UNSUPPORTED for a compressed model, or when head and embedding would have to
+ * become two matrices; ANET_E_BUSY while a session trains the model or an adapter of it.
+ */
+ANET_API anet_status anet_model_merge_in_place(anet_model *model,
+                                               const anet_weighted_adapter *adapters, size_t count,
+                                               anet_error **error) ANET_CHECK;
+/** Puts the weights back that anet_model_merge_in_place replaced, bit for bit.
+ * @return ANET_E_INVALID_STATE when nothing is merged, ANET_E_BUSY as above. */
+ANET_API anet_status anet_model_unmerge(anet_model *model, anet_error **error) ANET_CHECK;
 
 /* ---------------------------------------------------------------------------------------------
  * Tokenizers
@@ -1081,7 +1357,8 @@ ANET_API void anet_dataset_release(anet_dataset *dataset);
  * ------------------------------------------------------------------------------------------- */
 
 /**
- * Trains a model on a device. One thread at a time, except anet_session_cancel (any thread).
+ * Trains a model, or an adapter of a model that stays as it is, on a device. One thread at a time,
+ * except anet_session_cancel (any thread).
  *
  * A step is atomic: when it fails or is cancelled, weights and optimizer are as before and the
  * gradients accumulated so far are discarded. Everything is allocated at creation.
@@ -1151,12 +1428,17 @@ typedef struct anet_session_options {
   /** Batches may come in 1, 2, 4, ... up to 2^length_buckets parts a row, each a sequence of its
    * own; at most 6. Attention then costs the square of a part's length. */
   int32_t length_buckets;
+  /** Patterns of the parameters that are trained, separated by commas, as in
+   * anet_quantize_override: "layers.11.*,norm.weight". NULL: all; a session of a compressed model
+   * then only evaluates. Gradients and optimizer state are kept for these alone. Not for sessions
+   * that train an adapter. */
+  const char *trainable;
 } anet_session_options;
 
 /**
  * Reads a JSON object whose keys are the fields of anet_session_options, enumerations by name
  * ("f16", "sgd", "cosine"), activation_checkpointing as true or false. Fields without a key keep
- * their value in `options`.
+ * their value in `options`. "trainable" is no key: nobody would own its text.
  * @return as anet_model_config_from_json.
  */
 ANET_API anet_status anet_session_options_from_json(const char *json, anet_session_options *options,
@@ -1186,12 +1468,44 @@ ANET_API anet_status anet_session_plan_memory(anet_device *device, const anet_mo
  * Creates a session that trains `model` in place.
  * @param options nullable.
  * @return ANET_E_UNSUPPORTED_OPTION (also for ANET_PRECISION_F32 on "ane") or
- *         ANET_E_INVALID_ARGUMENT naming the field, ANET_E_MEMORY_LIMIT with the plan's numbers,
+ *         ANET_E_INVALID_ARGUMENT naming the field, ANET_E_UNSUPPORTED when `trainable`
+ *         names compressed matrices, ANET_E_MEMORY_LIMIT with the plan's numbers,
  *         ANET_E_COMPILE_BUDGET, ANET_E_BUSY while another session trains the model.
  */
 ANET_API anet_status anet_session_create(anet_device *device, anet_model *model,
                                          const anet_session_options *options,
                                          anet_session **session, anet_error **error) ANET_CHECK;
+
+/**
+ * Creates a session that trains an adapter in place; its model is frozen and may be compressed.
+ * Gradients and optimizer state have the adapter's size alone, and anet_session_get_weights,
+ * gradients and checkpoints are the adapter's.
+ * @return as anet_session_create.
+ */
+ANET_API anet_status anet_session_create_adapter(anet_device *device, anet_adapter *adapter,
+                                                 const anet_session_options *options,
+                                                 anet_session **session,
+                                                 anet_error **error) ANET_CHECK;
+/** The memory that anet_session_create_adapter would use; allocates none of it. `weights` are those
+ * of the frozen model and of the adapter. */
+ANET_API anet_status anet_session_plan_adapter_memory(anet_device *device,
+                                                      const anet_adapter *adapter,
+                                                      const anet_session_options *options,
+                                                      anet_memory_plan *plan,
+                                                      anet_error **error) ANET_CHECK;
+/** The adapter that the session trains; a new reference.
+ * @return ANET_E_INVALID_STATE for a session that trains a model. */
+ANET_API anet_status anet_session_get_adapter(const anet_session *session, anet_adapter **adapter,
+                                              anet_error **error) ANET_CHECK;
+/**
+ * Goes on with another adapter of the same model, ranks and modules: between steps, compiling
+ * nothing. The optimizer's moments of each adapter are kept until the session ends.
+ * @return ANET_E_INVALID_ARGUMENT for an adapter of another model, ANET_E_SHAPE_MISMATCH naming the
+ *         module, ANET_E_INVALID_STATE between forward_backward and optimizer_step or for a session
+ *         that trains a model, ANET_E_BUSY while another session trains the adapter.
+ */
+ANET_API anet_status anet_session_swap_adapter(anet_session *session, anet_adapter *adapter,
+                                               anet_error **error) ANET_CHECK;
 
 /** One micro-batch: batch_size sequences of sequence_length tokens, row-major. */
 typedef struct anet_batch {
@@ -1457,7 +1771,9 @@ ANET_API anet_status anet_session_set_learning_rate(anet_session *session, doubl
 
 /**
  * The weights, or the accumulated gradients, in place, as one flat array laid out as
- * anet_parameter tells (padding is zero and must stay so). Between anet_session_forward_backward
+ * anet_parameter tells (padding is zero and must stay so); those of the adapter when the session
+ * trains one. With anet_session_options.trainable the gradients are those of the trained parameters
+ * alone, in their order, each padded as among the weights. Between anet_session_forward_backward
  * and anet_session_optimizer_step an all-reduce can sit here. Gradients are sums over counted
  * tokens times the loss scale, so ranks add theirs; see anet_session_set_tokens. Borrowed from
  * the session; do not touch while a call runs.
@@ -1500,8 +1816,9 @@ typedef struct anet_save_options {
 
 /**
  * Saves everything that resuming needs as `<root>/step-<8 digits>`: weights, optimizer, step,
- * schedule, loss scale, seed, data cursor, options, properties. A crash at any moment leaves
- * either the complete checkpoint or none.
+ * schedule, loss scale, seed, data cursor, options, properties. Of a session that trains an
+ * adapter, the adapter and the fingerprint of its model. A crash at any moment leaves either the
+ * complete checkpoint or none.
  * @param options nullable.
  * @return ANET_E_INVALID_STATE between forward_backward and optimizer_step, ANET_E_IO,
  *         ANET_E_DISK_FULL, ANET_E_PERMISSION; older checkpoints are intact then.
@@ -1520,7 +1837,17 @@ ANET_API anet_status anet_session_save(anet_session *session, const char *root,
 ANET_API anet_status anet_session_resume(anet_device *device, const char *path,
                                          const anet_session_options *options,
                                          anet_session **session, anet_error **error) ANET_CHECK;
-/** The model that the session trains; a new reference. */
+/**
+ * anet_session_resume for a checkpoint of a session that trained an adapter.
+ * @param model the one that was adapted.
+ * @return also ANET_E_INVALID_CHECKPOINT for a checkpoint without an adapter, or of another model.
+ */
+ANET_API anet_status anet_session_resume_adapter(anet_device *device, anet_model *model,
+                                                 const char *path,
+                                                 const anet_session_options *options,
+                                                 anet_session **session,
+                                                 anet_error **error) ANET_CHECK;
+/** The model that the session trains, or whose adapter it trains; a new reference. */
 ANET_API anet_status anet_session_get_model(const anet_session *session, anet_model **model,
                                             anet_error **error) ANET_CHECK;
 
@@ -1546,8 +1873,8 @@ ANET_API anet_status anet_checkpoint_inspect(const char *path, char *json, size_
  * Generation
  * ------------------------------------------------------------------------------------------- */
 
-/** Writes text with a model. Sees the weights as they are at each call. One thread at a time,
- * except anet_generator_cancel (any thread). */
+/** Writes text with a model, and with adapters that can be exchanged at any token. Sees the weights
+ * as they are at each call. One thread at a time, except anet_generator_cancel (any thread). */
 typedef struct anet_generator anet_generator;
 
 typedef struct anet_generator_options {
@@ -1555,6 +1882,10 @@ typedef struct anet_generator_options {
   int32_t context_length; /**< tokens in the KV cache; 0: the model's */
   anet_precision precision;
   int32_t batch_size; /**< prompts that anet_generator_generate_batch decodes at once; 0: 1 */
+  /** Ranks of adapters, added up, that each adapted matrix has room for; 0: what the first ones
+   * that are attached need. Programs are compiled again only for more. */
+  int32_t adapter_rank;
+  uint32_t reserved;
 } anet_generator_options;
 
 typedef struct anet_sampling_options {
@@ -1601,6 +1932,18 @@ ANET_API anet_status anet_generator_create(anet_device *device, anet_model *mode
                                            const anet_generator_options *options,
                                            anet_generator **generator,
                                            anet_error **error) ANET_CHECK;
+/**
+ * Attaches adapters in place of those that were attached. Compiles nothing when they adapt no other
+ * matrices and no larger rank than any before. Allowed in a token callback: it then holds from the
+ * next token on, while what the cache has of the text stays as it is.
+ * @param adapters as of anet_model_merge; nullable when `count` is 0: detaches all. DoRA can stand
+ *        beside others that adapt other matrices.
+ * @return as anet_model_merge; ANET_E_BUSY in a callback when programs
+ * would have to be compiled, ANET_E_COMPILE_BUDGET. The adapters are as before then.
+ */
+ANET_API anet_status anet_generator_set_adapters(anet_generator *generator,
+                                                 const anet_weighted_adapter *adapters,
+                                                 size_t count, anet_error **error) ANET_CHECK;
 /**
  * Continues a prompt.
  * @param options,callback,result nullable.

@@ -42,6 +42,18 @@ std::unique_ptr<anet_session> resume(anet_device& device, const std::string& pat
   return std::make_unique<anet_session>(device, std::move(model), std::move(session));
 }
 
+std::unique_ptr<anet_session> resume_adapter(anet_device& device, anet_model& model,
+                                             const std::string& path,
+                                             const anet_session_options* options) {
+  std::optional<train::SessionOptions> chosen;
+  if (options != nullptr) chosen = options_of(read_struct(options, "options"));
+  const auto call = enter_model(model, Access::shared);
+  auto session = train::resume_adapter(device.device, model.model, path,
+                                       chosen ? &*chosen : nullptr, device.logger);
+  const auto adapter = Ref<anet_adapter>::adopt(new anet_adapter(Ref(model), session->adapter()));
+  return std::make_unique<anet_session>(device, *adapter, std::move(session));
+}
+
 [[noreturn]] void fail_none(const io::CheckpointStore& store, const char* what) {
   std::string reasons;
   for (const io::CheckpointProblem& problem : store.problems())
@@ -86,6 +98,15 @@ anet_status anet_session_resume(anet_device* device, const char* path,
                                 anet_error** error) {
   return guard_create(session, "session", error, [&] {
     return resume(check_handle(device, "device"), read_path(path, "path"), options);
+  });
+}
+
+anet_status anet_session_resume_adapter(anet_device* device, anet_model* model, const char* path,
+                                        const anet_session_options* options, anet_session** session,
+                                        anet_error** error) {
+  return guard_create(session, "session", error, [&] {
+    return resume_adapter(check_handle(device, "device"), check_handle(model, "model"),
+                          read_path(path, "path"), options);
   });
 }
 

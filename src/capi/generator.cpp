@@ -35,8 +35,36 @@ std::unique_ptr<anet_generator> create(anet_device& device, anet_model& model,
       device.device, model.model,
       generate::GeneratorOptions{.context_length = options.context_length,
                                  .dtype = dtype,
-                                 .batch_size = options.batch_size});
+                                 .batch_size = options.batch_size,
+                                 .adapter_rank = options.adapter_rank});
   return handle;
+}
+
+// A call that reads the generator's model and adapters.
+class ReadingCall {
+public:
+  explicit ReadingCall(const anet_generator& handle)
+      : generator_(enter_call(handle, "generator")),
+        model_(enter_model(*handle.model, Access::shared)) {
+    for (const auto& adapter : handle.adapters)
+      adapters_.push_back(enter_adapter(*adapter, Access::shared));
+  }
+
+private:
+  CallScope<const anet_generator> generator_;
+  CallScope<const anet_model> model_;
+  std::vector<CallScope<const anet_adapter>> adapters_;
+};
+
+void set_adapters(anet_generator& handle, std::span<const anet_weighted_adapter> adapters) {
+  // Allowed in the token callback of a call on the same generator.
+  const CallScope<anet_generator> call(handle, Access::exclusive, Nesting::allowed, "generator");
+  const auto model = enter_model(*handle.model, Access::shared);
+  const WeightedAdapters attached(adapters.data(), adapters.size());
+  std::vector<Ref<const anet_adapter>> kept;
+  for (const anet_weighted_adapter& added : adapters) kept.emplace_back(*added.adapter);
+  handle.generator->set_adapters(attached.values());
+  handle.adapters = std::move(kept);
 }
 
 generate::GenerationOptions options_of(const anet_sampling_options& options, int32_t vocab_size) {
@@ -121,8 +149,7 @@ anet_generation_result generate_tokens(const anet_generator& handle,
                                        std::span<const int32_t> prompt,
                                        const anet_sampling_options& options,
                                        TokenReceiver& receiver) {
-  const auto call = enter_call(handle, "generator");
-  const auto model = enter_model(*handle.model, Access::shared);
+  const ReadingCall call(handle);
   generate::Generator& generator = *handle.generator;
   return struct_of(generator.generate(prompt, options_of(options, generator.config().vocab_size),
                                       [&](int32_t id) { return receiver.receive(id); }));
@@ -148,8 +175,7 @@ void generate_batch(const anet_generator& handle, std::span<const anet_prompt> p
                     void* user_data,
                     std::span<const OutputStruct<anet_generation_result>> outputs) {
   BatchPrompts batch(handle, prompts);
-  const auto call = enter_call(handle, "generator");
-  const auto model = enter_model(*handle.model, Access::shared);
+  const ReadingCall call(handle);
   generate::Generator& generator = *handle.generator;
   const auto receive = [&](size_t index, int32_t id) {
     if (callback == nullptr) return true;
@@ -183,8 +209,7 @@ void compute_logits(const anet_generator& handle, std::span<const int32_t> promp
   const auto vocab_size = static_cast<size_t>(handle.generator->config().vocab_size);
   if (logits.size() != vocab_size)
     fail(Status::shape_mismatch, "expected room for ", vocab_size, " logits, seen ", logits.size());
-  const auto call = enter_call(handle, "generator");
-  const auto model = enter_model(*handle.model, Access::shared);
+  const ReadingCall call(handle);
   const std::span<const float> result = handle.generator->logits(prompt);
   std::copy(result.begin(), result.end(), logits.begin());
 }
@@ -240,6 +265,14 @@ anet_status anet_generator_logits(anet_generator* generator, const int32_t* prom
     const anet_generator& handle = check_handle(generator, "generator");
     compute_logits(handle, read_array(prompt, prompt_count, "prompt"),
                    read_array(logits, count, "logits"));
+  });
+}
+
+anet_status anet_generator_set_adapters(anet_generator* generator,
+                                        const anet_weighted_adapter* adapters, size_t count,
+                                        anet_error** error) {
+  return guard(error, [&] {
+    set_adapters(check_handle(generator, "generator"), read_array(adapters, count, "adapters"));
   });
 }
 

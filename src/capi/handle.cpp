@@ -30,6 +30,8 @@ const char* handle_kind_name(HandleKind kind) {
     return "anet_chat_template";
   case HandleKind::examples:
     return "anet_examples";
+  case HandleKind::adapter:
+    return "anet_adapter";
   }
   return "no handle, or a released one";
 }

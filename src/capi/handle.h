@@ -30,6 +30,7 @@ enum class HandleKind : uint64_t {
   text_decoder,
   chat_template,
   examples,
+  adapter,
 };
 
 // "anet_device"; for anything else, words that fit an error message.

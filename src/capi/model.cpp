@@ -2,12 +2,12 @@
 
 #include "capi/arguments.h"
 #include "capi/guard.h"
+#include "capi/parameters.h"
 #include "capi/structs.h"
 #include "train/session.h"
 
 #include <algorithm>
-#include <string_view>
-#include <vector>
+#include <span>
 
 namespace anet::capi {
 
@@ -19,40 +19,21 @@ std::unique_ptr<anet_model> create(const model::Config& config, uint64_t seed) {
   return std::make_unique<anet_model>(std::move(model));
 }
 
-const model::Parameter& find(const anet_model& handle, size_t index) {
-  const auto parameters = handle.model->parameters().all();
-  check_index(index, parameters.size(), "parameter");
-  return parameters[index];
-}
-
-size_t find(const anet_model& handle, const std::string& name) {
-  const auto parameters = handle.model->parameters().all();
-  if (const model::Parameter* found = handle.model->parameters().find(name))
-    return static_cast<size_t>(found - parameters.data());
-  std::vector<std::string_view> names;
-  for (const model::Parameter& parameter : parameters) names.push_back(parameter.name);
-  const auto nearest = nearest_key(name, names);
-  fail(Status::not_found, "expected the name of a parameter, seen '", name, "'",
-       nearest ? concat(", did you mean '", *nearest, "'") : std::string());
-}
-
-anet_parameter describe(const model::Parameter& parameter) {
-  anet_parameter result{};
-  result.rank = static_cast<uint32_t>(parameter.shape.size());
-  result.name = parameter.name.c_str();
-  std::copy(parameter.shape.begin(), parameter.shape.end(), result.shape);
-  result.offset = static_cast<uint64_t>(parameter.offset);
-  result.element_count = static_cast<uint64_t>(parameter.elements);
-  return result;
-}
-
-void check_count(const model::Parameter& parameter, size_t count) {
-  if (count != static_cast<size_t>(parameter.elements))
-    fail(Status::shape_mismatch, "expected ", parameter.elements, " values for '", parameter.name,
-         "' of shape ", mil::shape_to_string(parameter.shape), ", seen ", count);
+std::span<const model::Parameter> parameters_of(const anet_model& handle) {
+  return handle.model->parameters().all();
 }
 
 } // namespace
+
+anet_parameter describe_parameter(const model::Model& model, const model::Parameter& parameter) {
+  anet_parameter result = struct_of(parameter);
+  if (!parameter.is_compressed()) return result;
+  const mil::CompressedWeight& weight = model.compressed(parameter);
+  result.compression = static_cast<anet_compression>(weight.compression);
+  result.block_size = static_cast<int32_t>(weight.block_size);
+  result.bytes = weight.bytes();
+  return result;
+}
 
 } // namespace anet::capi
 
@@ -86,6 +67,10 @@ uint64_t anet_model_weight_count(const anet_model* model) {
   return is_valid(model) ? static_cast<uint64_t>(model->model->parameters().weight_count()) : 0;
 }
 
+uint64_t anet_model_weight_bytes(const anet_model* model) {
+  return is_valid(model) ? model->model->weight_bytes() : 0;
+}
+
 size_t anet_model_parameter_count(const anet_model* model) {
   return is_valid(model) ? model->model->parameters().all().size() : 0;
 }
@@ -95,7 +80,8 @@ anet_status anet_model_get_parameter(const anet_model* model, size_t index,
   return guard(error, [&] {
     const anet_model& handle = check_handle(model, "model");
     const OutputStruct output(parameter, "parameter");
-    output.write(describe(find(handle, index)));
+    const auto& found = parameter_at(parameters_of(handle), index);
+    output.write(describe_parameter(*handle.model, found));
   });
 }
 
@@ -103,7 +89,7 @@ anet_status anet_model_find_parameter(const anet_model* model, const char* name,
                                       anet_error** error) {
   return guard(error, [&] {
     const anet_model& handle = check_handle(model, "model");
-    require(index, "index") = find(handle, read_string(name, "name"));
+    require(index, "index") = find_parameter(parameters_of(handle), read_string(name, "name"));
   });
 }
 
@@ -111,12 +97,11 @@ anet_status anet_model_read_parameter(const anet_model* model, size_t index, flo
                                       size_t count, anet_error** error) {
   return guard(error, [&] {
     const anet_model& handle = check_handle(model, "model");
-    const auto& parameter = find(handle, index);
-    check_count(parameter, count);
+    const auto& parameter = parameter_at(parameters_of(handle), index);
+    check_value_count(parameter, count);
     float* target = &require(values, "values");
     const auto call = enter_model(handle, Access::shared);
-    const std::span<const float> source = handle.model->values(parameter);
-    std::copy(source.begin(), source.end(), target);
+    handle.model->read(parameter, {target, count});
   });
 }
 
@@ -124,10 +109,11 @@ anet_status anet_model_write_parameter(anet_model* model, size_t index, const fl
                                        size_t count, anet_error** error) {
   return guard(error, [&] {
     anet_model& handle = check_handle(model, "model");
-    const auto& parameter = find(handle, index);
-    check_count(parameter, count);
+    const auto& parameter = parameter_at(parameters_of(handle), index);
+    check_value_count(parameter, count);
     const float* source = &require(values, "values");
     const auto call = enter_model(handle, Access::exclusive);
+    handle.model->check_writable();
     std::copy(source, source + count, handle.model->values(parameter).begin());
     handle.model->touch();
   });

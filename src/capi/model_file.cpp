@@ -3,6 +3,7 @@
 #include "capi/guard.h"
 #include "capi/model.h"
 #include "capi/progress.h"
+#include "capi/quantize.h"
 #include "capi/structs.h"
 #include "io/model_file/model_source.h"
 
@@ -12,14 +13,6 @@
 namespace anet::capi {
 
 namespace {
-
-io::TensorCallback tensor_callback(anet_progress_callback callback, void* user_data) {
-  if (callback == nullptr) return {};
-  return [reporter = ProgressReporter(callback, user_data)](const io::TensorProgress& progress) {
-    reporter.report(std::string(progress.name).c_str(), static_cast<uint64_t>(progress.done),
-                    static_cast<uint64_t>(progress.total));
-  };
-}
 
 io::ExportFormat format_of(anet_export_format format) {
   static constexpr io::ExportFormat formats[] = {io::ExportFormat::hugging_face,
@@ -54,7 +47,40 @@ anet_model_info describe(const anet_model& model) {
   return info;
 }
 
+io::LoadOptions load_options_of(const anet_model_load_options& options) {
+  io::LoadOptions result;
+  result.progress = tensor_callback(options.progress, options.user_data);
+  if (options.quantize == nullptr) return result;
+  const auto quantize = read_struct(options.quantize, "options.quantize");
+  if (quantize.progress != nullptr)
+    fail(Status::unsupported_option, "expected options.quantize->progress to be NULL: "
+                                     "options.progress tells how far loading has come");
+  result.recipe = recipe_of(quantize);
+  return result;
+}
+
+std::unique_ptr<anet_model> load(const std::string& path, const anet_model_load_options& options) {
+  io::LoadOptions chosen = load_options_of(options);
+  std::shared_ptr<ThreadPool> pool; // lives as long as it is used
+  if (options.quantize != nullptr) pool = threads_of(*options.quantize);
+  chosen.pool = pool.get();
+  io::LoadedModel loaded = io::load_model(path, chosen);
+  std::vector<quant::TensorReport> reports = std::move(loaded.quantization);
+  auto handle = std::make_unique<anet_model>(std::move(loaded));
+  // Of what a file holds compressed the errors are not known.
+  if (chosen.recipe) handle->quantization = std::move(reports);
+  return handle;
+}
+
 } // namespace
+
+io::TensorCallback tensor_callback(anet_progress_callback callback, void* user_data) {
+  if (callback == nullptr) return {};
+  return [reporter = ProgressReporter(callback, user_data)](const io::TensorProgress& progress) {
+    reporter.report(std::string(progress.name).c_str(), static_cast<uint64_t>(progress.done),
+                    static_cast<uint64_t>(progress.total));
+  };
+}
 
 } // namespace anet::capi
 
@@ -70,8 +96,7 @@ anet_status anet_model_load(const char* path, const anet_model_load_options* opt
                             anet_model** model, anet_error** error) {
   return guard_create(model, "model", error, [&] {
     const auto given = read_optional_struct(options, "options");
-    return std::make_unique<anet_model>(anet::io::load_model(
-        read_path(path, "path"), {.progress = tensor_callback(given.progress, given.user_data)}));
+    return load(read_path(path, "path"), given);
   });
 }
 

@@ -25,6 +25,22 @@ std::unique_ptr<anet_session> create(anet_device& device, anet_model& model,
   return std::make_unique<anet_session>(device, Ref(model), std::move(session));
 }
 
+std::unique_ptr<anet_session> create_adapter(anet_device& device, anet_adapter& adapter,
+                                             const anet_session_options& options) {
+  const auto model = enter_model(*adapter.model, Access::shared);
+  const auto call = enter_adapter(adapter, Access::shared);
+  auto session = std::make_unique<train::Session>(device.device, adapter.adapter,
+                                                  options_of(options), device.logger);
+  return std::make_unique<anet_session>(device, adapter, std::move(session));
+}
+
+void swap_adapter(anet_session& handle, anet_adapter& adapter) {
+  const SessionCall call(&handle, SessionUse::gradients);
+  const auto next = enter_adapter(adapter, Access::shared);
+  call->swap_adapter(adapter.adapter);
+  handle.adapter = Ref(adapter);
+}
+
 // The strings of the result are kept in the handle.
 anet_kernel_report kernel_report(const anet_session& handle, size_t index) {
   auto& kept = handle.kernel_reports;
@@ -54,6 +70,13 @@ using namespace anet::capi;
 using anet::Status;
 using anet::train::Session;
 
+anet_session::anet_session(anet_device& parent, Ref<anet_model> trained,
+                           std::unique_ptr<Session> made)
+    : device(parent), model(std::move(trained)), session(std::move(made)) {
+  for (const std::string& pattern : session->options().trainable)
+    trainable += (trainable.empty() ? "" : ",") + pattern;
+}
+
 anet_status anet_session_plan_memory(anet_device* device, const anet_model_config* config,
                                      const anet_session_options* options, anet_memory_plan* plan,
                                      anet_error** error) {
@@ -75,12 +98,55 @@ anet_status anet_session_create(anet_device* device, anet_model* model,
   });
 }
 
+anet_status anet_session_create_adapter(anet_device* device, anet_adapter* adapter,
+                                        const anet_session_options* options, anet_session** session,
+                                        anet_error** error) {
+  return guard_create(session, "session", error, [&] {
+    return create_adapter(check_handle(device, "device"), check_handle(adapter, "adapter"),
+                          read_optional_struct(options, "options"));
+  });
+}
+
+anet_status anet_session_plan_adapter_memory(anet_device* device, const anet_adapter* adapter,
+                                             const anet_session_options* options,
+                                             anet_memory_plan* plan, anet_error** error) {
+  return guard(error, [&] {
+    const anet_device& handle = check_handle(device, "device");
+    const anet_adapter& trained = check_handle(adapter, "adapter");
+    const OutputStruct output(plan, "plan");
+    const auto session = options_of(read_optional_struct(options, "options"));
+    const auto call = enter_adapter(trained, Access::shared);
+    output.write(struct_of(Session::plan_memory(*handle.device, *trained.model->model,
+                                                trained.adapter.get(), session)));
+  });
+}
+
+anet_status anet_session_get_adapter(const anet_session* session, anet_adapter** adapter,
+                                     anet_error** error) {
+  return guard_create(adapter, "adapter", error, [&] {
+    const SessionCall call(session, SessionUse::state);
+    if (!call.handle().adapter)
+      fail(Status::invalid_state, "expected a session that trains an adapter, seen one that trains "
+                                  "a model");
+    return call.handle().adapter;
+  });
+}
+
+anet_status anet_session_swap_adapter(anet_session* session, anet_adapter* adapter,
+                                      anet_error** error) {
+  return guard(error, [&] {
+    swap_adapter(check_handle(session, "session"), check_handle(adapter, "adapter"));
+  });
+}
+
 anet_status anet_session_get_options(const anet_session* session, anet_session_options* options,
                                      anet_error** error) {
   return guard(error, [&] {
     const SessionCall call(session, SessionUse::state);
     const OutputStruct output(options, "options");
-    output.write(struct_of(call->options()));
+    anet_session_options result = struct_of(call->options());
+    if (!call.handle().trainable.empty()) result.trainable = call.handle().trainable.c_str();
+    output.write(result);
   });
 }
 

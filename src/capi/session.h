@@ -1,5 +1,6 @@
 #pragma once
 
+#include "capi/adapter.h"
 #include "capi/call_scope.h"
 #include "capi/device.h"
 #include "capi/model.h"
@@ -8,17 +9,23 @@
 #include <atomic>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 struct anet_session : anet::capi::Handle<anet::capi::HandleKind::session> {
   anet_session(anet_device& parent, anet::capi::Ref<anet_model> trained,
+               std::unique_ptr<anet::train::Session> made);
+  // Trains an adapter of its model.
+  anet_session(anet_device& parent, anet_adapter& trained,
                std::unique_ptr<anet::train::Session> made)
-      : device(parent), model(std::move(trained)), session(std::move(made)) {}
+      : device(parent), model(trained.model), adapter(trained), session(std::move(made)) {}
 
   // Members are destroyed from the last to the first.
   anet::capi::Ref<anet_device> device;
   anet::capi::Ref<anet_model> model;
+  anet::capi::Ref<anet_adapter> adapter; // empty: the model is trained
   std::unique_ptr<anet::train::Session> session;
+  std::string trainable;                                         // the patterns of the options
   mutable std::vector<anet::train::KernelReport> kernel_reports; // as last asked for, by index
   // The thread inside anet_session_fit is in its callback, between two steps.
   mutable std::atomic<bool> in_callback{false};
@@ -40,8 +47,11 @@ public:
   SessionCall(const anet_session* handle, SessionUse use)
       : handle_(check_handle(handle, "session")),
         session_(handle_, Access::exclusive, nesting(handle_, use), "session") {
-    if (use == SessionUse::read_model) model_.emplace(enter_model(*handle_.model, Access::shared));
-    if (use == SessionUse::train) model_.emplace(enter_model(*handle_.model, Access::exclusive));
+    if (use != SessionUse::read_model && use != SessionUse::train) return;
+    const Access access = use == SessionUse::train ? Access::exclusive : Access::shared;
+    const bool adapted = bool(handle_.adapter);
+    model_.emplace(enter_model(*handle_.model, adapted ? Access::shared : access));
+    if (adapted) adapter_.emplace(enter_adapter(*handle_.adapter, access));
   }
 
   const anet_session& handle() const { return handle_; }
@@ -58,6 +68,7 @@ private:
   const anet_session& handle_;
   CallScope<const anet_session> session_;
   std::optional<CallScope<const anet_model>> model_;
+  std::optional<CallScope<const anet_adapter>> adapter_;
 };
 
 } // namespace anet::capi

@@ -1,5 +1,6 @@
 #include "capi/session_options.h"
 
+#include "capi/adapter.h"
 #include "capi/arguments.h"
 #include "capi/counters.h"
 #include "capi/guard.h"
@@ -95,6 +96,7 @@ train::SessionOptions options_of(const anet_session_options& options) {
   result.optimizer = read_enum<OptimizerKind>(options.optimizer, 2, "optimizer");
   result.schedule = read_enum<ScheduleKind>(options.schedule, 4, "schedule");
   result.documents = check_flag(options.documents, Status::unsupported_option, "documents");
+  result.trainable = read_patterns(options.trainable, "trainable");
   return result;
 }
 
@@ -173,9 +175,17 @@ anet_status anet_session_options_from_json(const char* json, anet_session_option
                                            anet_error** error) {
   return guard(error, [&] {
     const OutputStruct output(options, "options");
-    anet::train::SessionOptions result = options_of(read_struct(options, "options"));
+    const anet_session_options given = read_struct(options, "options");
+    anet::train::SessionOptions result = options_of(given);
+    const auto patterns = result.trainable;
     const auto parsed = anet::Json::parse(&require(json, "json"), "session options");
     anet::train::read_options(anet::JsonView(parsed), result);
-    output.write(struct_of(result));
+    if (result.trainable != patterns)
+      fail(anet::Status::invalid_config,
+           "expected 'trainable' in anet_session_options alone, which "
+           "borrows its text, seen it in JSON");
+    anet_session_options read = struct_of(result);
+    read.trainable = given.trainable;
+    output.write(read);
   });
 }

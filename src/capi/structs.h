@@ -26,6 +26,12 @@ inline constexpr size_t first_published_size<anet_model_config> = 64;
 template <>
 inline constexpr size_t first_published_size<anet_session_options> = 160;
 template <>
+inline constexpr size_t first_published_size<anet_parameter> = 96;
+template <>
+inline constexpr size_t first_published_size<anet_model_load_options> = 24;
+template <>
+inline constexpr size_t first_published_size<anet_generator_options> = 16;
+template <>
 inline constexpr size_t first_published_size<anet_batch> = 32;
 template <>
 inline constexpr size_t first_published_size<anet_fit_options> = 72;

@@ -9,7 +9,6 @@
 namespace anet::generate {
 
 using backend::Port;
-using backend::StagedArray;
 using backend::View;
 
 BoundWeights::BoundWeights(backend::Device& device, model::Model& model, const AdapterRoom& room)

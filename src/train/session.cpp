@@ -359,6 +359,7 @@ StepResult Session::update() {
     optimizer_.update(pool, {result.learning_rate, factor}, weights(), gradients_.values());
     loss_scale_.succeeded();
     staged_trained_.reset();
+    if (adapter_) adapter_->touch(); // generators that have it attached see it trained
   }
   zero_gradients();
   result.step = steps_done_;

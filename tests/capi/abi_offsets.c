@@ -83,6 +83,11 @@ OFFSET(anet_differentiate_options, input_count, 16);
 OFFSET(anet_differentiate_options, outputs, 24);
 OFFSET(anet_differentiate_options, output_count, 32);
 
+SIZE(anet_program_quantize_options, 16);
+OFFSET(anet_program_quantize_options, struct_size, 0);
+OFFSET(anet_program_quantize_options, reserved, 4);
+OFFSET(anet_program_quantize_options, coverage, 8);
+
 SIZE(anet_kernel_statistics, 144);
 OFFSET(anet_kernel_statistics, struct_size, 0);
 OFFSET(anet_kernel_statistics, op_count, 4);
@@ -125,13 +130,16 @@ OFFSET(anet_model_config, rope_high_frequency_factor, 80);
 OFFSET(anet_model_config, rope_original_context_length, 88);
 OFFSET(anet_model_config, reserved, 92);
 
-SIZE(anet_parameter, 96);
+SIZE(anet_parameter, 112);
 OFFSET(anet_parameter, struct_size, 0);
 OFFSET(anet_parameter, rank, 4);
 OFFSET(anet_parameter, name, 8);
 OFFSET(anet_parameter, shape, 16);
 OFFSET(anet_parameter, offset, 80);
 OFFSET(anet_parameter, element_count, 88);
+OFFSET(anet_parameter, compression, 96);
+OFFSET(anet_parameter, block_size, 100);
+OFFSET(anet_parameter, bytes, 104);
 
 SIZE(anet_progress, 32);
 OFFSET(anet_progress, struct_size, 0);
@@ -140,11 +148,28 @@ OFFSET(anet_progress, what, 8);
 OFFSET(anet_progress, done, 16);
 OFFSET(anet_progress, total, 24);
 
-SIZE(anet_model_load_options, 24);
+SIZE(anet_quantize_override, 16);
+OFFSET(anet_quantize_override, pattern, 0);
+OFFSET(anet_quantize_override, compression, 8);
+OFFSET(anet_quantize_override, block_size, 12);
+
+SIZE(anet_quantize_options, 56);
+OFFSET(anet_quantize_options, struct_size, 0);
+OFFSET(anet_quantize_options, compression, 4);
+OFFSET(anet_quantize_options, block_size, 8);
+OFFSET(anet_quantize_options, reserved, 12);
+OFFSET(anet_quantize_options, overrides, 16);
+OFFSET(anet_quantize_options, override_count, 24);
+OFFSET(anet_quantize_options, device, 32);
+OFFSET(anet_quantize_options, progress, 40);
+OFFSET(anet_quantize_options, user_data, 48);
+
+SIZE(anet_model_load_options, 32);
 OFFSET(anet_model_load_options, struct_size, 0);
 OFFSET(anet_model_load_options, reserved, 4);
 OFFSET(anet_model_load_options, progress, 8);
 OFFSET(anet_model_load_options, user_data, 16);
+OFFSET(anet_model_load_options, quantize, 24);
 
 SIZE(anet_export_options, 48);
 OFFSET(anet_export_options, struct_size, 0);
@@ -164,6 +189,66 @@ OFFSET(anet_model_info, tokenizer_path, 16);
 OFFSET(anet_model_info, stop_ids, 24);
 OFFSET(anet_model_info, stop_count, 32);
 OFFSET(anet_model_info, warnings, 40);
+
+SIZE(anet_tensor_report, 64);
+OFFSET(anet_tensor_report, struct_size, 0);
+OFFSET(anet_tensor_report, compression, 4);
+OFFSET(anet_tensor_report, name, 8);
+OFFSET(anet_tensor_report, block_size, 16);
+OFFSET(anet_tensor_report, has_error, 20);
+OFFSET(anet_tensor_report, bytes_before, 24);
+OFFSET(anet_tensor_report, bytes_after, 32);
+OFFSET(anet_tensor_report, worst, 40);
+OFFSET(anet_tensor_report, rms, 48);
+OFFSET(anet_tensor_report, relative_rms, 56);
+
+SIZE(anet_adapter_override, 24);
+OFFSET(anet_adapter_override, pattern, 0);
+OFFSET(anet_adapter_override, rank, 8);
+OFFSET(anet_adapter_override, reserved, 12);
+OFFSET(anet_adapter_override, alpha, 16);
+
+SIZE(anet_adapter_options, 72);
+OFFSET(anet_adapter_options, struct_size, 0);
+OFFSET(anet_adapter_options, rank, 4);
+OFFSET(anet_adapter_options, alpha, 8);
+OFFSET(anet_adapter_options, dropout, 16);
+OFFSET(anet_adapter_options, rslora, 24);
+OFFSET(anet_adapter_options, dora, 28);
+OFFSET(anet_adapter_options, targets, 32);
+OFFSET(anet_adapter_options, first_layer, 40);
+OFFSET(anet_adapter_options, layer_count, 44);
+OFFSET(anet_adapter_options, overrides, 48);
+OFFSET(anet_adapter_options, override_count, 56);
+OFFSET(anet_adapter_options, seed, 64);
+
+SIZE(anet_adapter_save_options, 24);
+OFFSET(anet_adapter_save_options, struct_size, 0);
+OFFSET(anet_adapter_save_options, format, 4);
+OFFSET(anet_adapter_save_options, type, 8);
+OFFSET(anet_adapter_save_options, reserved, 12);
+OFFSET(anet_adapter_save_options, base_name, 16);
+
+SIZE(anet_adapter_info, 48);
+OFFSET(anet_adapter_info, struct_size, 0);
+OFFSET(anet_adapter_info, rank, 4);
+OFFSET(anet_adapter_info, alpha, 8);
+OFFSET(anet_adapter_info, dropout, 16);
+OFFSET(anet_adapter_info, rslora, 24);
+OFFSET(anet_adapter_info, dora, 28);
+OFFSET(anet_adapter_info, module_count, 32);
+OFFSET(anet_adapter_info, weight_count, 40);
+
+SIZE(anet_adapter_module, 32);
+OFFSET(anet_adapter_module, struct_size, 0);
+OFFSET(anet_adapter_module, rank, 4);
+OFFSET(anet_adapter_module, name, 8);
+OFFSET(anet_adapter_module, alpha, 16);
+OFFSET(anet_adapter_module, scale, 24);
+
+SIZE(anet_weighted_adapter, 16);
+OFFSET(anet_weighted_adapter, adapter, 0);
+OFFSET(anet_weighted_adapter, weight, 8);
 
 SIZE(anet_text_range, 16);
 OFFSET(anet_text_range, begin, 0);
@@ -217,7 +302,7 @@ OFFSET(anet_rows_options, seed, 24);
 OFFSET(anet_rows_options, sequential, 32);
 OFFSET(anet_rows_options, reserved, 36);
 
-SIZE(anet_session_options, 168);
+SIZE(anet_session_options, 176);
 OFFSET(anet_session_options, struct_size, 0);
 OFFSET(anet_session_options, precision, 4);
 OFFSET(anet_session_options, batch_size, 8);
@@ -245,6 +330,7 @@ OFFSET(anet_session_options, seed, 144);
 OFFSET(anet_session_options, max_memory, 152);
 OFFSET(anet_session_options, documents, 160);
 OFFSET(anet_session_options, length_buckets, 164);
+OFFSET(anet_session_options, trainable, 168);
 
 SIZE(anet_memory_plan, 64);
 OFFSET(anet_memory_plan, struct_size, 0);
@@ -394,11 +480,13 @@ OFFSET(anet_save_options, has_validation_loss, 8);
 OFFSET(anet_save_options, reserved, 12);
 OFFSET(anet_save_options, validation_loss, 16);
 
-SIZE(anet_generator_options, 16);
+SIZE(anet_generator_options, 24);
 OFFSET(anet_generator_options, struct_size, 0);
 OFFSET(anet_generator_options, context_length, 4);
 OFFSET(anet_generator_options, precision, 8);
 OFFSET(anet_generator_options, batch_size, 12);
+OFFSET(anet_generator_options, adapter_rank, 16);
+OFFSET(anet_generator_options, reserved, 20);
 
 SIZE(anet_sampling_options, 64);
 OFFSET(anet_sampling_options, struct_size, 0);

@@ -27,6 +27,7 @@ using Buffer = Owner<anet_buffer, anet_buffer_release>;
 using Program = Owner<anet_program, anet_program_release>;
 using Kernel = Owner<anet_kernel, anet_kernel_release>;
 using Model = Owner<anet_model, anet_model_release>;
+using Adapter = Owner<anet_adapter, anet_adapter_release>;
 using Tokenizer = Owner<anet_tokenizer, anet_tokenizer_release>;
 using Dataset = Owner<anet_dataset, anet_dataset_release>;
 using Examples = Owner<anet_examples, anet_examples_release>;
