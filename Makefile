@@ -295,7 +295,8 @@ SANITIZER_ENV := \
 
 # Scripts count as one test each.
 SCRIPTS := header-check abi-check symbol-check layering-check example-check cli-text-check \
-           tokenizer-check model-file-check adapter-file-check install-check parity \
+           cli-adapters-check tokenizer-check model-file-check adapter-file-check \
+           install-check parity \
            $(if $(EMULATOR_TEST),cli-ane-check)
 
 test: deps deps-test  ## Every test; the last line counts them
@@ -329,6 +330,9 @@ example-check: all  ## Every example runs
 cli-text-check: $(CLI)  ## The command with models, conversations and texts of other tools
 	$(Q)$(PYTHON) scripts/check-cli-text.py $(OBJ)
 
+cli-adapters-check: $(CLI)  ## The command's fine-tuning, adapters and quantized models
+	$(Q)$(PYTHON) scripts/check-cli-adapters.py $(OBJ)
+
 cli-ane-check: $(CLI) $(EMULATOR)  ## The command on the CPU, without an engine, on the emulated one
 	$(Q)$(PYTHON) scripts/check-cli-ane.py $(OBJ)
 
@@ -337,6 +341,10 @@ install-check: all  ## A C program builds and runs against an installed copy
 
 parity: $(LIBRARY)  ## Losses, gradients and updates against PyTorch (needs deps-test)
 	$(Q)$(PYTHON) tests/parity/live.py $(LIBRARY)
+	$(Q)$(PYTHON) tests/parity/adapters.py $(LIBRARY)
+
+quantized-base: $(CLI) $(DEMO_CORPUS)  ## What a base in 8 or 4 bits costs a fine-tuned model: some minutes
+	$(Q)$(PYTHON) tests/parity/quantized_base.py $(OBJ) $(BUILD)/quantized_base
 
 # Programs that tests written in Python run: build/release/tools/<name>.
 TOOL_SOURCES := $(sort $(wildcard tests/tools/*.cpp))
@@ -548,7 +556,8 @@ help:  ## This list
 FORCE:
 .PHONY: all demo test test-programs run-tests capi-test ane-test emulator emulator-test \
   header-check abi-check symbol-check layering-check example-check install-check parity \
-  cli-text-check cli-ane-check tokenizer-check model-file-check adapter-file-check venv \
+  cli-text-check cli-adapters-check cli-ane-check tokenizer-check model-file-check \
+  adapter-file-check quantized-base venv \
   asan tsan run-sanitized fuzz fuzzers bench bench-lora bench-w8a8 bench-step bench-ane bench-tokenizer \
   macos test-arm64 run-arm64 lint format-check format tidy \
   install uninstall deps deps-test deps-fuzz deps-macos deps-arm64 clean help

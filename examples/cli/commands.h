@@ -15,6 +15,9 @@ inline constexpr int exit_no_engine = 3;     // doctor: there is none, and the C
 inline constexpr int exit_interrupted = 130; // 128 + SIGINT, as shells report it
 
 int run_train(const Arguments& arguments);
+int run_finetune(const Arguments& arguments);
+int run_quantize(const Arguments& arguments);
+int run_adapters(const Arguments& arguments);
 int run_generate(const Arguments& arguments);
 int run_eval(const Arguments& arguments);
 int run_export(const Arguments& arguments);

@@ -158,17 +158,51 @@ OptionGroup progress_group(TrainConfig& config) {
        {"summary", "FILE", "the final numbers as JSON", store(config.summary)}}};
 }
 
+constexpr const char* train_summary =
+    "Trains a model, a new one or one from files, on JSONL, text or a .bin file of token ids.";
+constexpr const char* finetune_summary =
+    "Teaches a model from files by training a small adapter (LoRA) and leaves the model as it is;\n"
+    "the best adapter is written for PEFT, to be used with generate --adapter.";
+
+OptionGroup finetune_group(FinetuneFlags& flags) {
+  OptionGroup group{"Adapter", adapter_options(flags.adapter)};
+  group.options.push_back(
+      {"output", "DIR", "where the adapter goes (adapter)", store(flags.output)});
+  for (Option& option : flags.quantize.options("quantize"))
+    group.options.push_back(std::move(option));
+  group.options.push_back(
+      {"full", "", "train the model's own weights, no adapter", store_switch(flags.full)});
+  group.options.push_back({"trainable", "PATTERNS",
+                           "--full: which ones, as layers.11.*,norm.weight",
+                           store(flags.trainable)});
+  return group;
+}
+
+void check_finetune(const TrainConfig& config) {
+  const FinetuneFlags& flags = config.finetune;
+  if (config.model.empty() && !config.resume) throw UsageError("--model is required");
+  if (!flags.trainable.empty() && !flags.full) throw UsageError("--trainable needs --full");
+  if (!flags.full) return;
+  if (!flags.output.empty())
+    throw UsageError("--output is of adapters; --export writes what --full has trained");
+  if (flags.quantize.given()) throw UsageError("--quantize and --full exclude each other");
+  const AdapterFlags& adapter = flags.adapter;
+  if (adapter.rank != 0 || adapter.alpha != 0 || adapter.dropout != 0 || adapter.rslora ||
+      adapter.dora || !adapter.targets.empty() || adapter.first_layer != 0 ||
+      adapter.layer_count != 0 || !adapter.overrides.empty())
+    throw UsageError("--full trains no adapter: --rank and the like do not go with it");
+}
+
 } // namespace
 
 CommandLine train_command_line(TrainConfig& config) {
   CommandLine line;
-  line.command = "train";
-  line.summary =
-      "Trains a model, a new one or one from files, on JSONL, text or a .bin file of token "
-      "ids.\n"
-      "Ctrl-C stops, saves and says how to go on; a second one ends at once.\n"
-      "Exit codes: 0 done, 1 failure, 2 usage, 130 interrupted.";
+  line.command = config.command();
+  line.summary = std::string(config.finetune.on ? finetune_summary : train_summary) +
+                 "\nCtrl-C stops, saves and says how to go on; a second one ends at once.\n"
+                 "Exit codes: 0 done, 1 failure, 2 usage, 130 interrupted.";
   line.groups.push_back(model_group(config));
+  if (config.finetune.on) line.groups.push_back(finetune_group(config.finetune));
   line.groups.push_back({"Text", text_options(config.text)});
   line.groups.push_back({"Rows", config.rows.options()});
   line.groups.push_back(session_group(config));
@@ -196,15 +230,21 @@ CommandLine train_command_line(TrainConfig& config) {
   return line;
 }
 
-TrainConfig parse_train_config(const std::vector<std::string>& arguments, bool& help) {
+TrainConfig parse_train_config(const std::vector<std::string>& arguments, bool finetune,
+                               bool& help) {
   // The first reading only finds --config, because flags win wherever they stand.
   TrainConfig flags;
+  flags.finetune.on = finetune;
   parse_arguments(train_command_line(flags), arguments, help);
   TrainConfig config;
+  config.finetune.on = finetune;
+  if (finetune) config.model.clear();
   if (help) return config;
   if (!flags.config.empty()) apply_config_file(config, flags.config);
   parse_arguments(train_command_line(config), arguments, help);
+  if (finetune) check_finetune(config);
   if (config.data.empty() && !config.resume) throw UsageError("--data is required");
+  if (finetune && !config.resume) set_finetune_defaults(config);
   if (config.checkpoint_root.empty() && (config.resume || config.save_every > 0)) {
     throw UsageError(std::string(config.resume ? "--resume" : "--save-every") +
                      " needs --checkpoint-root");
@@ -222,6 +262,19 @@ TrainConfig parse_train_config(const std::vector<std::string>& arguments, bool& 
   if (config.min_delta < 0) throw UsageError("--min-delta expects a number of at least 0");
   check_export(config.export_to);
   return config;
+}
+
+void set_finetune_defaults(TrainConfig& config) {
+  if (config.steps == 0) config.steps = 200;
+  auto& session = config.session;
+  session.emplace("learning_rate", config.finetune.full ? "2e-5" : "2e-4");
+  session.emplace("clip_norm", "1");
+  if (session.emplace("schedule", "\"cosine\"").second)
+    session.emplace("warmup_steps", std::to_string(config.steps / 20));
+  if (config.finetune.full) return;
+  if (config.finetune.output.empty()) config.finetune.output = "adapter";
+  if (config.checkpoint_root.empty())
+    config.checkpoint_root = config.finetune.output + "-checkpoints";
 }
 
 void apply_session_options(const TrainConfig& config, anet_session_options& options) {

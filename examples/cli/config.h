@@ -1,10 +1,13 @@
-// What `ane-train train` is told: defaults, then the configuration file, then the flags.
+// What `ane-train train` and `finetune` are told: defaults, then the configuration file, then the
+// flags.
 #pragma once
 
+#include "adapter_flags.h"
 #include "args.h"
 #include "data_flags.h"
 #include "device_flags.h"
 #include "export_flags.h"
+#include "quantize_flags.h"
 #include "text_source.h"
 
 #include <ane_train.h>
@@ -16,6 +19,16 @@
 #include <vector>
 
 namespace cli {
+
+// Of `finetune`: what is trained instead of a whole model.
+struct FinetuneFlags {
+  bool on = false;
+  bool full = false;     // the model's own weights
+  std::string trainable; // patterns; empty: all
+  AdapterFlags adapter;
+  QuantizeFlags quantize;
+  std::string output; // the adapter's folder
+};
 
 struct TrainConfig {
   std::string model = "tiny"; // a built-in name, a JSON object, or the path of a model
@@ -51,13 +64,21 @@ struct TrainConfig {
   std::string report;
   std::string summary;
   std::string config;
+
+  FinetuneFlags finetune;
+  const char* command() const { return finetune.on ? "finetune" : "train"; }
+  bool trains_adapter() const { return finetune.on && !finetune.full; }
 };
 
 // The flags, bound to `config`.
 CommandLine train_command_line(TrainConfig& config);
 
 // Throws UsageError. `help` as in parse_arguments.
-TrainConfig parse_train_config(const std::vector<std::string>& arguments, bool& help);
+TrainConfig parse_train_config(const std::vector<std::string>& arguments, bool finetune,
+                               bool& help);
+
+// The defaults of `finetune` for what was not given. Not for a run that is resumed.
+void set_finetune_defaults(TrainConfig& config);
 
 // Reads the session's keys on top of `options`; throws UsageError naming the key.
 void apply_session_options(const TrainConfig& config, anet_session_options& options);

@@ -14,7 +14,7 @@ bool is_token_file(const std::string& path) {
   return suffix == ".bin" || suffix == ".tokens";
 }
 
-static bool has_checkpoints(const std::string& path) {
+bool has_checkpoints(const std::string& path) {
   if (!fs::is_directory(path) || fs::exists(fs::path(path) / "state.json")) return false;
   for (const auto& entry : fs::directory_iterator(path))
     if (entry.path().filename().string().rfind("step-", 0) == 0) return true;
@@ -68,14 +68,17 @@ static void print_warnings(const Model& model) {
                  info.warning_count - shown);
 }
 
-Model load_model(const std::string& path, anet_checkpoint_choice choice, bool warn) {
+Model load_model(const std::string& path, anet_checkpoint_choice choice, bool warn,
+                 const anet_quantize_options* quantize) {
   const std::string found = resolve_checkpoint(path, choice);
   Model model;
   {
-    Loading loading("loading " + found, Loading::Unit::weights);
+    Loading loading((quantize == nullptr ? "loading " : "loading and quantizing ") + found,
+                    Loading::Unit::weights);
     auto options = initialised<anet_model_load_options>();
     options.progress = Loading::on_progress;
     options.user_data = &loading;
+    options.quantize = quantize;
     model = create<Model>(anet_model_load, found.c_str(), &options);
   }
   if (warn) print_warnings(model);

@@ -30,6 +30,7 @@ CommandLine generate_command_line(GenerateConfig& config) {
           store(config.model)},
          {"best", "", "of a folder, the checkpoint with the lowest validation loss",
           store_switch(config.best)},
+         adapter_option(config.adapters),
          {"prompt", "TEXT", "(a line break); -: the standard input",
           [&config](const std::string& value) {
             config.prompt = value;

@@ -31,6 +31,7 @@ struct Release {
 
 using Device = std::unique_ptr<anet_device, Release<anet_device_release>>;
 using Model = std::unique_ptr<anet_model, Release<anet_model_release>>;
+using Adapter = std::unique_ptr<anet_adapter, Release<anet_adapter_release>>;
 using Tokenizer = std::unique_ptr<anet_tokenizer, Release<anet_tokenizer_release>>;
 using Dataset = std::unique_ptr<anet_dataset, Release<anet_dataset_release>>;
 using Session = std::unique_ptr<anet_session, Release<anet_session_release>>;

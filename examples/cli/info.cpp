@@ -2,20 +2,43 @@
 #include "commands.h"
 #include "data.h"
 #include "json.h"
+#include "quantize_flags.h"
 #include "text.h"
 #include "text_source.h"
 
 #include <cstdio>
 #include <filesystem>
+#include <map>
 
 namespace cli {
 namespace {
+
+// "fp32", or what the matrices are held in: "int8_channel, 168 matrices; fp32".
+std::string held_as(const Model& model) {
+  std::map<std::string, size_t> counts;
+  size_t uncompressed = 0;
+  for (size_t i = 0; i < anet_model_parameter_count(model.get()); ++i) {
+    auto parameter = initialised<anet_parameter>();
+    call(anet_model_get_parameter, model.get(), i, &parameter);
+    if (parameter.compression == ANET_COMPRESSION_NONE) {
+      ++uncompressed;
+      continue;
+    }
+    ++counts[scheme_name(parameter.compression, parameter.block_size)];
+  }
+  std::string text;
+  for (const auto& [name, count] : counts)
+    text += std::to_string(count) + " matrices in " + name + ", ";
+  return counts.empty() ? "fp32" : text + std::to_string(uncompressed) + " tensors in fp32";
+}
 
 void print_model(const Model& model) {
   const anet_model_config config = model_config(model);
   std::printf("parameters         %s (%llu)\n",
               format_count(anet_model_weight_count(model.get())).c_str(),
               static_cast<unsigned long long>(anet_model_weight_count(model.get())));
+  std::printf("weights            %s: %s\n",
+              format_bytes(anet_model_weight_bytes(model.get())).c_str(), held_as(model).c_str());
   std::printf("layers             %d\n", config.layer_count);
   std::printf("hidden size        %d\n", config.hidden_size);
   std::printf("intermediate size  %d\n", config.intermediate_size);
@@ -73,8 +96,23 @@ void print_tensors(const Model& model) {
     for (uint32_t axis = 0; axis < parameter.rank; ++axis) {
       shape += (axis == 0 ? "" : " x ") + std::to_string(parameter.shape[axis]);
     }
-    std::printf("%-52s %s\n", parameter.name, shape.c_str());
+    std::printf("%-52s %-16s %s\n", parameter.name, shape.c_str(),
+                scheme_name(parameter.compression, parameter.block_size).c_str());
   }
+}
+
+// Adapters are told apart from models before anything is loaded: alone they say little.
+bool print_adapter(const std::string& path) {
+  const std::filesystem::path folder(path);
+  const bool is_checkpoint = std::filesystem::exists(folder / "state.json");
+  const auto properties =
+      is_checkpoint ? checkpoint_properties(path) : std::map<std::string, std::string>();
+  const auto adapter = properties.find("adapter");
+  const bool of_run = adapter != properties.end() && !adapter->second.empty();
+  if (!of_run && !std::filesystem::exists(folder / "adapter_config.json")) return false;
+  std::printf("%s\n\nan adapter of %s\nadapters list --model MODEL %s says what it holds\n",
+              path.c_str(), of_run ? properties.at("model").c_str() : "another tool", path.c_str());
+  return true;
 }
 
 void print_state(const std::string& path) {
@@ -106,12 +144,17 @@ int run_info(const Arguments& arguments) {
   if (operands.size() != 1) throw UsageError("info expects one path");
   const std::string path =
       resolve_checkpoint(operands[0], best ? ANET_CHECKPOINT_BEST : ANET_CHECKPOINT_LATEST);
+  const bool has_state = std::filesystem::exists(std::filesystem::path(path) / "state.json");
+  if (print_adapter(path)) {
+    if (has_state) print_state(path);
+    return exit_ok;
+  }
   const Model model = load_model(path, ANET_CHECKPOINT_LATEST, false);
   std::printf("%s\n\n", path.c_str());
   print_text_or_reason(model, path);
   print_model(model);
   if (tensors) print_tensors(model);
-  if (std::filesystem::exists(std::filesystem::path(path) / "state.json")) print_state(path);
+  if (has_state) print_state(path);
   return exit_ok;
 }
 

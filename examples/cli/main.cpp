@@ -18,8 +18,13 @@ struct Command {
 constexpr Command commands[] = {
     {"train", "train a new model, or one from files, on conversations, texts or token files",
      run_train},
+    {"finetune", "teach a model from files by an adapter (LoRA), also on a quantized model",
+     run_finetune},
     {"generate", "continue a prompt, or a conversation", run_generate},
     {"eval", "loss and perplexity of a model on a file", run_eval},
+    {"quantize", "hold a model's matrices in 8 or 4 bits, with a report of what it costs",
+     run_quantize},
+    {"adapters", "adapters list, merge, convert: PEFT, mlx-lm, GGUF", run_adapters},
     {"export", "write a model for other tools: Hugging Face, GGUF, llama2.c", run_export},
     {"tokenize", "text to token ids and back", run_tokenize},
     {"data", "data check: what training would see in files", run_data},

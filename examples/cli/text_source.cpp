@@ -46,14 +46,15 @@ const cJSON* member(const Json& object, const char* key) {
 }
 
 void read_properties(const std::string& checkpoint, TextFacts& facts) {
-  const std::string state = call_text(anet_checkpoint_inspect, checkpoint.c_str());
-  const Json root = json_parse(state, checkpoint);
-  const cJSON* sections = member(root, "sections");
-  const cJSON* properties = cJSON_GetObjectItemCaseSensitive(sections, "properties");
-  facts.tokenizer = json_string(properties, "tokenizer");
-  facts.companion = json_string(properties, "companion");
-  facts.chat_template = json_string(properties, "chat_template");
-  facts.stop_ids = split_ids(json_string(properties, "stop_ids"));
+  const auto properties = checkpoint_properties(checkpoint);
+  const auto find = [&](const char* key) {
+    const auto found = properties.find(key);
+    return found == properties.end() ? std::string() : found->second;
+  };
+  facts.tokenizer = find("tokenizer");
+  facts.companion = find("companion");
+  facts.chat_template = find("chat_template");
+  facts.stop_ids = split_ids(find("stop_ids"));
 }
 
 bool is_checkpoint(const fs::path& path) { return fs::exists(path / "state.json"); }
@@ -160,6 +161,17 @@ std::vector<Option> text_options(TextFlags& flags) {
           {"chat_template", "NAME|PATH",
            "chatml, llama2, llama3, zephyr, a Jinja file or none (the model's own)",
            store(flags.chat_template)}};
+}
+
+std::map<std::string, std::string> checkpoint_properties(const std::string& path) {
+  const Json root = json_parse(call_text(anet_checkpoint_inspect, path.c_str()), path);
+  const cJSON* sections = member(root, "sections");
+  const cJSON* properties = cJSON_GetObjectItemCaseSensitive(sections, "properties");
+  std::map<std::string, std::string> result;
+  for (const cJSON* item = properties == nullptr ? nullptr : properties->child; item != nullptr;
+       item = item->next)
+    if (cJSON_IsString(item)) result.emplace(item->string, item->valuestring);
+  return result;
 }
 
 TextFacts facts_of_model(const Model& model, const std::string& path) {

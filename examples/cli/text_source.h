@@ -5,6 +5,7 @@
 #include "handles.h"
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -30,6 +31,9 @@ struct TextFacts {
 TextFacts facts_of_model(const Model& model, const std::string& path);
 // From a model folder or a checkpoint without loading the weights; from any other file by loading.
 TextFacts facts_of_path(const std::string& path);
+
+// What a run keeps in its checkpoints for later ones.
+std::map<std::string, std::string> checkpoint_properties(const std::string& path);
 
 struct TextSource {
   Tokenizer tokenizer;           // null when there is none

@@ -65,8 +65,9 @@ anet_fit_options fit_options(const TrainRun& run, int64_t steps) {
   options.patience = config.patience;
   options.min_delta = config.min_delta;
   options.sample_every = config.sample_every;
-  // Early stopping without the best weights would be of little use.
-  if (config.patience > 0 && config.save_every == 0 && !config.checkpoint_root.empty())
+  // Early stopping without the best weights would be of little use, and adapters are small.
+  const bool keeps_best = config.patience > 0 || config.trains_adapter();
+  if (keeps_best && config.save_every == 0 && !config.checkpoint_root.empty())
     options.save_every = options.eval_every;
   options.checkpoint_root = options.save_every > 0 ? config.checkpoint_root.c_str() : nullptr;
   options.keep_last = config.keep_last;
@@ -129,7 +130,11 @@ std::string best_checkpoint(const std::string& root) {
 void export_result(const TrainRun& run, const TrainEnd& end) {
   const ExportFlags& flags = run.config.export_to;
   if (flags.path.empty() || end.interrupted) return;
-  if (end.early && !end.best_checkpoint.empty()) {
+  if (run.adapter) {
+    const anet_weighted_adapter merged{run.adapter.get(), 1};
+    export_model(create<Model>(anet_model_merge, run.model.get(), &merged, size_t{1}), flags,
+                 run.text.companion);
+  } else if (end.early && !end.best_checkpoint.empty()) {
     std::printf("exporting the best checkpoint\n");
     export_model(load_model(end.best_checkpoint, ANET_CHECKPOINT_LATEST), flags,
                  run.text.companion);
@@ -163,9 +168,9 @@ TrainEnd train(TrainRun& run, Monitor& monitor) {
 
 } // namespace
 
-int run_train(const Arguments& arguments) {
+static int run_training(const Arguments& arguments, bool finetune) {
   bool help = false;
-  TrainConfig config = parse_train_config(arguments, help);
+  TrainConfig config = parse_train_config(arguments, finetune, help);
   if (help) {
     print_help(train_command_line(config));
     return exit_ok;
@@ -174,7 +179,11 @@ int run_train(const Arguments& arguments) {
   if (run.first_step >= run.config.steps) {
     std::printf("%lld steps are done already; --steps asks for more\n",
                 static_cast<long long>(run.first_step));
-    export_result(run, TrainEnd{});
+    TrainEnd end;
+    end.step = run.first_step;
+    end.best_checkpoint = best_checkpoint(run.config.checkpoint_root);
+    if (run.adapter) write_adapter(run, end);
+    export_result(run, end);
     return exit_ok;
   }
   Monitor monitor(run.config, run.first_step, run.config.steps, history_of(run), sampler_of(run));
@@ -184,8 +193,13 @@ int run_train(const Arguments& arguments) {
   if (!run.config.summary.empty()) write_summary(run, monitor, end);
   if (!run.config.report.empty()) write_report(run, monitor, end);
   print_end(run, monitor, end);
+  if (run.adapter && !end.interrupted) write_adapter(run, end);
   export_result(run, end);
   return end.interrupted ? exit_interrupted : exit_ok;
 }
+
+int run_train(const Arguments& arguments) { return run_training(arguments, false); }
+
+int run_finetune(const Arguments& arguments) { return run_training(arguments, true); }
 
 } // namespace cli

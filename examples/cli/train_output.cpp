@@ -92,6 +92,19 @@ std::string TrainEnd::reason(const TrainConfig& config) const {
   return text + " in " + std::to_string(config.patience) + " evaluations";
 }
 
+// The weights of the best evaluation, where a checkpoint has them, else the last ones.
+void write_adapter(const TrainRun& run, const TrainEnd& end) {
+  const std::string& folder = run.config.finetune.output;
+  auto options = initialised<anet_adapter_save_options>();
+  options.base_name = run.config.model.c_str();
+  const bool best = !end.best_checkpoint.empty() && end.best_step != end.step;
+  const Adapter loaded = best ? load_adapter(run.model, end.best_checkpoint) : nullptr;
+  call(anet_adapter_save, best ? loaded.get() : run.adapter.get(), folder.c_str(), &options);
+  std::printf("adapter %s, %s\nto use  ane-train generate --model %s --adapter %s\n",
+              folder.c_str(), best ? "the best of the run" : "as it is after the last step",
+              run.config.model.c_str(), folder.c_str());
+}
+
 // A conversation is continued by its assistant; any other text goes on.
 Sampler sampler_of(const TrainRun& run) {
   Sampler sampler;
@@ -189,7 +202,7 @@ void print_end(const TrainRun& run, const Monitor& monitor, const TrainEnd& end)
   if (run.config.checkpoint_root.empty()) {
     std::printf("nothing was saved: there is no --checkpoint-root\n");
   } else {
-    std::printf("to go on: ane-train train --resume --checkpoint-root %s\n",
+    std::printf("to go on: ane-train %s --resume --checkpoint-root %s\n", run.config.command(),
                 run.config.checkpoint_root.c_str());
   }
 }

@@ -1,4 +1,4 @@
-// One run of `ane-train train`: what it holds, how it begins, what it leaves behind.
+// One run of `ane-train train` or `finetune`: what it holds, how it begins, what it leaves behind.
 #pragma once
 
 #include "config.h"
@@ -18,6 +18,7 @@ struct TrainRun {
   TextSource text;
   Session session;
   Model model;
+  Adapter adapter; // null: the model is trained
   CorpusPair data;
   Generator generator;
   Layout layout = Layout::windows;
@@ -41,6 +42,8 @@ struct TrainEnd {
   std::string reason(const TrainConfig& config) const; // one line
 };
 
+// Writes the best adapter of the run for other tools.
+void write_adapter(const TrainRun& run, const TrainEnd& end);
 Sampler sampler_of(const TrainRun& run);
 History history_of(const TrainRun& run);
 void write_summary(const TrainRun& run, const Monitor& monitor, const TrainEnd& end);

@@ -38,7 +38,11 @@ void print_memory_plan(const anet_memory_plan& plan) {
 
 void check_memory(const TrainRun& run, const anet_model_config& shape) {
   auto plan = initialised<anet_memory_plan>();
-  call(anet_session_plan_memory, run.device.get(), &shape, &run.options, &plan);
+  if (run.adapter)
+    call(anet_session_plan_adapter_memory, run.device.get(), run.adapter.get(), &run.options,
+         &plan);
+  else
+    call(anet_session_plan_memory, run.device.get(), &shape, &run.options, &plan);
   print_memory_plan(plan);
   const uint64_t limit = run.options.max_memory;
   if (limit == 0 || plan.total <= limit) return;
@@ -55,11 +59,24 @@ bool is_token_data(const TrainConfig& config) {
   return !file.empty() && is_token_file(file);
 }
 
+// The model from files, compressed if that was asked for, and the text that goes with `facts`: the
+// model's path, or a checkpoint.
+void load_base(TrainRun& run, const std::string& facts) {
+  const QuantizeFlags& quantize = run.config.finetune.quantize;
+  const anet_quantize_options options = quantize.quantize_options(run.device);
+  run.model = load_model(run.config.model, ANET_CHECKPOINT_LATEST, true,
+                         quantize.given() ? &options : nullptr);
+  run.text = open_text(run.config.text, facts_of_model(run.model, facts));
+}
+
 // A new model takes the tokenizer's vocabulary; one from files brings its own tokenizer.
 std::optional<anet_model_config> open_model(TrainRun& run) {
   TrainConfig& config = run.config;
   const bool bytes = config.text.tokenizer.empty() && !is_token_data(config);
   if (const auto fresh = new_model_config(config.model, 0)) {
+    if (config.finetune.on)
+      throw UsageError("finetune needs a model from files, got the configuration '" + config.model +
+                       "'; train makes new ones");
     TextFacts facts;
     if (bytes) facts.tokenizer = "bytes";
     // A tokenizer.bin does not say how many ids it has, and what the JSON names stays.
@@ -70,9 +87,43 @@ std::optional<anet_model_config> open_model(TrainRun& run) {
     return new_model_config(config.model, anet_tokenizer_vocab_size(run.text.tokenizer.get()));
   }
   config.model = resolve_checkpoint(config.model, ANET_CHECKPOINT_LATEST);
-  run.model = load_model(config.model, ANET_CHECKPOINT_LATEST);
-  run.text = open_text(config.text, facts_of_model(run.model, config.model));
+  load_base(run, config.model);
   return std::nullopt;
+}
+
+// What was set, and what was not: nobody should have to look up the defaults.
+void print_finetune(const TrainRun& run) {
+  const anet_session_options& options = run.options;
+  static constexpr const char* schedules[] = {"constant", "linear", "cosine", "wsd"};
+  if (run.adapter) std::printf("adapter %s\n", adapter_text(run.adapter).c_str());
+  if (run.config.finetune.full)
+    std::printf("trained %s\n", run.config.finetune.trainable.empty()
+                                    ? "all weights of the model"
+                                    : run.config.finetune.trainable.c_str());
+  char rate[32];
+  std::snprintf(rate, sizeof rate, "%g", options.learning_rate);
+  std::printf("rate    %s, %s after %lld steps of warm-up; %lld steps of %d x %d x %d tokens\n",
+              rate, schedules[options.schedule], static_cast<long long>(options.warmup_steps),
+              static_cast<long long>(run.config.steps), std::max(1, options.accumulation_steps),
+              std::max(1, options.batch_size), options.sequence_length);
+}
+
+void create_session(TrainRun& run) {
+  if (run.adapter) {
+    run.session = create<Session>(anet_session_create_adapter, run.device.get(), run.adapter.get(),
+                                  &run.options);
+  } else {
+    run.session =
+        create<Session>(anet_session_create, run.device.get(), run.model.get(), &run.options);
+  }
+}
+
+// Its own place was not asked for: what another run left there must not be taken for this one's.
+void check_checkpoint_root(const TrainConfig& config) {
+  const std::string& root = config.checkpoint_root;
+  if (!config.trains_adapter() || !has_checkpoints(root)) return;
+  throw Failure(root + " has the checkpoints of another run: --resume goes on with it, and "
+                       "--checkpoint-root or --output names another place");
 }
 
 void check_vocabulary(const TrainRun& run, const anet_model_config& shape) {
@@ -86,8 +137,10 @@ void check_vocabulary(const TrainRun& run, const anet_model_config& shape) {
 void begin(TrainRun& run) {
   TrainConfig& config = run.config;
   if (config.steps == 0) config.steps = 1000;
+  check_checkpoint_root(config);
   run.options = initialised<anet_session_options>();
   apply_session_options(config, run.options);
+  if (!config.finetune.trainable.empty()) run.options.trainable = config.finetune.trainable.c_str();
   if (run.options.schedule != ANET_SCHEDULE_CONSTANT && run.options.total_steps == 0) {
     run.options.total_steps = config.steps;
   }
@@ -101,10 +154,12 @@ void begin(TrainRun& run) {
   }
   run.layout = config.rows.layout(config.data);
   set_layout(config.rows, run.layout, run.options);
+  if (config.trains_adapter())
+    run.adapter = create_adapter(run.model, config.finetune.adapter, run.options.seed);
+  if (config.finetune.on) print_finetune(run);
   check_memory(run, shape);
   if (fresh) run.model = create<Model>(anet_model_create, &*fresh, run.options.seed);
-  run.session =
-      create<Session>(anet_session_create, run.device.get(), run.model.get(), &run.options);
+  create_session(run);
 }
 
 // The checkpoint's settings stand where the command line is silent.
@@ -132,26 +187,59 @@ void take_properties(TrainRun& run) {
     config.min_delta = parse_number("min_delta", min_delta);
 }
 
+// The checkpoint of an adapter names its model, and how that was compressed.
+void load_resumed_base(TrainRun& run, const std::string& path) {
+  FinetuneFlags& finetune = run.config.finetune;
+  const auto properties = checkpoint_properties(path);
+  const auto find = [&](const char* key) {
+    const auto found = properties.find(key);
+    return found == properties.end() ? std::string() : found->second;
+  };
+  if (find("adapter").empty()) {
+    finetune.full = true; // the checkpoint has the whole model
+    return;
+  }
+  if (run.config.model.empty()) run.config.model = find("model");
+  if (!finetune.quantize.given()) finetune.quantize.from_text(find("quantize"));
+  if (finetune.output.empty()) finetune.output = find("adapter");
+  load_base(run, path);
+}
+
+Session resume_session(const TrainRun& run, const std::string& path,
+                       const anet_session_options* options) {
+  if (run.config.trains_adapter())
+    return create<Session>(anet_session_resume_adapter, run.device.get(), run.model.get(),
+                           path.c_str(), options);
+  return create<Session>(anet_session_resume, run.device.get(), path.c_str(), options);
+}
+
 void resume(TrainRun& run) {
   TrainConfig& config = run.config;
   const std::string path = resolve_checkpoint(config.checkpoint_root, ANET_CHECKPOINT_LATEST);
-  run.session = create<Session>(anet_session_resume, run.device.get(), path.c_str(), nullptr);
+  if (config.finetune.on) load_resumed_base(run, path);
+  run.session = resume_session(run, path, nullptr);
   run.options = initialised<anet_session_options>();
   call(anet_session_get_options, run.session.get(), &run.options);
+  if (run.options.trainable != nullptr) config.finetune.trainable = run.options.trainable;
   const anet_session_options kept = run.options;
   take_properties(run);
   apply_session_options(config, run.options);
+  run.options.trainable =
+      config.finetune.trainable.empty() ? nullptr : config.finetune.trainable.c_str();
   run.layout = config.rows.layout(config.data);
   set_layout(config.rows, run.layout, run.options);
   const bool same_layout =
       run.options.documents == kept.documents && run.options.length_buckets == kept.length_buckets;
   if (!config.session.empty() || !same_layout) {
     run.session.reset();
-    run.session =
-        create<Session>(anet_session_resume, run.device.get(), path.c_str(), &run.options);
+    run.session = resume_session(run, path, &run.options);
   }
-  run.model = create<Model>(anet_session_get_model, run.session.get());
-  run.text = open_text(config.text, facts_of_model(run.model, path));
+  if (config.trains_adapter()) {
+    run.adapter = create<Adapter>(anet_session_get_adapter, run.session.get());
+  } else {
+    run.model = create<Model>(anet_session_get_model, run.session.get());
+    run.text = open_text(config.text, facts_of_model(run.model, path));
+  }
   call(anet_session_get_step, run.session.get(), &run.first_step);
   auto plan = initialised<anet_memory_plan>();
   call(anet_session_get_memory_plan, run.session.get(), &plan);
@@ -165,6 +253,8 @@ void keep_properties(const TrainRun& run) {
   const Session& session = run.session;
   const bool from_path = !new_model_config(config.model, 0);
   set_property(session, "model", from_path ? absolute(config.model) : config.model);
+  set_property(session, "adapter", run.adapter ? absolute(config.finetune.output) : "");
+  set_property(session, "quantize", config.finetune.quantize.to_text());
   set_property(session, "data", absolute(config.data));
   set_property(session, "data_options", config.rows.to_json());
   set_property(session, "validation", absolute(config.validation));
@@ -222,6 +312,9 @@ void open_generator(TrainRun& run) {
   options.precision = run.options.precision;
   run.generator = create<Generator>(anet_generator_create, run.device.get(), run.model.get(),
                                     run.text.require_tokenizer().get(), &options);
+  if (!run.adapter) return;
+  const anet_weighted_adapter attached{run.adapter.get(), 1};
+  call(anet_generator_set_adapters, run.generator.get(), &attached, size_t{1});
 }
 
 std::string rows_text(const Corpus& corpus, Layout layout) {

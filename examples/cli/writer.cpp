@@ -39,6 +39,10 @@ Writer open_writer(const GenerateConfig& config) {
   writer.generator =
       create<Generator>(anet_generator_create, writer.device.get(), writer.model.get(),
                         writer.text.require_tokenizer().get(), &options);
+  writer.adapters = LoadedAdapters(writer.model, config.adapters);
+  const auto& adapters = writer.adapters.weighted();
+  if (!adapters.empty())
+    call(anet_generator_set_adapters, writer.generator.get(), adapters.data(), adapters.size());
   return writer;
 }
 

@@ -1,6 +1,7 @@
 // A model that writes: what the ways of generating share.
 #pragma once
 
+#include "adapter_flags.h"
 #include "data_flags.h"
 #include "device_flags.h"
 #include "handles.h"
@@ -16,6 +17,7 @@ namespace cli {
 
 struct GenerateConfig {
   std::string model;
+  std::vector<AdapterSpec> adapters;
   std::string prompt;
   bool has_prompt = false;
   std::string prompts; // a file
@@ -43,6 +45,7 @@ struct Writer {
   Device device;
   Model model;
   TextSource text;
+  LoadedAdapters adapters;
   Generator generator;
 };
 Writer open_writer(const GenerateConfig& config);
