@@ -50,6 +50,11 @@ expect "$work/05" '^done after step 10$'
 "$build/ane-train" info "$work/tiny/tuned" > "$work/tuned"
 expect "$work/tuned" 'tokenizer.json'
 
+"$build/examples/06_finetune_adapter" "" "$work/adapter" 40 > "$work/06"
+expect "$work/06" '^before:$'
+expect "$work/06" '^loss .* after 40 steps$'
+expect "$work/adapter/adapter_config.json" 'LORA'
+
 # The command: a run of six steps equals one of three that is resumed for three more.
 options="--model stories260K --sequence-length 32 --batch-size 2 --eval-windows 4 --threads 2"
 "$build/ane-train" train $options --data "$work/text.txt" --steps 6 --save-every 3 --sample Line \
@@ -73,7 +78,7 @@ expect "$work/eval" '"perplexity":'
 expect "$work/info" 'model.layers.0.self_attn.q_proj.weight'
 "$build/ane-train" devices > "$work/devices"
 expect "$work/devices" '^auto is '
-for command in train generate eval export tokenize data info devices doctor bench-device; do
+for command in train finetune quantize adapters generate eval export tokenize data info devices doctor bench-device; do
   "$build/ane-train" $command --help > "$work/help"
   expect "$work/help" "^usage: ane-train $command"
 done
