@@ -95,14 +95,52 @@ class Parameter(Struct):
                 ("element_count", C.c_uint64)]
 
 
-class Library:
-    """One model in one session, on the CPU or, with its options, on the Neural Engine."""
+class AdapterOverride(C.Structure):
+    _fields_ = [("pattern", C.c_char_p), ("rank", C.c_int32), ("reserved", C.c_uint32),
+                ("alpha", C.c_double)]
 
-    def __init__(self, path, config, options, threads=0, seed=1, ane=None):
+
+class AdapterOptions(Struct):
+    _fields_ = [("struct_size", C.c_uint32), ("rank", C.c_int32), ("alpha", C.c_double),
+                ("dropout", C.c_double), ("rslora", C.c_int32), ("dora", C.c_int32),
+                ("targets", C.c_char_p), ("first_layer", C.c_int32), ("layer_count", C.c_int32),
+                ("overrides", C.POINTER(AdapterOverride)), ("override_count", C.c_size_t),
+                ("seed", C.c_uint64)]
+
+
+class AdapterModule(Struct):
+    _fields_ = [("struct_size", C.c_uint32), ("rank", C.c_int32), ("name", C.c_char_p),
+                ("alpha", C.c_double), ("scale", C.c_double)]
+
+
+class AdapterInfo(Struct):
+    _fields_ = [("struct_size", C.c_uint32), ("rank", C.c_int32), ("alpha", C.c_double),
+                ("dropout", C.c_double), ("rslora", C.c_int32), ("dora", C.c_int32),
+                ("module_count", C.c_uint64), ("weight_count", C.c_uint64)]
+
+
+class QuantizeOptions(Struct):
+    _fields_ = [("struct_size", C.c_uint32), ("compression", C.c_int32),
+                ("block_size", C.c_int32), ("reserved", C.c_uint32), ("overrides", C.c_void_p),
+                ("override_count", C.c_size_t), ("device", C.c_void_p), ("progress", C.c_void_p),
+                ("user_data", C.c_void_p)]
+
+
+class WeightedAdapter(C.Structure):
+    _fields_ = [("adapter", C.c_void_p), ("weight", C.c_double)]
+
+
+class Library:
+    """One model, or an adapter of it, in one session, on the CPU or, with its options, on the
+    Neural Engine. An adapter's model gets its weights before the adapter is made."""
+
+    def __init__(self, path, config, options, threads=0, seed=1, ane=None, adapter=None,
+                 weights=None, quantize=None):
         self._c = C.CDLL(path)
         for name in ("anet_error_message", "anet_status_name"):
             getattr(self._c, name).restype = C.c_char_p
-        for name in ("anet_model_parameter_count", "anet_session_kernel_count"):
+        for name in ("anet_model_parameter_count", "anet_adapter_parameter_count",
+                     "anet_session_kernel_count"):
             getattr(self._c, name).restype = C.c_size_t
         self._device, self._model, self._session = C.c_void_p(), C.c_void_p(), C.c_void_p()
         device = DeviceOptions(threads=threads)
@@ -111,15 +149,75 @@ class Library:
         self._call("anet_device_open", b"cpu" if ane is None else b"ane", C.byref(device),
                    C.byref(self._device))
         self._call("anet_model_create", C.byref(config), C.c_uint64(seed), C.byref(self._model))
-        self._call("anet_session_create", self._device, self._model, C.byref(options),
-                   C.byref(self._session))
+        self._adapter = C.c_void_p()
         self.options = options
-        self.parameters = []
-        for index in range(self._c.anet_model_parameter_count(self._model)):
+        self.config = config
+        if weights is not None:
+            self.write_model(weights)
+        if quantize is not None:
+            plain, self._model = self._model, C.c_void_p()
+            self._call("anet_model_quantize", plain, C.byref(quantize), C.byref(self._model))
+        if adapter is None:
+            self._call("anet_session_create", self._device, self._model, C.byref(options),
+                       C.byref(self._session))
+            self.parameters = self._parameters("anet_model", self._model)
+        else:
+            self._call("anet_adapter_create", self._model, C.byref(adapter),
+                       C.byref(self._adapter))
+            self._call("anet_session_create_adapter", self._device, self._adapter,
+                       C.byref(options), C.byref(self._session))
+            self.parameters = self._parameters("anet_adapter", self._adapter)
+
+    def _parameters(self, kind, handle):
+        parameters = []
+        for index in range(getattr(self._c, kind + "_parameter_count")(handle)):
             parameter = Parameter()
-            self._call("anet_model_get_parameter", self._model, C.c_size_t(index),
-                       C.byref(parameter))
-            self.parameters.append(parameter)
+            self._call(kind + "_get_parameter", handle, C.c_size_t(index), C.byref(parameter))
+            parameters.append(parameter)
+        return parameters
+
+    def write_model(self, weights):
+        """Copies NumPy arrays by name into the model."""
+        import numpy
+        for index, parameter in enumerate(self._parameters("anet_model", self._model)):
+            values = numpy.ascontiguousarray(weights[parameter.name.decode()], numpy.float32)
+            self._call("anet_model_write_parameter", self._model, C.c_size_t(index),
+                       values.ctypes.data_as(C.POINTER(C.c_float)), C.c_size_t(values.size))
+
+    def modules(self):
+        """The adapter's modules: name, rank and scale."""
+        info = AdapterInfo()
+        self._call("anet_adapter_get_info", self._adapter, C.byref(info))
+        result = []
+        for index in range(info.module_count):
+            module = AdapterModule()
+            self._call("anet_adapter_get_module", self._adapter, C.c_size_t(index),
+                       C.byref(module))
+            result.append((module.name.decode(), module.rank, module.scale))
+        return result
+
+    def _logits(self, model, adapters, prompt):
+        import numpy
+        generator = C.c_void_p()
+        self._call("anet_generator_create", self._device, model, None, None, C.byref(generator))
+        if adapters is not None:
+            self._call("anet_generator_set_adapters", generator, adapters,
+                       C.c_size_t(len(adapters)))
+        ids = (C.c_int32 * len(prompt))(*prompt)
+        values = numpy.empty(self.config.vocab_size, numpy.float32)
+        self._call("anet_generator_logits", generator, ids, C.c_size_t(len(prompt)),
+                   values.ctypes.data_as(C.POINTER(C.c_float)), C.c_size_t(values.size))
+        self._c.anet_generator_release(generator)
+        return values
+
+    def adapted_logits(self, prompt):
+        """After a prompt: of the model with its adapter attached, and of the merged model."""
+        adapters = (WeightedAdapter * 1)(WeightedAdapter(self._adapter, 1.0))
+        merged = C.c_void_p()
+        self._call("anet_model_merge", self._model, adapters, C.c_size_t(1), C.byref(merged))
+        result = self._logits(self._model, adapters, prompt), self._logits(merged, None, prompt)
+        self._c.anet_model_release(merged)
+        return result
 
     def _call(self, name, *arguments):
         error = C.c_void_p()
