@@ -1361,7 +1361,8 @@ ANET_API void anet_dataset_release(anet_dataset *dataset);
  * except anet_session_cancel (any thread).
  *
  * A step is atomic: when it fails or is cancelled, weights and optimizer are as before and the
- * gradients accumulated so far are discarded. Everything is allocated at creation.
+ * gradients accumulated so far are discarded. What only training needs, gradients and optimizer
+ * state above all, is allocated by the first call that trains; all else at creation.
  */
 typedef struct anet_session anet_session;
 
