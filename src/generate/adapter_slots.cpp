@@ -24,8 +24,7 @@ void check_weight(const model::WeightedAdapter& added) {
   if (!std::isfinite(added.weight))
     fail(Status::invalid_argument, "expected a finite weight of an adapter, seen ", added.weight);
   if (added.adapter->options().dora && added.weight != 1)
-    fail(Status::unsupported, "expected weight 1 for an adapter with DoRA, seen ",
-         added.weight);
+    fail(Status::unsupported, "expected weight 1 for an adapter with DoRA, seen ", added.weight);
 }
 
 } // namespace
