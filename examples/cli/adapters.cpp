@@ -7,12 +7,9 @@
 #include "text_source.h"
 
 #include <cstdio>
-#include <filesystem>
 
 namespace cli {
 namespace {
-
-namespace fs = std::filesystem;
 
 constexpr const char* format_choices = "peft|mlx|gguf";
 constexpr const char* type_choices = "fp32|fp16|bf16";
