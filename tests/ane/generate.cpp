@@ -1,8 +1,11 @@
 // Generation on the emulated engine against generation on the CPU in fp16.
 #include "train_support.h"
 
+#include "base/random.h"
 #include "base/status.h"
+#include "base/thread_pool.h"
 #include "generate/generator.h"
+#include "io/model_file/quantize_model.h"
 
 #include <doctest/doctest.h>
 
@@ -69,6 +72,43 @@ TEST_CASE("logits on the engine are those of the CPU, however long the prompt") 
     }
     CHECK(f.emulator.count("evaluations") > 0);
   }
+}
+
+TEST_CASE("adapters change on the engine without a new program, over a model in 8 bits") {
+  AneFixture f;
+  const auto device = f.open();
+  ThreadPool pool(2);
+  const std::shared_ptr<model::Model> base =
+      io::quantize_model(*make_model(true), {}, pool, {}).model;
+  const auto make_adapter = [&](uint64_t seed) {
+    auto adapter = std::make_shared<model::Adapter>(base, model::LoraOptions{.rank = 4}, seed);
+    Random random(seed, 99);
+    random.fill_uniform(adapter->weights(), -0.3f, 0.3f); // B too: something to see
+    return adapter;
+  };
+  const std::vector<model::WeightedAdapter> sets[] = {
+      {{make_adapter(1), 1.0}}, {{make_adapter(2), 0.5}}, {}};
+  generate::Generator ane = open_generator(device, base);
+  generate::Generator cpu = open_generator(backend::open_device("cpu", {.threads = 2}), base);
+  const auto compare = [&](const std::vector<model::WeightedAdapter>& set) {
+    ane.set_adapters(set);
+    cpu.set_adapters(set);
+    const auto expected = cpu.logits(prompt_of(9));
+    const auto seen = ane.logits(prompt_of(9));
+    float largest = 0;
+    for (const float value : expected) largest = std::max(largest, std::fabs(value));
+    for (size_t i = 0; i < expected.size(); ++i)
+      CHECK(std::fabs(seen[i] - expected[i]) <= 0.02f * largest);
+    return std::vector<float>(expected.begin(), expected.end());
+  };
+  const std::vector<float> first = compare(sets[0]);
+  const int64_t compiled = f.emulator.count("compiles");
+  CHECK(compiled > 0);
+  CHECK(compare(sets[1]) != first);
+  CHECK(compare(sets[2]) != first);
+  CHECK(compare(sets[0]) == first);
+  CHECK(f.emulator.count("compiles") == compiled);
+  CHECK(f.emulator.count("evaluations") > 0);
 }
 
 TEST_CASE("the engine writes what the CPU writes, and sees new weights") {
