@@ -23,10 +23,11 @@ import pathlib
 import subprocess
 import sys
 
-import adapter_library
-
 ROOT = pathlib.Path(__file__).parent.parent
-from library import PLACEMENT, PRECISION, AneOptions, Library, ModelConfig, SessionOptions
+sys.path.insert(0, str(ROOT / "tests" / "parity"))
+
+from library import (PLACEMENT, PRECISION, AdapterOptions, AneOptions, Library, ModelConfig,
+                     SessionOptions)
 
 BOUNDS = {"loss_difference": 0.01, "engine_share": 0.95, "programs": 20,
           "evaluations_per_layer": 6}
@@ -106,9 +107,9 @@ def count(options):
 def open_adapter(options, device):
     session = SessionOptions(batch_size=options.batch, sequence_length=LORA_SEQUENCE,
                              precision=PRECISION["f16"], learning_rate=LEARNING_RATE, seed=1)
-    return adapter_library.AdapterLibrary(
-        options.library, session, adapter_library.AdapterOptions(rank=8, seed=1),
-        config=ModelConfig(**LORA_MODEL), ane=ane_options(options) if device == "ane" else None)
+    return Library(options.library, ModelConfig(**LORA_MODEL), session,
+                   adapter=AdapterOptions(rank=8, seed=1),
+                   ane=ane_options(options) if device == "ane" else None)
 
 
 def train_adapter(options):

@@ -18,8 +18,11 @@ import statistics
 import subprocess
 import sys
 
-import adapter_library
 import model_load
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "tests" / "parity"))
+
+from library import COMPRESSION, AdapterOptions, Library, QuantizeOptions, SessionOptions
 
 BASES = {"int8": "int8_channel", "int4": "int4_block", "f32": None}
 BOUNDS_GB = {"int8": 1.8, "int4": 1.4}
@@ -27,12 +30,12 @@ BOUNDS_GB = {"int8": 1.8, "int4": 1.4}
 
 def train(options):
     import numpy
-    from library import SessionOptions
     session = SessionOptions(batch_size=1, sequence_length=options.sequence, learning_rate=1e-4,
                              activation_checkpointing=1)
-    library = adapter_library.AdapterLibrary(
-        options.library, session, adapter_library.AdapterOptions(rank=8),
-        folder=options.folder, compression=BASES[options.base])
+    compression = BASES[options.base]
+    library = Library(options.library, None, session, adapter=AdapterOptions(rank=8),
+                      folder=options.folder,
+                      quantize=compression and QuantizeOptions(compression=COMPRESSION[compression]))
     ids = numpy.random.default_rng(1).integers(
         0, model_load.SHAPE["vocab_size"], (1, options.sequence + 1))
     results = [library.step(ids[:, :-1], ids[:, 1:]) for _ in range(options.steps)]

@@ -119,11 +119,19 @@ class AdapterInfo(Struct):
                 ("module_count", C.c_uint64), ("weight_count", C.c_uint64)]
 
 
+COMPRESSION = {"int8_channel": 1, "int8_block": 2, "int4_block": 3, "palette4": 4}
+
+
 class QuantizeOptions(Struct):
     _fields_ = [("struct_size", C.c_uint32), ("compression", C.c_int32),
                 ("block_size", C.c_int32), ("reserved", C.c_uint32), ("overrides", C.c_void_p),
                 ("override_count", C.c_size_t), ("device", C.c_void_p), ("progress", C.c_void_p),
                 ("user_data", C.c_void_p)]
+
+
+class LoadOptions(Struct):
+    _fields_ = [("struct_size", C.c_uint32), ("reserved", C.c_uint32), ("progress", C.c_void_p),
+                ("user_data", C.c_void_p), ("quantize", C.POINTER(QuantizeOptions))]
 
 
 class WeightedAdapter(C.Structure):
@@ -132,10 +140,11 @@ class WeightedAdapter(C.Structure):
 
 class Library:
     """One model, or an adapter of it, in one session, on the CPU or, with its options, on the
-    Neural Engine. An adapter's model gets its weights before the adapter is made."""
+    Neural Engine. The model is made at random, or loaded from a folder and then quantized on the
+    way. An adapter's model gets its weights before the adapter is made."""
 
     def __init__(self, path, config, options, threads=0, seed=1, ane=None, adapter=None,
-                 weights=None, quantize=None):
+                 weights=None, quantize=None, folder=None):
         self._c = C.CDLL(path)
         for name in ("anet_error_message", "anet_status_name"):
             getattr(self._c, name).restype = C.c_char_p
@@ -148,15 +157,17 @@ class Library:
             device.ane = C.pointer(ane)
         self._call("anet_device_open", b"cpu" if ane is None else b"ane", C.byref(device),
                    C.byref(self._device))
-        self._call("anet_model_create", C.byref(config), C.c_uint64(seed), C.byref(self._model))
         self._adapter = C.c_void_p()
         self.options = options
         self.config = config
-        if weights is not None:
-            self.write_model(weights)
         if quantize is not None:
-            plain, self._model = self._model, C.c_void_p()
-            self._call("anet_model_quantize", plain, C.byref(quantize), C.byref(self._model))
+            quantize.device = self._device.value
+        if folder is None:
+            self._make_model(config, seed, weights, quantize)
+        else:
+            load = LoadOptions(quantize=C.pointer(quantize) if quantize else None)
+            self._call("anet_model_load", str(folder).encode(), C.byref(load),
+                       C.byref(self._model))
         if adapter is None:
             self._call("anet_session_create", self._device, self._model, C.byref(options),
                        C.byref(self._session))
@@ -167,6 +178,15 @@ class Library:
             self._call("anet_session_create_adapter", self._device, self._adapter,
                        C.byref(options), C.byref(self._session))
             self.parameters = self._parameters("anet_adapter", self._adapter)
+
+    def _make_model(self, config, seed, weights, quantize):
+        self._call("anet_model_create", C.byref(config), C.c_uint64(seed), C.byref(self._model))
+        if weights is not None:
+            self.write_model(weights)
+        if quantize is not None:
+            plain, self._model = self._model, C.c_void_p()
+            self._call("anet_model_quantize", plain, C.byref(quantize), C.byref(self._model))
+            self._c.anet_model_release(plain)
 
     def _parameters(self, kind, handle):
         parameters = []
