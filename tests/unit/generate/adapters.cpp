@@ -59,12 +59,13 @@ std::shared_ptr<model::Model> merged(const model::Model& base,
     base.read(*base.parameters().find(parameter.name), values);
     std::copy(values.begin(), values.end(), result->values(parameter).begin());
   }
-  for (const auto& [adapter, weight] : adapters) {
-    for (const model::LoraModule& module : adapter->modules()) {
+  for (const model::WeightedAdapter& added : adapters) {
+    const model::Adapter& adapter = *added.adapter;
+    for (const model::LoraModule& module : adapter.modules()) {
       const auto value = [&](int32_t index, int64_t row, int64_t column) {
-        const model::Parameter& parameter = adapter->parameters()[static_cast<size_t>(index)];
+        const model::Parameter& parameter = adapter.parameters()[static_cast<size_t>(index)];
         const int64_t columns = parameter.shape.size() == 2 ? parameter.shape[1] : 1;
-        return double{adapter->values(parameter)[static_cast<size_t>(row * columns + column)]};
+        return double{adapter.values(parameter)[static_cast<size_t>(row * columns + column)]};
       };
       const auto& target = *result->parameters().find(module.target.module + ".weight");
       const bool embedding = module.port == "embed_tokens";
@@ -78,7 +79,7 @@ std::shared_ptr<model::Model> merged(const model::Model& base,
           for (int64_t r = 0; r < module.target.rank; ++r)
             sum += embedding ? value(module.lora_b, k, r) * value(module.lora_a, r, i)
                              : value(module.lora_b, i, r) * value(module.lora_a, r, k);
-          row[size_t(k)] = weights[size_t(i * columns + k)] + weight * module.scale * sum;
+          row[size_t(k)] = weights[size_t(i * columns + k)] + added.weight * module.scale * sum;
           norm += row[size_t(k)] * row[size_t(k)];
         }
         const double gain =
