@@ -135,7 +135,7 @@ OptionGroup model_group(TrainConfig& config) {
             store(config.validation)},
            {"split", "X", "without validation data: the share that is kept aside (0.1); 0: none",
             [&config](const std::string& text) { config.split = parse_number("--split", text); }},
-           {"steps", "N", "optimizer steps, the resumed ones included (1000)",
+           {"steps", "N", "optimizer steps, the resumed ones included (1000; finetune: 200)",
             store_integer("steps", config.steps)},
            {"config", "FILE", "JSON {\"model\":..., \"session\":{...}, \"train\":{...}}; flags win",
             store(config.config)}}};
