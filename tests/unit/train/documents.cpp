@@ -1,6 +1,7 @@
 // Several documents in a row, and rows in parts: both train as if each document had a row of its
 // own, which the tests of golden.cpp compare with PyTorch.
 #include "base/status.h"
+#include "lora_support.h"
 #include "support.h"
 #include "train/session.h"
 
@@ -67,6 +68,9 @@ struct Case {
   model::Config config;
   train::SessionOptions options;
   double tolerance;
+  // Trained is an adapter, over weights in ports or compressed ones, which are constants.
+  bool adapter = false;
+  bool compressed = false;
 };
 
 std::vector<Case> cases() {
@@ -99,6 +103,14 @@ std::vector<Case> cases() {
         c.options.initial_loss_scale = 64;
         c.tolerance = 5e-3;
       }),
+      change([](Case& c) {
+        c.name = "an adapter";
+        c.adapter = true;
+      }),
+      change([](Case& c) {
+        c.name = "an adapter over compressed weights";
+        c.adapter = c.compressed = true;
+      }),
   };
 }
 
@@ -114,8 +126,10 @@ std::unique_ptr<train::Session> session_of(const Case& test, int32_t rows, bool 
   for (const model::Parameter& parameter : model->parameters().all())
     if (parameter.decay)
       for (float& weight : model->values(parameter)) weight *= 8;
-  return std::make_unique<train::Session>(backend::open_device("cpu", {.threads = 2}), model,
-                                          options);
+  const auto device = backend::open_device("cpu", {.threads = 2});
+  if (!test.adapter) return std::make_unique<train::Session>(device, model, options);
+  const auto adapter = small_adapter(test.compressed ? compressed_copy(*model) : model);
+  return std::make_unique<train::Session>(device, adapter, options);
 }
 
 // The loss and the gradients of several micro-batches.
