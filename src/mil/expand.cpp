@@ -1,6 +1,6 @@
 // From codes to numbers, row by row.
-#include "base/float16.h"
 #include "mil/compressed_weight.h"
+#include "mil/scale_runs.h"
 
 #include <algorithm>
 #include <array>
@@ -10,32 +10,15 @@ namespace anet::mil {
 
 namespace {
 
-float half_at(const std::byte* halves, int64_t index) {
-  uint16_t half;
-  std::memcpy(&half, halves + index * 2, 2);
-  return half_to_float(half);
-}
-
 float signed_nibble(unsigned bits) { return static_cast<float>(static_cast<int>(bits ^ 8u) - 8); }
-
-// Calls visit(first, count, scale) for each run of columns with one scale.
-template <typename Visit>
-void for_each_block(const CompressedRow& row, Visit&& visit) {
-  int64_t block = row.first_column / row.block_size;
-  int64_t end = (block + 1) * row.block_size - row.first_column;
-  for (int64_t done = 0; done < row.columns; ++block, end += row.block_size) {
-    const int64_t next = std::min(end, row.columns);
-    visit(done, next - done, half_at(row.scales, block));
-    done = next;
-  }
-}
 
 void expand_int8(const CompressedRow& row, float* values) {
   const auto* codes = reinterpret_cast<const int8_t*>(row.codes);
-  for_each_block(row, [&](int64_t first, int64_t count, float scale) {
-    for (int64_t i = first; i < first + count; ++i)
+  for (ScaleRuns runs(row); runs.next();) {
+    const float scale = runs.scale();
+    for (int64_t i = runs.first(); i < runs.first() + runs.count(); ++i)
       values[i] = scale * static_cast<float>(codes[i]);
-  });
+  }
 }
 
 // A block may begin at an odd column, in the high bits of a byte.
@@ -45,9 +28,10 @@ void expand_int4(const CompressedRow& row, float* values) {
     values[i] = signed_nibble(pair & 15u);
     values[i + 1] = signed_nibble(pair >> 4);
   }
-  for_each_block(row, [&](int64_t first, int64_t count, float scale) {
-    for (int64_t i = first; i < first + count; ++i) values[i] *= scale;
-  });
+  for (ScaleRuns runs(row); runs.next();) {
+    const float scale = runs.scale();
+    for (int64_t i = runs.first(); i < runs.first() + runs.count(); ++i) values[i] *= scale;
+  }
 }
 
 void expand_palette(const CompressedRow& row, float* values) {

@@ -1,6 +1,6 @@
 #include "backend/cpu/expand_kernels.h"
 
-#include "base/float16.h"
+#include "mil/scale_runs.h"
 
 #include <algorithm>
 #include <cstring>
@@ -27,12 +27,6 @@ const mil::ExpandKernels& find_expand_kernels() { return mil::plain_expand_kerne
 #else
 using Quad = hn::FixedTag<uint8_t, 16>;
 
-HWY_INLINE float half_at(const std::byte* halves, int64_t index) {
-  uint16_t half;
-  std::memcpy(&half, halves + index * 2, 2);
-  return half_to_float(half);
-}
-
 HWY_INLINE void scale_int8(const int8_t* codes, int64_t n, float scale, float* values) {
   const int64_t lanes = lane_count();
   const hn::RebindToSigned<Tag> di;
@@ -46,23 +40,10 @@ HWY_INLINE void scale_int8(const int8_t* codes, int64_t n, float scale, float* v
   for (; i < n; ++i) values[i] = scale * static_cast<float>(codes[i]);
 }
 
-// Calls visit(first, count, scale) for each run of columns with one scale.
-template <typename Visit>
-HWY_INLINE void for_each_block(const CompressedRow& row, const Visit& visit) {
-  int64_t block = row.first_column / row.block_size;
-  int64_t end = (block + 1) * row.block_size - row.first_column;
-  for (int64_t done = 0; done < row.columns; ++block, end += row.block_size) {
-    const int64_t next = std::min(end, row.columns);
-    visit(done, next - done, half_at(row.scales, block));
-    done = next;
-  }
-}
-
 void expand_int8(const CompressedRow& row, float* values) {
   const auto* codes = reinterpret_cast<const int8_t*>(row.codes);
-  for_each_block(row, [&](int64_t first, int64_t count, float scale) {
-    scale_int8(codes + first, count, scale, values + first);
-  });
+  for (mil::ScaleRuns runs(row); runs.next();)
+    scale_int8(codes + runs.first(), runs.count(), runs.scale(), values + runs.first());
 }
 
 // 16 codes in [0, 16) of 8 bytes, the low bits first; 32 of 16 bytes.
@@ -105,9 +86,8 @@ void expand_int4(const CompressedRow& row, float* values) {
     CompressedRow part = row;
     part.first_column += begin;
     part.columns = n;
-    for_each_block(part, [&](int64_t first, int64_t count, float scale) {
-      scale_int8(codes + first, count, scale, values + begin + first);
-    });
+    for (mil::ScaleRuns runs(part); runs.next();)
+      scale_int8(codes + runs.first(), runs.count(), runs.scale(), values + begin + runs.first());
   }
 }
 
@@ -117,7 +97,7 @@ struct Palette {
   hn::Vec<Quad> planes[4];
 
   explicit Palette(const std::byte* halves) {
-    for (int64_t i = 0; i < 16; ++i) entries[i] = half_at(halves, i);
+    for (int64_t i = 0; i < 16; ++i) entries[i] = mil::half_at(halves, i);
     // Four floats a vector: their first bytes side by side, then their second ones...
     const hn::Repartition<uint32_t, Quad> d32;
     alignas(16) constexpr uint8_t order[16] = {0, 4, 8,  12, 1, 5, 9,  13,
