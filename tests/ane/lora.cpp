@@ -43,28 +43,15 @@ std::unique_ptr<train::Session> adapter_session(std::shared_ptr<backend::Device>
                                           options);
 }
 
-std::shared_ptr<backend::Device> cpu_device() {
-  return backend::open_device("cpu", {.threads = 2});
-}
-
 // Losses of both within one percent, step by step; returns what the engine's session did.
 backend::RunTotals compare_with_cpu(AneFixture& f, std::shared_ptr<const model::Model> model,
                                     const model::LoraOptions& lora, int steps) {
   const auto cpu = adapter_session(cpu_device(), model, lora, half_options());
   const auto ane = adapter_session(f.open(), model, lora, half_options());
-  const auto expected = train_steps(*cpu, steps);
-  const auto seen = train_steps(*ane, steps);
-  backend::RunTotals work;
-  for (size_t i = 0; i < expected.size(); ++i) {
-    CAPTURE(i);
-    CHECK(seen[i].loss == doctest::Approx(expected[i].loss).epsilon(0.01));
-    CHECK(seen[i].skipped == expected[i].skipped);
-    CHECK(seen[i].bytes_staged == seen.front().bytes_staged);
-    backend::add_totals(work, seen[i].work);
-  }
-  CHECK(work.fallbacks == 0);
-  CHECK(work.retries == 0);
-  return work;
+  const Comparison runs = compare_steps(*cpu, *ane, steps);
+  for (const train::StepResult& step : runs.seen)
+    CHECK(step.bytes_staged == runs.seen.front().bytes_staged);
+  return runs.work;
 }
 
 } // namespace

@@ -2,9 +2,13 @@
 #pragma once
 
 #include "../unit/train/support.h"
+#include "backend/run_totals.h"
 #include "support.h"
 
+#include <doctest/doctest.h>
 #include <functional>
+#include <memory>
+#include <vector>
 
 namespace anet::test {
 
@@ -49,6 +53,30 @@ inline std::vector<train::StepResult> train_steps(train::Session& session, int s
     results.push_back(session.step({&view, 1}));
   }
   return results;
+}
+
+inline std::shared_ptr<backend::Device> cpu_device() {
+  return backend::open_device("cpu", {.threads = 2});
+}
+
+struct Comparison {
+  std::vector<train::StepResult> expected; // of the CPU
+  std::vector<train::StepResult> seen;     // of the engine
+  backend::RunTotals work;                 // of the engine's kernels
+};
+
+// The same steps of both: losses within one percent, nothing done twice or by the host instead.
+inline Comparison compare_steps(train::Session& cpu, train::Session& ane, int steps) {
+  Comparison runs{train_steps(cpu, steps), train_steps(ane, steps), {}};
+  for (size_t i = 0; i < runs.expected.size(); ++i) {
+    CAPTURE(i);
+    CHECK(runs.seen[i].loss == doctest::Approx(runs.expected[i].loss).epsilon(0.01));
+    CHECK(runs.seen[i].skipped == runs.expected[i].skipped);
+    backend::add_totals(runs.work, runs.seen[i].work);
+  }
+  CHECK(runs.work.fallbacks == 0);
+  CHECK(runs.work.retries == 0);
+  return runs;
 }
 
 // Share of the work of products that the engine did.
