@@ -14,26 +14,8 @@ using namespace anet;
 
 namespace {
 
-model::Config config(bool tied = false) {
-  model::Config c;
-  c.vocab_size = 50;
-  c.hidden_size = 24;
-  c.intermediate_size = 32;
-  c.layer_count = 3;
-  c.head_count = 4;
-  c.kv_head_count = 2;
-  c.context_length = 90;
-  c.tie_embeddings = tied;
-  return model::resolve(c);
-}
-
 std::shared_ptr<model::Model> make_model(bool tied = false) {
-  auto model = std::make_shared<model::Model>(config(tied));
-  model::initialize(model->parameters(), model->config(), 3, model->weights());
-  for (const model::Parameter& parameter : model->parameters().all())
-    if (parameter.decay)
-      for (float& weight : model->values(parameter)) weight *= 4;
-  return model;
+  return sharp_model(small_config(tied));
 }
 
 // One with something in B, and magnitudes that are not the norms.
@@ -202,7 +184,7 @@ TEST_CASE("detached, the model is as it was") {
 
 TEST_CASE("a compressed base with an adapter") {
   auto base = std::make_shared<model::Model>(
-      config(), [](const model::Parameter& p) { return p.shape.size() == 2; });
+      small_config(), [](const model::Parameter& p) { return p.shape.size() == 2; });
   const auto source = make_model();
   for (const model::Parameter& parameter : base->parameters().all()) {
     const auto values = source->values(*source->parameters().find(parameter.name));

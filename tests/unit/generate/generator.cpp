@@ -16,28 +16,9 @@ using namespace anet;
 
 namespace {
 
-model::Config config() {
-  model::Config c;
-  c.vocab_size = 50;
-  c.hidden_size = 24;
-  c.intermediate_size = 32;
-  c.layer_count = 3;
-  c.head_count = 4;
-  c.kv_head_count = 2;
-  c.context_length = 90;
-  c.qk_norm = true;
-  return model::resolve(c);
-}
+model::Config config() { return small_config(false, true); }
 
-std::shared_ptr<model::Model> make_model() {
-  auto model = std::make_shared<model::Model>(config());
-  model::initialize(model->parameters(), model->config(), 3, model->weights());
-  // Sharper choices. Norms stay: large ones make attention so sharp that fp16 shows in it.
-  for (const model::Parameter& parameter : model->parameters().all())
-    if (parameter.decay)
-      for (float& weight : model->values(parameter)) weight *= 4;
-  return model;
-}
+std::shared_ptr<model::Model> make_model() { return sharp_model(config()); }
 
 std::vector<int32_t> prompt_of(size_t size) {
   std::vector<int32_t> ids(size);

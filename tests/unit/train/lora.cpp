@@ -11,22 +11,6 @@ using namespace anet::test;
 
 namespace {
 
-std::shared_ptr<backend::Device> cpu(int threads = 2) {
-  return backend::open_device("cpu", {.threads = threads});
-}
-
-template <typename Action>
-std::string error_of(Action&& action, Status expected) {
-  try {
-    action();
-  } catch (const Error& error) {
-    CHECK(error.status() == expected);
-    return error.message();
-  }
-  FAIL("expected an error");
-  return {};
-}
-
 train::SessionOptions exact_options() {
   train::SessionOptions options = small_options();
   options.clip_norm = 0;

@@ -10,10 +10,6 @@ using namespace anet::test;
 
 namespace {
 
-std::shared_ptr<backend::Device> cpu(int threads = 2) {
-  return backend::open_device("cpu", {.threads = threads});
-}
-
 std::unique_ptr<io::WindowDataset> dataset() {
   return std::make_unique<io::WindowDataset>(
       std::make_shared<io::TokenArray>(patterned_tokens(2000, 2), 64), io::TokenRange{0, 2000}, 16,
@@ -31,18 +27,6 @@ model::LoraOptions dropping() {
   options.rank = 4;
   options.dropout = 0.25;
   return options;
-}
-
-template <typename Action>
-std::string error_of(Action&& action, Status expected) {
-  try {
-    action();
-  } catch (const Error& error) {
-    CHECK(error.status() == expected);
-    return error.message();
-  }
-  FAIL("expected an error");
-  return {};
 }
 
 void train_steps(train::Session& session, int count, uint64_t first = 0) {

@@ -2,12 +2,32 @@
 #pragma once
 
 #include "base/float16.h"
+#include "base/status.h"
 #include "support.h"
 
 #include <cmath>
 #include <cstring>
+#include <doctest/doctest.h>
+#include <string>
 
 namespace anet::test {
+
+inline std::shared_ptr<backend::Device> cpu(int threads = 2) {
+  return backend::open_device("cpu", {.threads = threads});
+}
+
+// The message of an error, which has the expected status.
+template <typename Action>
+std::string error_of(Action&& action, Status expected) {
+  try {
+    action();
+  } catch (const Error& error) {
+    CHECK(error.status() == expected);
+    return error.message();
+  }
+  FAIL("expected an error");
+  return {};
+}
 
 inline std::shared_ptr<model::Adapter> small_adapter(std::shared_ptr<const model::Model> model,
                                                      model::LoraOptions options = {},
