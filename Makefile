@@ -297,7 +297,8 @@ SANITIZER_ENV := \
 SCRIPTS := header-check abi-check symbol-check layering-check example-check cli-text-check \
            cli-adapters-check tokenizer-check model-file-check adapter-file-check \
            install-check parity \
-           $(if $(EMULATOR_TEST),cli-ane-check)
+           $(if $(EMULATOR_TEST),cli-ane-check) \
+           bindings-check python-test rust-test swift-test
 
 test: deps deps-test  ## Every test; the last line counts them
 	$(Q)$(MAKE) run-tests
@@ -527,6 +528,25 @@ uninstall:  ## Removes what install put there
 	  '$(DESTDIR)$(LIBDIR)/$(LIB_LINK)' $(PUBLIC_HEADERS:include/%='$(DESTDIR)$(INCLUDEDIR)/%') \
 	  '$(DESTDIR)$(LIBDIR)/pkgconfig/ane_train.pc' '$(DESTDIR)$(BINDIR)/ane-train'
 
+# --- Bindings ------------------------------------------------------------------------------------
+
+# Built and tested against an installed copy, as an application is; the rules are in each folder.
+STAGE  := $(abspath $(OBJ))/stage
+STAGED := PKG_CONFIG_PATH='$(STAGE)/lib/pkgconfig' LD_LIBRARY_PATH='$(STAGE)/lib' \
+          DYLD_LIBRARY_PATH='$(STAGE)/lib'
+
+stage: $(LIBRARY)
+	$(Q)$(MAKE) -s PREFIX='$(STAGE)' install > /dev/null
+
+include bindings/python/python.mk rust/rust.mk swift/swift.mk
+
+bindings: python rust swift  ## The Python, Rust and Swift packages, for the toolchains that are here
+
+bindings-check:  ## Every call, option and constant of the header is reachable from each language
+	$(Q)$(PYTHON) scripts/check-bindings.py
+
+test-packages: python-package-test rust-package-test swift-package-test  ## Each package, used from outside
+
 # --- Dependencies and housekeeping ---------------------------------------------------------------
 
 deps:  ## Installs what building and running need (apt or Homebrew)
@@ -557,7 +577,7 @@ FORCE:
 .PHONY: all demo test test-programs run-tests capi-test ane-test emulator emulator-test \
   header-check abi-check symbol-check layering-check example-check install-check parity \
   cli-text-check cli-adapters-check cli-ane-check tokenizer-check model-file-check \
-  adapter-file-check quantized-base venv \
+  adapter-file-check quantized-base venv stage bindings bindings-check test-packages \
   asan tsan run-sanitized fuzz fuzzers bench bench-lora bench-w8a8 bench-step bench-ane bench-tokenizer \
   macos test-arm64 run-arm64 lint format-check format tidy \
   install uninstall deps deps-test deps-fuzz deps-macos deps-arm64 clean help

@@ -2,13 +2,15 @@
 # Runs test programs and, after "--", make targets; prints one line for each and then, alone on the
 # last line, the sum: "<n> passed, <n> failed".
 # A doctest program counts its test cases, anything else counts as one. A program that dies before
-# its summary, or that ran no case at all, counts as a failure.
+# its summary, or that ran no case at all, counts as a failure. A target whose own last line is such
+# a sum counts as that many; one that ends with "skipped: <why>" is named again before the sum.
 # RUNNER, if set, is the command that runs the programs: an emulator of another processor.
 # usage: [RUNNER=command] run-tests.sh program... [-- target...]
 set -u
 
 passed=0
 failed=0
+skipped=
 output=$(mktemp)
 trap 'rm -f "$output"' EXIT
 
@@ -41,11 +43,14 @@ run_program() {
 
 run_target() {
   start=$(date +%s)
-  if ${MAKE:-make} -s "$1" > "$output" 2>&1; then
-    report "$1" $(($(date +%s) - start)) 1 0
-  else
-    report "$1" $(($(date +%s) - start)) 0 1
-  fi
+  status=0
+  ${MAKE:-make} -s "$1" > "$output" 2>&1 || status=$?
+  ok=$((status == 0)) bad=$((status != 0))
+  last=$(tail -n 1 "$output")
+  sum=$(echo "$last" | sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p')
+  if [ -n "$sum" ] && [ "$status" -eq 0 ]; then ok=${sum% *} bad=${sum#* }; fi
+  case $status$last in "0skipped: "*) ok=0 bad=0 skipped="$skipped$1 $last\n" ;; esac
+  report "$1" $(($(date +%s) - start)) "$ok" "$bad"
 }
 
 run=run_program
@@ -53,5 +58,7 @@ for item in "$@"; do
   if [ "$item" = -- ]; then run=run_target; else $run "$item"; fi
 done
 
+# shellcheck disable=SC2059
+printf "$skipped"
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
