@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 
 BUILD = os.path.abspath(sys.argv[1])
 COMMAND = os.path.join(BUILD, "ane-train")
@@ -211,8 +212,24 @@ def train(folder, *arguments, emulator=""):
     steps = [record for record in records if record["event"] == "step"]
     check(steps[-1]["loss"] < 0.9 * steps[0]["loss"], steps)
     check(records[-1]["event"] == "end", records[-1])
+    check_start(records)
     check("Where the work ran" in html, html[:500])
     return text, steps, records[-1], html
+
+
+def check_start(records):
+    """Before the first step the log tells what is planned, and where the programs are."""
+    start, kernels = records[0], records[1]
+    check(start["event"] == "start" and start["first_step"] == 0, start)
+    plan = dict(start["memory"])
+    check(plan.pop("total") == sum(plan.values()) > 0, start)
+    check(abs(time.time() - start["time"]) < 600, start)
+    check(kernels["event"] == "kernels" and kernels["step"] == 0, kernels)
+    check([k["label"] for k in kernels["kernels"]] == [k["label"] for k in records[-1]["kernels"]],
+          kernels)
+    steps = [record for record in records if record["event"] == "step"]
+    check(plan["weights"] < steps[0]["peak_resident_bytes"] <= steps[-1]["peak_resident_bytes"],
+          steps)
 
 
 def check_training():

@@ -3,7 +3,9 @@
 #include "handles.h"
 
 #include <cmath>
+#include <ctime>
 #include <filesystem>
+#include <sys/resource.h>
 
 namespace cli {
 namespace {
@@ -47,6 +49,32 @@ constexpr StepCount step_counts[] = {
     {"fallbacks", &anet_step_result::fallbacks},
     {"audits", &anet_step_result::audits},
 };
+
+struct PlanCount {
+  const char* key;
+  uint64_t anet_memory_plan::*field;
+};
+
+constexpr PlanCount plan_counts[] = {
+    {"weights", &anet_memory_plan::weights},
+    {"gradients", &anet_memory_plan::gradients},
+    {"optimizer", &anet_memory_plan::optimizer},
+    {"staged", &anet_memory_plan::staged},
+    {"activations", &anet_memory_plan::activations},
+    {"workspace", &anet_memory_plan::workspace},
+    {"total", &anet_memory_plan::total},
+};
+
+// The most memory that this process has had at a time; macOS counts bytes, Linux KiB.
+uint64_t peak_resident_bytes() {
+  rusage usage{};
+  if (getrusage(RUSAGE_SELF, &usage) != 0) return 0;
+#ifdef __APPLE__
+  return static_cast<uint64_t>(usage.ru_maxrss);
+#else
+  return static_cast<uint64_t>(usage.ru_maxrss) * 1024;
+#endif
+}
 
 Json event(const char* kind) {
   Json object = json_object();
@@ -107,9 +135,16 @@ void Log::write(const Json& object) {
   if (!file_) throw Failure(ANET_E_IO, "cannot write '" + path_ + "'");
 }
 
-void Log::start(const std::vector<std::pair<std::string, std::string>>& settings) {
+void Log::start(int64_t first_step,
+                const std::vector<std::pair<std::string, std::string>>& settings,
+                const anet_memory_plan& plan) {
   const Json object = event("start");
+  json_set_count(object, "time", static_cast<uint64_t>(std::time(nullptr)));
+  json_set_count(object, "first_step", static_cast<uint64_t>(first_step));
   for (const auto& [key, value] : settings) json_set(object, key.c_str(), value);
+  Json memory = json_object();
+  for (const PlanCount& count : plan_counts) json_set_count(memory, count.key, plan.*count.field);
+  json_set(object, "memory", std::move(memory));
   write(object);
 }
 
@@ -119,6 +154,7 @@ void Log::step(const anet_step_result& result) {
   json_set_count(object, "skipped", static_cast<uint64_t>(result.skipped));
   for (const StepCount& count : step_counts) json_set_count(object, count.key, result.*count.field);
   for (const StepField& field : step_fields) json_set(object, field.key, result.*field.field);
+  json_set_count(object, "peak_resident_bytes", peak_resident_bytes());
   write(object);
 }
 
@@ -142,6 +178,13 @@ void Log::sample(const Sample& sample) {
   const Json object = event("sample");
   json_set_count(object, "step", static_cast<uint64_t>(sample.step));
   json_set(object, "text", sample.text);
+  write(object);
+}
+
+void Log::kernels(int64_t step, const std::vector<KernelPlace>& kernels) {
+  const Json object = event("kernels");
+  json_set_count(object, "step", static_cast<uint64_t>(step));
+  json_set(object, "kernels", kernels_json(kernels));
   write(object);
 }
 

@@ -30,7 +30,7 @@ struct History {
   std::vector<anet_step_result> steps;
   std::vector<Evaluation> evaluations;
   std::vector<Sample> samples;
-  std::vector<KernelPlace> kernels; // at the end
+  std::vector<KernelPlace> kernels; // as they were last asked
 };
 
 // Adds the records of an earlier run's log up to `last_step`; lines that are not ours are errors.
@@ -40,11 +40,16 @@ void read_log(const std::string& path, int64_t last_step, History& history);
 class Log {
 public:
   Log(const std::string& path, bool append);
-  void start(const std::vector<std::pair<std::string, std::string>>& settings);
+  bool is_open() const { return !path_.empty(); }
+  // Before the first step of this process, with what its session has planned to use.
+  void start(int64_t first_step, const std::vector<std::pair<std::string, std::string>>& settings,
+             const anet_memory_plan& plan);
   void step(const anet_step_result& result);
   void evaluation(const Evaluation& evaluation);
   void save(int64_t step, const std::string& path);
   void sample(const Sample& sample);
+  // Where the programs run, once known and whenever that changes.
+  void kernels(int64_t step, const std::vector<KernelPlace>& kernels);
   // With the kernels of the run, which tell where the work was done.
   void end(int64_t step, bool interrupted, const std::string& reason,
            const std::vector<KernelPlace>& kernels);

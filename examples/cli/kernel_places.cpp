@@ -1,6 +1,8 @@
 #include "kernel_places.h"
 
+#include <algorithm>
 #include <numeric>
+#include <tuple>
 
 namespace cli {
 
@@ -15,6 +17,15 @@ std::vector<KernelPlace> kernel_places(const Session& session) {
                        report.engine_seconds, report.host_seconds, report.copy_seconds});
   }
   return kernels;
+}
+
+bool same_places(const std::vector<KernelPlace>& left, const std::vector<KernelPlace>& right) {
+  const auto place = [](const KernelPlace& kernel) {
+    return std::tie(kernel.label, kernel.where, kernel.reason, kernel.retries, kernel.fallbacks);
+  };
+  return std::equal(
+      left.begin(), left.end(), right.begin(), right.end(),
+      [&place](const KernelPlace& a, const KernelPlace& b) { return place(a) == place(b); });
 }
 
 uint64_t sum_of(const std::vector<KernelPlace>& kernels, uint64_t KernelPlace::*counter) {

@@ -30,6 +30,9 @@ struct KernelPlace {
 
 std::vector<KernelPlace> kernel_places(const Session& session);
 
+// The same programs in the same places, as far as failures are concerned too.
+bool same_places(const std::vector<KernelPlace>& left, const std::vector<KernelPlace>& right);
+
 uint64_t sum_of(const std::vector<KernelPlace>& kernels, uint64_t KernelPlace::*counter);
 // Of the matmul and convolution FLOPs; 0 without any.
 double share_of_engine(const std::vector<KernelPlace>& kernels);

@@ -8,18 +8,33 @@
 
 namespace cli {
 
-Monitor::Monitor(const TrainConfig& config, int64_t first_step, int64_t last_step, History history,
-                 Sampler sampler)
-    : config_(config), history_(std::move(history)), log_(config.log, config.resume),
-      progress_(first_step, last_step), sampler_(std::move(sampler)) {}
+Monitor::Monitor(const TrainConfig& config, const Session& session, int64_t first_step,
+                 int64_t last_step, History history, Sampler sampler)
+    : config_(config), session_(session), first_step_(first_step), history_(std::move(history)),
+      log_(config.log, config.resume), progress_(first_step, last_step),
+      sampler_(std::move(sampler)) {}
 
-void Monitor::start() { log_.start(history_.settings); }
+void Monitor::start() {
+  if (!log_.is_open()) return;
+  auto plan = initialised<anet_memory_plan>();
+  call(anet_session_get_memory_plan, session_.get(), &plan);
+  log_.start(first_step_, history_.settings, plan);
+  log_places(first_step_);
+}
+
+void Monitor::log_places(int64_t step) {
+  if (!log_.is_open()) return;
+  std::vector<KernelPlace> kernels = kernel_places(session_);
+  if (!same_places(kernels, history_.kernels)) log_.kernels(step, kernels);
+  history_.kernels = std::move(kernels);
+}
 
 void Monitor::on_event(const anet_fit_event& event) {
   switch (event.kind) {
   case ANET_EVENT_STEP:
     history_.steps.push_back(*event.result);
     log_.step(*event.result);
+    log_places(event.result->step);
     progress_.step(*event.result);
     break;
   case ANET_EVENT_EVAL:
@@ -77,10 +92,9 @@ void Monitor::take_sample(int64_t step) {
   history_.samples.push_back(std::move(sample));
 }
 
-void Monitor::finish(int64_t step, bool interrupted, const std::string& reason,
-                     std::vector<KernelPlace> kernels) {
+void Monitor::finish(int64_t step, bool interrupted, const std::string& reason) {
   progress_.finish();
-  history_.kernels = std::move(kernels);
+  history_.kernels = kernel_places(session_);
   log_.end(step, interrupted, reason, history_.kernels);
 }
 

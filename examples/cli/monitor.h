@@ -22,8 +22,9 @@ struct Sampler {
 
 class Monitor {
 public:
-  Monitor(const TrainConfig& config, int64_t first_step, int64_t last_step, History history,
-          Sampler sampler);
+  // Borrows configuration and session.
+  Monitor(const TrainConfig& config, const Session& session, int64_t first_step, int64_t last_step,
+          History history, Sampler sampler);
 
   void start();
   // What anet_session_fit calls between steps.
@@ -31,8 +32,7 @@ public:
   void evaluation(int64_t step, const anet_eval_result& result, bool best = false);
   void saved(int64_t step, const std::string& path);
   void take_sample(int64_t step); // once a step; does nothing without a generator
-  void finish(int64_t step, bool interrupted, const std::string& reason,
-              std::vector<KernelPlace> kernels);
+  void finish(int64_t step, bool interrupted, const std::string& reason);
 
   const History& history() const { return history_; }
   const Progress& progress() const { return progress_; }
@@ -40,7 +40,11 @@ public:
   int64_t evaluated_step() const;                    // -1: none yet
 
 private:
+  void log_places(int64_t step); // when they are others than before
+
   const TrainConfig& config_;
+  const Session& session_;
+  int64_t first_step_;
   History history_;
   Log log_;
   Progress progress_;

@@ -186,10 +186,11 @@ static int run_training(const Arguments& arguments, bool finetune) {
     export_result(run, end);
     return exit_ok;
   }
-  Monitor monitor(run.config, run.first_step, run.config.steps, history_of(run), sampler_of(run));
+  Monitor monitor(run.config, run.session, run.first_step, run.config.steps, history_of(run),
+                  sampler_of(run));
   monitor.start();
   const TrainEnd end = train(run, monitor);
-  monitor.finish(end.step, end.interrupted, end.reason(run.config), kernel_places(run.session));
+  monitor.finish(end.step, end.interrupted, end.reason(run.config));
   if (!run.config.summary.empty()) write_summary(run, monitor, end);
   if (!run.config.report.empty()) write_report(run, monitor, end);
   print_end(run, monitor, end);
