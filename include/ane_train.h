@@ -173,6 +173,10 @@ enum {
 /** Called on whichever thread has something to say; must not call the library. */
 typedef void (*anet_log_callback)(anet_log_level level, const char *message, void *user_data);
 
+/** Called once when the library no longer needs what `user_data` stands for; on any thread. It may
+ * release handles, and must call nothing else of the library. */
+typedef void (*anet_release_callback)(void *user_data);
+
 /** Where a part of the work runs on the device "ane", which has the engine and the CPU. */
 typedef int32_t anet_placement;
 enum {
@@ -222,6 +226,9 @@ typedef struct anet_device_options {
   void *log_user_data;
   /** For "ane", and for "auto" where that is it; nullable. */
   const anet_ane_options *ane;
+  /** Nullable. Called with `log_user_data`, exactly once: when nothing can be logged any more, or
+   * when anet_device_open fails for another reason than a struct that it cannot read. */
+  anet_release_callback log_release;
 } anet_device_options;
 
 typedef struct anet_device_info {
@@ -328,9 +335,6 @@ typedef struct anet_buffer_view {
   size_t size_bytes;
   anet_tensor_desc desc;
 } anet_buffer_view;
-
-/** Called once when the library no longer needs imported memory; on any thread. */
-typedef void (*anet_release_callback)(void *user_data);
 
 /**
  * Allocates a zero-filled buffer.

@@ -23,7 +23,7 @@ void check_memory(const void* data, size_t size, const backend::Layout& layout, 
 }
 
 std::unique_ptr<anet_buffer> import(anet_device& device, void* data, size_t size,
-                                    const anet_tensor_desc* desc, ImportedMemory& memory) {
+                                    const anet_tensor_desc* desc, ReleaseCallback& memory) {
   const backend::Layout layout = layout_of(read_struct(desc, "desc"));
   check_memory(data, size, layout, device.device->capabilities().buffer_alignment);
   auto buffer = device.device->import(static_cast<std::byte*>(data), size, layout);
@@ -79,7 +79,7 @@ anet_status anet_buffer_import(anet_device* device, void* data, size_t size_byte
                                const anet_tensor_desc* desc, anet_release_callback release,
                                void* user_data, anet_buffer** buffer, anet_error** error) {
   // Made first and destroyed last: whatever fails below, the memory is given back.
-  ImportedMemory memory(release, user_data);
+  ReleaseCallback memory(release, user_data);
   return guard_create(buffer, "buffer", error, [&] {
     return import(check_handle(device, "device"), data, size_bytes, desc, memory);
   });

@@ -97,10 +97,12 @@ std::shared_ptr<backend::Device> open_backend(const std::string& name,
 }
 
 std::unique_ptr<anet_device> open(const char* name, const anet_device_options& options) {
+  ReleaseCallback log_release(options.log_release, options.log_user_data);
   if (options.threads > max_threads)
     fail(Status::out_of_range, "expected options.threads up to ", max_threads, ", seen ",
          options.threads);
   auto handle = std::make_unique<anet_device>();
+  handle->log_release = std::move(log_release);
   handle->logger = make_logger(options, handle->sink);
   handle->device = open_backend(read_string(name, "name"), options);
   const backend::Capabilities& capabilities = handle->device->capabilities();

@@ -24,7 +24,7 @@ OFFSET(anet_ane_options, audit_action, 52);
 OFFSET(anet_ane_options, audit_tolerance, 56);
 OFFSET(anet_ane_options, audit_kernels, 64);
 
-SIZE(anet_device_options, 40);
+SIZE(anet_device_options, 48);
 OFFSET(anet_device_options, struct_size, 0);
 OFFSET(anet_device_options, threads, 4);
 OFFSET(anet_device_options, log_level, 8);
@@ -32,6 +32,7 @@ OFFSET(anet_device_options, reserved, 12);
 OFFSET(anet_device_options, log, 16);
 OFFSET(anet_device_options, log_user_data, 24);
 OFFSET(anet_device_options, ane, 32);
+OFFSET(anet_device_options, log_release, 40);
 
 SIZE(anet_device_info, 40);
 OFFSET(anet_device_info, struct_size, 0);

@@ -93,6 +93,30 @@ TEST_CASE("log messages up to the level reach the callback") {
   for (const auto& message : log.messages) CHECK(message.first <= ANET_LOG_INFO);
 }
 
+TEST_CASE("a log is given back once, when nothing can log any more") {
+  const auto count = [](void* user_data) { ++*static_cast<int*>(user_data); };
+  int released = 0;
+  auto options = initialised<anet_device_options>();
+  options.log_user_data = &released;
+  options.log_release = count;
+  anet_device* handle = nullptr;
+  must(anet_device_open, "cpu", &options, &handle);
+  Device device(handle);
+  {
+    const Model model = create_model();
+    const Session session = create_session(device.get(), model.get());
+    device.reset();
+    CHECK(released == 0); // the session still logs
+  }
+  CHECK(released == 1);
+
+  CHECK(attempt(anet_device_open, "gpu", &options, &handle).status == ANET_E_NOT_FOUND);
+  CHECK(released == 2);
+  options.threads = 1000;
+  CHECK(attempt(anet_device_open, "cpu", &options, &handle).status == ANET_E_OUT_OF_RANGE);
+  CHECK(released == 3);
+}
+
 TEST_CASE("a silent device calls nothing") {
   Log log;
   auto options = initialised<anet_device_options>();
