@@ -55,6 +55,11 @@ expect "$work/06" '^before:$'
 expect "$work/06" '^loss .* after 40 steps$'
 expect "$work/adapter/adapter_config.json" 'LORA'
 
+"$build/examples/07_finetune_jsonl" "$work/tiny/base" "$work/tiny/chats" "$work/tiny/jsonl" 6 > "$work/07"
+expect "$work/07" '^saved step-00000003$'
+expect "$work/07" '^step  *6  loss'
+expect "$work/07" '^wrote adapter and model.gguf$'
+
 # The command: a run of six steps equals one of three that is resumed for three more.
 options="--model stories260K --sequence-length 32 --batch-size 2 --eval-windows 4 --threads 2"
 "$build/ane-train" train $options --data "$work/text.txt" --steps 6 --save-every 3 --sample Line \
