@@ -48,6 +48,7 @@ constexpr StepCount step_counts[] = {
     {"retries", &anet_step_result::retries},
     {"fallbacks", &anet_step_result::fallbacks},
     {"audits", &anet_step_result::audits},
+    {"tokens_seen", &anet_step_result::tokens_seen},
 };
 
 struct PlanCount {
