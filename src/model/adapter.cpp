@@ -125,7 +125,8 @@ const AdapterShape::Module* AdapterShape::find(std::string_view port) const {
   return found == modules.end() ? nullptr : &*found;
 }
 
-Adapter::Adapter(std::shared_ptr<const Model> model, const LoraOptions& options, uint64_t seed)
+Adapter::Adapter(const std::shared_ptr<const Model>& model, const LoraOptions& options,
+                 uint64_t seed)
     : Adapter(model, resolve(options), resolve_targets(*model, resolve(options))) {
   uint64_t stream = 0;
   for (const LoraModule& module : modules_) {

@@ -81,7 +81,7 @@ public:
   // sqrt(in), B is zero, magnitudes are the row norms of the model's matrices. Throws
   // invalid_argument for a pattern that matches nothing, unsupported_option for DoRA of the
   // embedding or the head.
-  Adapter(std::shared_ptr<const Model> model, const LoraOptions& options, uint64_t seed);
+  Adapter(const std::shared_ptr<const Model>& model, const LoraOptions& options, uint64_t seed);
   // For readers of files: zeros of the given shapes.
   Adapter(std::shared_ptr<const Model> model, const LoraOptions& common,
           std::vector<LoraTarget> targets);
