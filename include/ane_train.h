@@ -44,6 +44,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/** A call that the library exports. */
 #if defined(ANET_BUILD) && defined(__GNUC__)
 #define ANET_API __attribute__((visibility("default")))
 #else
@@ -65,8 +66,11 @@ extern "C" {
  * Version
  * ------------------------------------------------------------------------------------------- */
 
+/** The version that this header belongs to. */
 #define ANET_VERSION_MAJOR 0
+/** See ANET_VERSION_MAJOR. */
 #define ANET_VERSION_MINOR 1
+/** See ANET_VERSION_MAJOR. */
 #define ANET_VERSION_PATCH 0
 /** 10000 * major + 100 * minor + patch. */
 #define ANET_VERSION_NUMBER 100
@@ -151,7 +155,9 @@ ANET_API const char *anet_error_domain(const anet_error *error);
 ANET_API int64_t anet_error_native_code(const anet_error *error);
 /** Line and column, from 1, in the MIL or JSON text that was read; 0 when there is none. */
 ANET_API int32_t anet_error_line(const anet_error *error);
+/** The column; see anet_error_line. */
 ANET_API int32_t anet_error_column(const anet_error *error);
+/** One reference less. Any thread. */
 ANET_API void anet_error_release(anet_error *error);
 
 /* ---------------------------------------------------------------------------------------------
@@ -161,6 +167,7 @@ ANET_API void anet_error_release(anet_error *error);
 /** A processor that compiles and runs programs. Any thread. */
 typedef struct anet_device anet_device;
 
+/** How grave a message is; a level includes those before it. */
 typedef int32_t anet_log_level;
 enum {
   ANET_LOG_OFF = 0,
@@ -215,6 +222,7 @@ typedef struct anet_ane_options {
   const char *audit_kernels; /**< labels separated by commas; NULL: all */
 } anet_ane_options;
 
+/** How a device is opened. */
 typedef struct anet_device_options {
   uint32_t struct_size;
   /** Worker threads of the CPU, the caller's included. 0: one a core. At most 256. */
@@ -231,6 +239,7 @@ typedef struct anet_device_options {
   anet_release_callback log_release;
 } anet_device_options;
 
+/** What a device is. */
 typedef struct anet_device_info {
   uint32_t struct_size;
   uint32_t threads;
@@ -242,6 +251,7 @@ typedef struct anet_device_info {
   uint32_t reserved;
 } anet_device_info;
 
+/** A device that this build knows, and whether this machine has it. */
 typedef struct anet_device_listing {
   uint32_t struct_size;
   int32_t available; /**< 1 when anet_device_open(name) can succeed here */
@@ -268,6 +278,7 @@ ANET_API anet_status anet_device_listing_get(size_t index, anet_device_listing *
  */
 ANET_API anet_status anet_device_open(const char *name, const anet_device_options *options,
                                       anet_device **device, anet_error **error) ANET_CHECK;
+/** What the device is. Any thread. */
 ANET_API anet_status anet_device_get_info(const anet_device *device, anet_device_info *info,
                                           anet_error **error) ANET_CHECK;
 /**
@@ -280,15 +291,19 @@ ANET_API anet_status anet_device_get_info(const anet_device *device, anet_device
  */
 ANET_API anet_status anet_device_get_report(const anet_device *device, char *json, size_t capacity,
                                             size_t *length, anet_error **error) ANET_CHECK;
+/** One reference more. Any thread. */
 ANET_API void anet_device_retain(anet_device *device);
+/** One reference less. Any thread. */
 ANET_API void anet_device_release(anet_device *device);
 
 /* ---------------------------------------------------------------------------------------------
  * Buffers
  * ------------------------------------------------------------------------------------------- */
 
+/** Axes of a tensor at most. */
 #define ANET_MAX_RANK 8
 
+/** Type of a tensor's elements. */
 typedef int32_t anet_dtype;
 enum {
   ANET_DTYPE_UNDEFINED = 0,
@@ -325,9 +340,11 @@ typedef struct anet_tensor_desc {
 /** Memory that kernels read and write. One thread at a time. */
 typedef struct anet_buffer anet_buffer;
 
+/** What a mapped buffer is for. */
 typedef int32_t anet_map_access;
 enum { ANET_MAP_READ = 1, ANET_MAP_WRITE = 2, ANET_MAP_READ_WRITE = 3 };
 
+/** The memory of a buffer while it is mapped. */
 typedef struct anet_buffer_view {
   uint32_t struct_size;
   uint32_t reserved;
@@ -354,6 +371,7 @@ ANET_API anet_status anet_buffer_import(anet_device *device, void *data, size_t 
                                         const anet_tensor_desc *desc, anet_release_callback release,
                                         void *user_data, anet_buffer **buffer,
                                         anet_error **error) ANET_CHECK;
+/** Type, shape and strides. */
 ANET_API anet_status anet_buffer_get_desc(const anet_buffer *buffer, anet_tensor_desc *desc,
                                           anet_error **error) ANET_CHECK;
 /** Makes the memory addressable; a run that uses the buffer meanwhile fails with ANET_E_BUSY.
@@ -369,7 +387,9 @@ ANET_API anet_status anet_buffer_write(anet_buffer *buffer, const void *data, si
 /** Copies dense row-major elements out; errors as anet_buffer_write. */
 ANET_API anet_status anet_buffer_read(anet_buffer *buffer, void *data, size_t size_bytes,
                                       anet_error **error) ANET_CHECK;
+/** One reference more. Any thread. */
 ANET_API void anet_buffer_retain(anet_buffer *buffer);
+/** One reference less. Any thread. */
 ANET_API void anet_buffer_release(anet_buffer *buffer);
 
 /* ---------------------------------------------------------------------------------------------
@@ -386,6 +406,7 @@ typedef struct anet_blob_file {
   size_t size_bytes;
 } anet_blob_file;
 
+/** Which side of a function a port is on. */
 typedef int32_t anet_direction;
 enum { ANET_INPUT = 1, ANET_OUTPUT = 2 };
 
@@ -436,6 +457,7 @@ enum {
   ANET_TAPS_NONE = 2 /**< recompute everything: activation checkpointing */
 };
 
+/** How a program is differentiated. */
 typedef struct anet_differentiate_options {
   uint32_t struct_size;
   anet_taps taps;
@@ -462,6 +484,7 @@ ANET_API anet_status anet_program_differentiate(const anet_program *program, con
                                                 anet_program **derivative,
                                                 anet_error **error) ANET_CHECK;
 
+/** How a program is quantized. */
 typedef struct anet_program_quantize_options {
   uint32_t struct_size;
   uint32_t reserved;
@@ -487,7 +510,9 @@ ANET_API anet_status anet_program_quantize(anet_device *device, const anet_progr
                                            size_t count,
                                            const anet_program_quantize_options *options,
                                            anet_program **quantized, anet_error **error) ANET_CHECK;
+/** One reference more. Any thread. */
 ANET_API void anet_program_retain(anet_program *program);
+/** One reference less. Any thread. */
 ANET_API void anet_program_release(anet_program *program);
 
 /* ---------------------------------------------------------------------------------------------
@@ -497,6 +522,7 @@ ANET_API void anet_program_release(anet_program *program);
 /** One thread at a time. */
 typedef struct anet_kernel anet_kernel;
 
+/** What a kernel is, and what its runs so far took. */
 typedef struct anet_kernel_statistics {
   uint32_t struct_size;
   uint32_t op_count;        /**< steps in the compiled plan */
@@ -550,6 +576,7 @@ ANET_API anet_status anet_kernel_create_buffer(const anet_kernel *kernel, anet_d
 ANET_API anet_status anet_kernel_run(anet_kernel *kernel, anet_buffer *const *inputs,
                                      size_t input_count, anet_buffer *const *outputs,
                                      size_t output_count, anet_error **error) ANET_CHECK;
+/** What the kernel is, and what its runs so far took. */
 ANET_API anet_status anet_kernel_get_statistics(const anet_kernel *kernel,
                                                 anet_kernel_statistics *statistics,
                                                 anet_error **error) ANET_CHECK;
@@ -561,7 +588,9 @@ ANET_API anet_status anet_kernel_get_statistics(const anet_kernel *kernel,
  */
 ANET_API anet_status anet_kernel_get_placement(const anet_kernel *kernel, const char **where,
                                                const char **reason, anet_error **error) ANET_CHECK;
+/** One reference more. Any thread. */
 ANET_API void anet_kernel_retain(anet_kernel *kernel);
+/** One reference less. Any thread. */
 ANET_API void anet_kernel_release(anet_kernel *kernel);
 
 /* ---------------------------------------------------------------------------------------------
@@ -687,6 +716,7 @@ typedef struct anet_quantize_options {
   void *user_data;
 } anet_quantize_options;
 
+/** How a model is loaded. */
 typedef struct anet_model_load_options {
   uint32_t struct_size;
   uint32_t reserved;
@@ -719,6 +749,7 @@ ANET_API anet_status anet_model_load(const char *path, const anet_model_load_opt
 ANET_API anet_status anet_model_save(const anet_model *model, const char *path,
                                      anet_error **error) ANET_CHECK;
 
+/** Formats of anet_model_export. */
 typedef int32_t anet_export_format;
 enum {
   ANET_EXPORT_HUGGING_FACE = 0, /**< a folder: config.json, safetensors */
@@ -735,6 +766,7 @@ enum {
   ANET_EXPORT_Q8_0 = 3 /**< GGUF alone */
 };
 
+/** How a model is written for other tools. */
 typedef struct anet_export_options {
   uint32_t struct_size;
   anet_export_format format;
@@ -770,8 +802,10 @@ typedef struct anet_model_info {
   size_t stop_count;
   const char *const *warnings; /**< "model.norm.weight: 3 values are NaN" */
 } anet_model_info;
+/** What the model's files said. */
 ANET_API anet_status anet_model_get_info(const anet_model *model, anet_model_info *info,
                                          anet_error **error) ANET_CHECK;
+/** The configuration, its defaults filled in. */
 ANET_API anet_status anet_model_get_config(const anet_model *model, anet_model_config *config,
                                            anet_error **error) ANET_CHECK;
 /** Number of weights (padding between tensors not counted). 0 for NULL. */
@@ -780,6 +814,7 @@ ANET_API uint64_t anet_model_weight_count(const anet_model *model);
 ANET_API uint64_t anet_model_weight_bytes(const anet_model *model);
 /** Number of tensors. 0 for NULL. */
 ANET_API size_t anet_model_parameter_count(const anet_model *model);
+/** One weight tensor. @return ANET_E_OUT_OF_RANGE for an index past the count. */
 ANET_API anet_status anet_model_get_parameter(const anet_model *model, size_t index,
                                               anet_parameter *parameter,
                                               anet_error **error) ANET_CHECK;
@@ -796,7 +831,9 @@ ANET_API anet_status anet_model_read_parameter(const anet_model *model, size_t i
 ANET_API anet_status anet_model_write_parameter(anet_model *model, size_t index,
                                                 const float *values, size_t count,
                                                 anet_error **error) ANET_CHECK;
+/** One reference more. Any thread. */
 ANET_API void anet_model_retain(anet_model *model);
+/** One reference less. Any thread. */
 ANET_API void anet_model_release(anet_model *model);
 
 /* ---------------------------------------------------------------------------------------------
@@ -857,6 +894,7 @@ typedef struct anet_adapter_override {
   double alpha; /**< 0: as it would be without */
 } anet_adapter_override;
 
+/** How an adapter is made. */
 typedef struct anet_adapter_options {
   uint32_t struct_size;
   int32_t rank;   /**< up to 4096; 0: 8 */
@@ -895,6 +933,7 @@ ANET_API anet_status anet_adapter_create(anet_model *model, const anet_adapter_o
 ANET_API anet_status anet_adapter_load(anet_model *model, const char *path, anet_adapter **adapter,
                                        anet_error **error) ANET_CHECK;
 
+/** Formats of anet_adapter_save. */
 typedef int32_t anet_adapter_format;
 enum {
   ANET_ADAPTER_PEFT = 0, /**< a folder: adapter_config.json, adapter_model.safetensors */
@@ -902,6 +941,7 @@ enum {
   ANET_ADAPTER_GGUF = 2  /**< a file for llama.cpp */
 };
 
+/** How an adapter is written. */
 typedef struct anet_adapter_save_options {
   uint32_t struct_size;
   anet_adapter_format format;
@@ -920,6 +960,7 @@ ANET_API anet_status anet_adapter_save(const anet_adapter *adapter, const char *
                                        const anet_adapter_save_options *options,
                                        anet_error **error) ANET_CHECK;
 
+/** What an adapter is. */
 typedef struct anet_adapter_info {
   uint32_t struct_size;
   int32_t rank; /**< the largest of its modules */
@@ -930,6 +971,7 @@ typedef struct anet_adapter_info {
   uint64_t module_count;
   uint64_t weight_count;
 } anet_adapter_info;
+/** What the adapter is. */
 ANET_API anet_status anet_adapter_get_info(const anet_adapter *adapter, anet_adapter_info *info,
                                            anet_error **error) ANET_CHECK;
 
@@ -957,13 +999,17 @@ ANET_API anet_status anet_adapter_get_parameter(const anet_adapter *adapter, siz
 /** As the calls of a model of these names. */
 ANET_API anet_status anet_adapter_find_parameter(const anet_adapter *adapter, const char *name,
                                                  size_t *index, anet_error **error) ANET_CHECK;
+/** As anet_model_read_parameter. */
 ANET_API anet_status anet_adapter_read_parameter(const anet_adapter *adapter, size_t index,
                                                  float *values, size_t count,
                                                  anet_error **error) ANET_CHECK;
+/** As anet_model_write_parameter. */
 ANET_API anet_status anet_adapter_write_parameter(anet_adapter *adapter, size_t index,
                                                   const float *values, size_t count,
                                                   anet_error **error) ANET_CHECK;
+/** One reference more. Any thread. */
 ANET_API void anet_adapter_retain(anet_adapter *adapter);
+/** One reference less. Any thread. */
 ANET_API void anet_adapter_release(anet_adapter *adapter);
 
 /** One of several adapters whose shares are added: weight * scale * B (A x). */
@@ -1036,6 +1082,7 @@ ANET_API anet_status anet_tokenizer_find_special(const anet_tokenizer *tokenizer
 ANET_API int32_t anet_tokenizer_vocab_size(const anet_tokenizer *tokenizer);
 /** -1 when the tokenizer has none. */
 ANET_API int32_t anet_tokenizer_bos_id(const anet_tokenizer *tokenizer);
+/** -1 when the tokenizer has none. */
 ANET_API int32_t anet_tokenizer_eos_id(const anet_tokenizer *tokenizer);
 /**
  * Encodes `length` bytes of text (SIZE_MAX: null-terminated).
@@ -1064,12 +1111,15 @@ ANET_API anet_status anet_tokenizer_encode_ranges(const anet_tokenizer *tokenize
 ANET_API anet_status anet_tokenizer_decode(const anet_tokenizer *tokenizer, const int32_t *ids,
                                            size_t id_count, char *text, size_t capacity,
                                            size_t *length, anet_error **error) ANET_CHECK;
+/** One reference more. Any thread. */
 ANET_API void anet_tokenizer_retain(anet_tokenizer *tokenizer);
+/** One reference less. Any thread. */
 ANET_API void anet_tokenizer_release(anet_tokenizer *tokenizer);
 
 /** Text of a sequence as it grows, in whole characters. One thread at a time. */
 typedef struct anet_text_decoder anet_text_decoder;
 
+/** A decoder at the beginning of a text. It keeps the tokenizer alive. */
 ANET_API anet_status anet_text_decoder_create(const anet_tokenizer *tokenizer,
                                               anet_text_decoder **decoder,
                                               anet_error **error) ANET_CHECK;
@@ -1085,7 +1135,9 @@ ANET_API anet_status anet_text_decoder_push(anet_text_decoder *decoder, int32_t 
 /** What is left of an incomplete character, as U+FFFD. The decoder is then as new. */
 ANET_API anet_status anet_text_decoder_flush(anet_text_decoder *decoder, const char **text,
                                              size_t *length, anet_error **error) ANET_CHECK;
+/** One reference more. Any thread. */
 ANET_API void anet_text_decoder_retain(anet_text_decoder *decoder);
+/** One reference less. Any thread. */
 ANET_API void anet_text_decoder_release(anet_text_decoder *decoder);
 
 /* ---------------------------------------------------------------------------------------------
@@ -1142,7 +1194,9 @@ ANET_API int32_t anet_chat_template_uses_date(const anet_chat_template *chat_tem
  * @return ANET_E_OUT_OF_RANGE. */
 ANET_API anet_status anet_chat_template_set_date(anet_chat_template *chat_template, int64_t seconds,
                                                  anet_error **error) ANET_CHECK;
+/** One reference more. Any thread. */
 ANET_API void anet_chat_template_retain(anet_chat_template *chat_template);
+/** One reference less. Any thread. */
 ANET_API void anet_chat_template_release(anet_chat_template *chat_template);
 
 /* ---------------------------------------------------------------------------------------------
@@ -1153,9 +1207,11 @@ ANET_API void anet_chat_template_release(anet_chat_template *chat_template);
  * if need be. Immutable: any thread. */
 typedef struct anet_examples anet_examples;
 
+/** Which part of a folder of data. */
 typedef int32_t anet_data_part;
 enum { ANET_DATA_TRAIN = 0, ANET_DATA_VALIDATION = 1, ANET_DATA_TEST = 2 };
 
+/** What a data file holds. */
 typedef int32_t anet_data_format;
 enum {
   ANET_DATA_AUTOMATIC = 0, /**< by the file's suffix */
@@ -1168,6 +1224,7 @@ enum {
 typedef int32_t anet_switch;
 enum { ANET_SWITCH_DEFAULT = 0, ANET_SWITCH_ON = 1, ANET_SWITCH_OFF = 2 };
 
+/** How examples are read and tokenised. */
 typedef struct anet_examples_options {
   uint32_t struct_size;
   anet_data_part part; /**< of a folder: train.jsonl, valid.jsonl, test.jsonl */
@@ -1229,6 +1286,7 @@ ANET_API anet_status anet_examples_split(const anet_examples *examples, double f
                                          anet_error **error) ANET_CHECK;
 /** 0 for NULL. */
 ANET_API uint64_t anet_examples_count(const anet_examples *examples);
+/** Tokens of all examples. 0 for NULL. */
 ANET_API uint64_t anet_examples_token_count(const anet_examples *examples);
 /** One example; sizes as in anet_tokenizer_encode. @param mask nullable. */
 ANET_API anet_status anet_examples_read(const anet_examples *examples, uint64_t index, int32_t *ids,
@@ -1246,7 +1304,9 @@ ANET_API anet_status anet_examples_describe(const anet_examples *examples, uint6
 ANET_API anet_status anet_examples_get_report(const anet_examples *examples, char *json,
                                               size_t capacity, size_t *length,
                                               anet_error **error) ANET_CHECK;
+/** One reference more. Any thread. */
 ANET_API void anet_examples_retain(anet_examples *examples);
+/** One reference less. Any thread. */
 ANET_API void anet_examples_release(anet_examples *examples);
 
 /* ---------------------------------------------------------------------------------------------
@@ -1257,6 +1317,7 @@ ANET_API void anet_examples_release(anet_examples *examples);
  * thread. */
 typedef struct anet_dataset anet_dataset;
 
+/** How tokens are cut into windows. */
 typedef struct anet_dataset_options {
   uint32_t struct_size;
   int32_t sequence_length; /**< required: tokens a window; its targets are shifted by one */
@@ -1304,6 +1365,7 @@ enum {
   ANET_LONG_SPLIT = 2 /**< pieces that share one token */
 };
 
+/** How examples are laid out in rows. */
 typedef struct anet_rows_options {
   uint32_t struct_size;
   int32_t sequence_length; /**< required: tokens a row; its targets are shifted by one */
@@ -1342,6 +1404,7 @@ ANET_API anet_status anet_dataset_split(const anet_dataset *dataset, double frac
                                         anet_error **error) ANET_CHECK;
 /** Rows in one epoch. 0 for NULL. */
 ANET_API uint64_t anet_dataset_window_count(const anet_dataset *dataset);
+/** Tokens in a row. 0 for NULL. */
 ANET_API int32_t anet_dataset_sequence_length(const anet_dataset *dataset);
 /**
  * Copies rows `first` to `first + count - 1` of the endless sequence of epochs.
@@ -1353,7 +1416,9 @@ ANET_API int32_t anet_dataset_sequence_length(const anet_dataset *dataset);
 ANET_API anet_status anet_dataset_read(const anet_dataset *dataset, uint64_t first, size_t count,
                                        int32_t *tokens, int32_t *targets, int32_t *positions,
                                        int32_t *parts, anet_error **error) ANET_CHECK;
+/** One reference more. Any thread. */
 ANET_API void anet_dataset_retain(anet_dataset *dataset);
+/** One reference less. Any thread. */
 ANET_API void anet_dataset_release(anet_dataset *dataset);
 
 /* ---------------------------------------------------------------------------------------------
@@ -1370,6 +1435,7 @@ ANET_API void anet_dataset_release(anet_dataset *dataset);
  */
 typedef struct anet_session anet_session;
 
+/** The numbers that a session or generator computes with. */
 typedef int32_t anet_precision;
 enum {
   ANET_PRECISION_DEFAULT = 0, /**< F32 where the device has it (the CPU), else F16 */
@@ -1377,6 +1443,7 @@ enum {
   ANET_PRECISION_F16 = 2      /**< programs in fp16, fp32 master weights, dynamic loss scale */
 };
 
+/** How gradients become updates. */
 typedef int32_t anet_optimizer;
 enum { ANET_OPTIMIZER_ADAMW = 0, ANET_OPTIMIZER_SGD = 1 };
 
@@ -1390,6 +1457,7 @@ enum {
   ANET_SCHEDULE_WSD = 3       /**< r, then linear to m over the last decay_steps */
 };
 
+/** How a session trains. */
 typedef struct anet_session_options {
   uint32_t struct_size;
   anet_precision precision;
@@ -1528,6 +1596,7 @@ typedef struct anet_batch {
   int32_t reserved2;
 } anet_batch;
 
+/** What a step did, and what it took. */
 typedef struct anet_step_result {
   uint32_t struct_size;
   int32_t skipped;      /**< 1: gradients overflowed in F16, the update was skipped */
@@ -1587,6 +1656,7 @@ ANET_API anet_status anet_session_optimizer_step(anet_session *session, anet_ste
 ANET_API anet_status anet_session_zero_gradients(anet_session *session,
                                                  anet_error **error) ANET_CHECK;
 
+/** The loss without an update. */
 typedef struct anet_eval_result {
   uint32_t struct_size;
   uint32_t reserved;
@@ -1667,6 +1737,7 @@ enum {
  * with ANET_E_CALLBACK. */
 typedef int32_t (*anet_fit_callback)(const anet_fit_event *event, void *user_data);
 
+/** How anet_session_fit runs. */
 typedef struct anet_fit_options {
   uint32_t struct_size;
   uint32_t reserved;
@@ -1692,6 +1763,7 @@ typedef struct anet_fit_options {
   int32_t reserved3;
 } anet_fit_options;
 
+/** Why anet_session_fit ended. */
 typedef int32_t anet_fit_end;
 enum {
   ANET_FIT_STEPS = 1,         /**< all steps were made */
@@ -1699,6 +1771,7 @@ enum {
   ANET_FIT_NO_IMPROVEMENT = 3 /**< anet_fit_options.patience */
 };
 
+/** How anet_session_fit ended. */
 typedef struct anet_fit_result {
   uint32_t struct_size;
   anet_fit_end end;
@@ -1727,9 +1800,11 @@ ANET_API anet_status anet_session_fit(anet_session *session, const anet_dataset 
  * one it does nothing. One atomic store: any thread, also in a signal handler. */
 ANET_API void anet_session_cancel(anet_session *session);
 
+/** The options that the session has, defaults filled in. */
 ANET_API anet_status anet_session_get_options(const anet_session *session,
                                               anet_session_options *options,
                                               anet_error **error) ANET_CHECK;
+/** The memory that the session uses, as planned. */
 ANET_API anet_status anet_session_get_memory_plan(const anet_session *session,
                                                   anet_memory_plan *plan,
                                                   anet_error **error) ANET_CHECK;
@@ -1768,6 +1843,7 @@ ANET_API anet_status anet_session_get_step(const anet_session *session, int64_t 
 /** The next row that anet_session_fit reads; checkpoints keep it. */
 ANET_API anet_status anet_session_get_cursor(const anet_session *session, uint64_t *cursor,
                                              anet_error **error) ANET_CHECK;
+/** Where anet_session_fit goes on. */
 ANET_API anet_status anet_session_set_cursor(anet_session *session, uint64_t cursor,
                                              anet_error **error) ANET_CHECK;
 /** Replaces the options' learning_rate from the next step on; the schedule goes on. */
@@ -1785,12 +1861,14 @@ ANET_API anet_status anet_session_set_learning_rate(anet_session *session, doubl
  */
 ANET_API anet_status anet_session_get_weights(anet_session *session, float **values, size_t *count,
                                               anet_error **error) ANET_CHECK;
+/** The accumulated gradients; see anet_session_get_weights. */
 ANET_API anet_status anet_session_get_gradients(anet_session *session, float **values,
                                                 size_t *count, anet_error **error) ANET_CHECK;
 /** Counted tokens behind the accumulated gradient: the divisor of the next update. After adding
  * other ranks' gradients, set it to the sum of their tokens. */
 ANET_API anet_status anet_session_get_tokens(const anet_session *session, uint64_t *tokens,
                                              anet_error **error) ANET_CHECK;
+/** See anet_session_get_tokens. */
 ANET_API anet_status anet_session_set_tokens(anet_session *session, uint64_t tokens,
                                              anet_error **error) ANET_CHECK;
 /** Call after writing into anet_session_get_weights, so that F16 copies are renewed. */
@@ -1803,13 +1881,16 @@ ANET_API anet_status anet_session_set_property(anet_session *session, const char
 /** Borrowed until the property changes or the session ends. @return ANET_E_NOT_FOUND. */
 ANET_API anet_status anet_session_get_property(const anet_session *session, const char *key,
                                                const char **value, anet_error **error) ANET_CHECK;
+/** One reference more. Any thread. */
 ANET_API void anet_session_retain(anet_session *session);
+/** One reference less. Any thread. */
 ANET_API void anet_session_release(anet_session *session);
 
 /* ---------------------------------------------------------------------------------------------
  * Checkpoints: a folder of safetensors and state.json, written atomically, checksummed
  * ------------------------------------------------------------------------------------------- */
 
+/** How a checkpoint is saved. */
 typedef struct anet_save_options {
   uint32_t struct_size;
   int32_t keep_last; /**< checkpoints kept under the root besides the best; 0: all */
@@ -1856,6 +1937,7 @@ ANET_API anet_status anet_session_resume_adapter(anet_device *device, anet_model
 ANET_API anet_status anet_session_get_model(const anet_session *session, anet_model **model,
                                             anet_error **error) ANET_CHECK;
 
+/** Which checkpoint under a root. */
 typedef int32_t anet_checkpoint_choice;
 enum { ANET_CHECKPOINT_LATEST = 0, ANET_CHECKPOINT_BEST = 1 };
 
@@ -1882,6 +1964,7 @@ ANET_API anet_status anet_checkpoint_inspect(const char *path, char *json, size_
  * as they are at each call. One thread at a time, except anet_generator_cancel (any thread). */
 typedef struct anet_generator anet_generator;
 
+/** How a generator is made. */
 typedef struct anet_generator_options {
   uint32_t struct_size;
   int32_t context_length; /**< tokens in the KV cache; 0: the model's */
@@ -1893,6 +1976,7 @@ typedef struct anet_generator_options {
   uint32_t reserved;
 } anet_generator_options;
 
+/** How the next token is chosen, and when to stop. */
 typedef struct anet_sampling_options {
   uint32_t struct_size;
   int32_t max_tokens;  /**< 0: until the context is full */
@@ -1914,6 +1998,7 @@ typedef struct anet_sampling_options {
 typedef int32_t (*anet_token_callback)(int32_t id, const char *text, size_t length,
                                        void *user_data);
 
+/** Why a generation ended. */
 typedef int32_t anet_finish_reason;
 enum {
   ANET_FINISH_LENGTH = 1,  /**< max_tokens */
@@ -1922,6 +2007,7 @@ enum {
   ANET_FINISH_CALLBACK = 4
 };
 
+/** How a generation ended, and what it took. */
 typedef struct anet_generation_result {
   uint32_t struct_size;
   anet_finish_reason finish_reason;
@@ -1991,8 +2077,12 @@ ANET_API anet_status anet_generator_generate_batch(anet_generator *generator,
 ANET_API anet_status anet_generator_logits(anet_generator *generator, const int32_t *prompt,
                                            size_t prompt_count, float *logits, size_t count,
                                            anet_error **error) ANET_CHECK;
+/** Makes the running generation return ANET_E_CANCELLED at its next kernel; without one it does
+ * nothing. One atomic store: any thread, also in a signal handler. */
 ANET_API void anet_generator_cancel(anet_generator *generator);
+/** One reference more. Any thread. */
 ANET_API void anet_generator_retain(anet_generator *generator);
+/** One reference less. Any thread. */
 ANET_API void anet_generator_release(anet_generator *generator);
 
 #ifdef __cplusplus
