@@ -1,10 +1,26 @@
 # The Python binding. Tests end with "<n> passed, <n> failed", or "skipped: <why>".
 
-python:
+PYTHON_BINDING := $(abspath bindings/python)
+PYTHON_PACKAGE := $(abspath $(OBJ))/python
+VENV_PYTHON    := $(abspath $(VENV))/bin/python
+PYTHON_MISSING  = $(shell sh $(PYTHON_BINDING)/missing.sh $(PYTHON))
+PYTHON_FLAGS   := $(if $(filter asan,$(MODE)),CFLAGS='$(FLAGS_asan)' LDFLAGS='$(FLAGS_asan)')
 
-python-test:
-	@echo 'skipped: not written yet'
+# setup.py makes pip's wheel and this tree.
+python-package: venv stage
+	$(Q)cd $(PYTHON_BINDING) && ANE_TRAIN_STAGE='$(STAGE)' PATH="$(abspath $(VENV))/bin:$$PATH" \
+	  CC='$(CC)' $(PYTHON_FLAGS) $(VENV_PYTHON) -W ignore setup.py -q build \
+	  --build-lib '$(PYTHON_PACKAGE)' --build-temp '$(abspath $(OBJ))/python-objects'
+
+python:  ## The Python package, importable from build/release/python
+	$(Q)missing="$(PYTHON_MISSING)"; if [ -n "$$missing" ]; then \
+	  echo "the Python binding is not built: it needs $$missing"; else $(MAKE) python-package; fi
+
+python-test:  ## Tests, types and stubs of the Python package
+	$(Q)missing="$(PYTHON_MISSING)"; if [ -n "$$missing" ]; then \
+	  echo "skipped: needs $$missing"; else $(MAKE) python-package && \
+	  sh $(PYTHON_BINDING)/tests/run.sh $(VENV_PYTHON) '$(PYTHON_PACKAGE)' $(ARGS); fi
 
 python-package-test:
 
-.PHONY: python python-test python-package-test
+.PHONY: python python-package python-test python-package-test

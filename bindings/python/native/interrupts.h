@@ -1,0 +1,83 @@
+// Ctrl-C in a long call. Python's own handler only notes the signal until the call returns. While one
+// runs on the main thread, a handler in front of it also cancels the call, which then returns at its
+// next kernel; the wrapper raises KeyboardInterrupt. It stands back where the program has installed
+// a handler of its own.
+#ifndef ANE_TRAIN_PYTHON_INTERRUPTS_H
+#define ANE_TRAIN_PYTHON_INTERRUPTS_H
+
+#include <Python.h>
+
+#include <ane_train.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+
+typedef struct interruptible_call {
+  void (*cancel)(void *handle);
+  void *handle;
+  struct interruptible_call *outer; // a callback may start another call
+} interruptible_call;
+
+static interruptible_call *volatile running_call;
+static struct sigaction python_handler;
+static pthread_t interrupted_thread;
+
+static void on_interrupt(int number, siginfo_t *info, void *context) {
+  int saved_errno = errno;
+  if (!pthread_equal(pthread_self(), interrupted_thread)) {
+    pthread_kill(interrupted_thread, number); // where the call cannot end meanwhile
+  } else {
+    if (running_call != NULL) running_call->cancel(running_call->handle);
+    if ((python_handler.sa_flags & SA_SIGINFO) != 0)
+      python_handler.sa_sigaction(number, info, context);
+    else
+      python_handler.sa_handler(number);
+  }
+  errno = saved_errno;
+}
+
+// True on the main thread when signal.getsignal(SIGINT) is signal.default_int_handler.
+static int interrupts_raise(void) {
+  static PyObject *threading, *signals;
+  if (threading == NULL) threading = PyImport_ImportModule("threading");
+  if (signals == NULL) signals = PyImport_ImportModule("signal");
+  if (threading == NULL || signals == NULL) return -1;
+  PyObject *this_thread = PyObject_CallMethod(threading, "current_thread", NULL);
+  PyObject *main_thread = PyObject_CallMethod(threading, "main_thread", NULL);
+  PyObject *handler = PyObject_CallMethod(signals, "getsignal", "i", SIGINT);
+  PyObject *usual = PyObject_GetAttrString(signals, "default_int_handler");
+  int answer = -1;
+  if (this_thread != NULL && main_thread != NULL && handler != NULL && usual != NULL)
+    answer = this_thread == main_thread && handler == usual;
+  Py_XDECREF(this_thread);
+  Py_XDECREF(main_thread);
+  Py_XDECREF(handler);
+  Py_XDECREF(usual);
+  return answer;
+}
+
+// 0 with an exception.
+static int begin_interruptible(interruptible_call *call, void (*cancel)(void *), void *handle) {
+  call->handle = NULL;
+  int raises = handle == NULL ? 0 : interrupts_raise();
+  if (raises <= 0) return raises == 0;
+  *call = (interruptible_call){cancel, handle, running_call};
+  running_call = call;
+  if (call->outer != NULL) return 1;
+  interrupted_thread = pthread_self();
+  struct sigaction action = {.sa_sigaction = on_interrupt, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+  sigemptyset(&action.sa_mask);
+  sigaction(SIGINT, &action, &python_handler);
+  return 1;
+}
+
+static void end_interruptible(interruptible_call *call) {
+  if (call->handle == NULL) return;
+  if (call->outer == NULL) sigaction(SIGINT, &python_handler, NULL);
+  running_call = call->outer;
+}
+
+static void cancel_session(void *session) { anet_session_cancel(session); }
+static void cancel_generator(void *generator) { anet_generator_cancel(generator); }
+
+#endif
