@@ -1,10 +1,15 @@
 # The Swift binding. Tests end with "<n> passed, <n> failed", or "skipped: <why>".
 
-swift:
+SWIFT       ?= swift
+SWIFT_BUILD := $(abspath $(OBJ))/swift
 
-swift-test:
-	@echo 'skipped: not written yet'
+swift: stage  ## The Swift package AneTrain, built against a staged copy of the library
+	$(Q)$(STAGED) SWIFT='$(SWIFT)' sh scripts/check-swift.sh build $(SWIFT_BUILD)
 
-swift-package-test:
+swift-test: stage
+	$(Q)$(STAGED) SWIFT='$(SWIFT)' sh scripts/check-swift.sh test $(SWIFT_BUILD)
+
+swift-package-test: stage
+	$(Q)$(STAGED) SWIFT='$(SWIFT)' sh scripts/check-swift.sh consume $(SWIFT_BUILD)
 
 .PHONY: swift swift-test swift-package-test
