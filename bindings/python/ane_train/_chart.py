@@ -62,9 +62,13 @@ class Chart:
 
     def rows(self) -> list[list[tuple[str, bool]]]:
         """From the top: characters, and whether each is a mark."""
-        return [[(self.MARK, True) if (row, column) in self._marks
-                 else (chr(_BLANK + dots), False) for column, dots in enumerate(line)]
-                for row, line in enumerate(self._dots)]
+        return [
+            [
+                (self.MARK, True) if (row, column) in self._marks else (chr(_BLANK + dots), False)
+                for column, dots in enumerate(line)
+            ]
+            for row, line in enumerate(self._dots)
+        ]
 
 
 def limits(values: Sequence[float]) -> tuple[float, float]:

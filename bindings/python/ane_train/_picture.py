@@ -20,12 +20,14 @@ _PLACES = {"ane": "green", "cpu": "cyan", "ane+cpu": "yellow"}
 
 def _plain(text: str) -> str:
     """One line without anything that a terminal would obey: the log is somebody else's."""
-    return "".join(c if c.isprintable() else "↵" if c == "\n" else "\N{REPLACEMENT CHARACTER}"
-                   for c in text)
+    return "".join(
+        c if c.isprintable() else "↵" if c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text
+    )
 
 
-def _amount(value: float, units: Sequence[str] = ("", " K", " M", " G", " T"),
-            base: int = 1000) -> str:
+def _amount(
+    value: float, units: Sequence[str] = ("", " K", " M", " G", " T"), base: int = 1000
+) -> str:
     """1234567 as "1.23 M"."""
     power = 0
     while abs(value) >= base and power + 1 < len(units):
@@ -58,8 +60,7 @@ class Picture:
     def __init__(self, log: LogFile):
         self.log = log
 
-    def render(self, console: Console, height: int = 0, now: float | None = None
-               ) -> RenderableType:
+    def render(self, console: Console, height: int = 0, now: float | None = None) -> RenderableType:
         """The whole picture, as wide as the console.
 
         ``height`` is in lines: the loss curve takes what the rest leaves of it. ``now`` is in
@@ -69,8 +70,9 @@ class Picture:
         side_width = width // 3 if wide else width
         header = self._header(run, width, now)
         side = Group(self._phases(run), self._memory(run), self._learning_rate(run, side_width))
-        below = Group(*filter(None, (self._kernels(run, width), self._samples(run),
-                                     self._notes(run))))
+        below = Group(
+            *filter(None, (self._kernels(run, width), self._samples(run), self._notes(run)))
+        )
         rest = height - self._lines(console, header, width) - self._lines(console, below, width)
         beside = self._lines(console, side, side_width)
         if not wide:
@@ -99,8 +101,11 @@ class Picture:
         quiet = now - self.log.modified if now is not None and not run.end else 0
         if quiet >= 10:
             lines.append(f"\nnothing new for {_duration(quiet)}", "yellow")
-        return Panel(lines, title=Text(title, "bold", overflow="ellipsis", no_wrap=True),
-                     subtitle=Text(device, overflow="ellipsis", no_wrap=True))
+        return Panel(
+            lines,
+            title=Text(title, "bold", overflow="ellipsis", no_wrap=True),
+            subtitle=Text(device, overflow="ellipsis", no_wrap=True),
+        )
 
     def _progress(self, run: Run, width: int) -> Text:
         text = Text()
@@ -120,8 +125,7 @@ class Picture:
     def _figures(self, run: Run) -> Text:
         parts: list[tuple[str, str]] = []
         if run.steps:
-            parts += [("loss", f"{run.losses[-1]:.4f}"),
-                      ("rate", f"{run.learning_rates[-1]:.3g}")]
+            parts += [("loss", f"{run.losses[-1]:.4f}"), ("rate", f"{run.learning_rates[-1]:.3g}")]
         if run.evaluations:
             parts.append(("validation", f"{run.evaluations[-1].loss:.4f}"))
         if best := run.best:
@@ -165,8 +169,12 @@ class Picture:
         total = run.step_seconds
         for name, seconds in run.phases.items():
             share = seconds / total if total > 0 else 0.0
-            table.add_row(name, f"{1000 * seconds:.1f} ms", f"{100 * share:.0f} %",
-                          Text(_bar(share, 10), "cyan"))
+            table.add_row(
+                name,
+                f"{1000 * seconds:.1f} ms",
+                f"{100 * share:.0f} %",
+                Text(_bar(share, 10), "cyan"),
+            )
         for column in table.columns[1:3]:
             column.justify = "right"
         return Panel(table, title=f"step: {1000 * total:.1f} ms")
@@ -176,8 +184,9 @@ class Picture:
         total = max(1, run.memory.get("total", 0))
         for name, size in run.memory.items():
             if size and name != "total":
-                table.add_row(Text(_plain(name)), _bytes(size),
-                              Text(_bar(size / total, 10), "cyan"))
+                table.add_row(
+                    Text(_plain(name)), _bytes(size), Text(_bar(size / total, 10), "cyan")
+                )
         table.add_row("planned", _bytes(run.memory.get("total", 0)))
         table.add_row("process", _bytes(run.peak_resident_bytes), "at most so far")
         table.columns[1].justify = "right"
@@ -185,12 +194,18 @@ class Picture:
 
     def _learning_rate(self, run: Run, width: int) -> Panel:
         low, high = limits(run.learning_rates)
-        chart = Chart(max(10, width - 4), 2, (run.steps[0] if run.steps else 0, max(run.step, 1)),
-                      (min(low, 0.0), high))
+        chart = Chart(
+            max(10, width - 4),
+            2,
+            (run.steps[0] if run.steps else 0, max(run.step, 1)),
+            (min(low, 0.0), high),
+        )
         chart.curve(run.steps, run.learning_rates)
         rows = ("".join(character for character, _ in row) for row in chart.rows())
-        return Panel(Text("\n".join(rows), "cyan", no_wrap=True),
-                     title=f"learning rate: up to {high:.3g}" if run.steps else "learning rate")
+        return Panel(
+            Text("\n".join(rows), "cyan", no_wrap=True),
+            title=f"learning rate: up to {high:.3g}" if run.steps else "learning rate",
+        )
 
     def _kernels(self, run: Run, width: int) -> Panel | None:
         if not run.kernels:
@@ -205,11 +220,14 @@ class Picture:
         table.add_column("why the CPU has its part", ratio=1, overflow="ellipsis", no_wrap=True)
         for kernel in run.kernels:
             parts = (kernel.engine_seconds, kernel.host_seconds, kernel.copy_seconds)
-            seconds = (f"{part:.2f} s" for part in parts[:len(times)])
-            table.add_row(Text(_plain(kernel.label)),
-                          Text(_plain(kernel.where), _PLACES.get(kernel.where, "")), *seconds,
-                          Text(str(kernel.fallbacks), "red" if kernel.fallbacks else "dim"),
-                          Text(_plain(kernel.reason)))
+            seconds = (f"{part:.2f} s" for part in parts[: len(times)])
+            table.add_row(
+                Text(_plain(kernel.label)),
+                Text(_plain(kernel.where), _PLACES.get(kernel.where, "")),
+                *seconds,
+                Text(str(kernel.fallbacks), "red" if kernel.fallbacks else "dim"),
+                Text(_plain(kernel.reason)),
+            )
         return Panel(table, title="where the programs run")
 
     def _samples(self, run: Run) -> Panel | None:
@@ -217,20 +235,25 @@ class Picture:
             return None
         table = Table.grid(padding=(0, 1))
         for sample in run.samples[-3:]:
-            table.add_row(Text(f"step {sample.step}", "dim"),
-                          Text(_plain(sample.text), overflow="ellipsis", no_wrap=True))
+            table.add_row(
+                Text(f"step {sample.step}", "dim"),
+                Text(_plain(sample.text), overflow="ellipsis", no_wrap=True),
+            )
         return Panel(table, title="samples")
 
     def _notes(self, run: Run) -> Panel | None:
-        notes = [f"line {line} is no record: {_plain(reason)}"
-                 for line, reason in self.log.damaged[-3:]]
+        notes = [
+            f"line {line} is no record: {_plain(reason)}" for line, reason in self.log.damaged[-3:]
+        ]
         if len(self.log.damaged) > 3:
             notes.insert(0, f"{len(self.log.damaged)} lines are no records; the latest:")
         if self.log.incomplete:
             notes.append(f"the last line is incomplete: {self.log.incomplete} bytes")
-        for count, what in ((run.skipped, "updates overflowed and were skipped"),
-                            (run.retries, "evaluations of the engine were repeated"),
-                            (run.fallbacks, "parts of steps fell back to the CPU")):
+        for count, what in (
+            (run.skipped, "updates overflowed and were skipped"),
+            (run.retries, "evaluations of the engine were repeated"),
+            (run.fallbacks, "parts of steps fell back to the CPU"),
+        ):
             if count:
                 notes.append(f"{count} {what}")
         if run.losses and not math.isfinite(run.losses[-1]):

@@ -82,11 +82,19 @@ def _text(record: dict[str, Any], key: str) -> str:
 def _kernels(record: dict[str, Any]) -> list[Kernel]:
     if not isinstance(record["kernels"], list):
         raise ValueError("expected a list for 'kernels'")
-    return [Kernel(_text(kernel, "label"), _text(kernel, "where"), _text(kernel, "reason"),
-                   _count(kernel, "retries", 0), _count(kernel, "fallbacks", 0),
-                   _number(kernel, "engine_seconds", 0), _number(kernel, "host_seconds", 0),
-                   _number(kernel, "copy_seconds", 0))
-            for kernel in map(_object, record["kernels"])]
+    return [
+        Kernel(
+            _text(kernel, "label"),
+            _text(kernel, "where"),
+            _text(kernel, "reason"),
+            _count(kernel, "retries", 0),
+            _count(kernel, "fallbacks", 0),
+            _number(kernel, "engine_seconds", 0),
+            _number(kernel, "host_seconds", 0),
+            _number(kernel, "copy_seconds", 0),
+        )
+        for kernel in map(_object, record["kernels"])
+    ]
 
 
 class Run:
@@ -121,9 +129,15 @@ class Run:
         Raises ValueError for what is no record; the run is as before then."""
         if not isinstance(_object(record).get("event"), str):
             raise ValueError("expected an object with an 'event'")
-        adders = {"start": self._add_start, "step": self._add_step, "eval": self._add_evaluation,
-                  "kernels": self._add_kernels, "sample": self._add_sample, "save": self._add_save,
-                  "end": self._add_end}
+        adders = {
+            "start": self._add_start,
+            "step": self._add_step,
+            "eval": self._add_evaluation,
+            "kernels": self._add_kernels,
+            "sample": self._add_sample,
+            "save": self._add_save,
+            "end": self._add_end,
+        }
         try:
             if adder := adders.get(record["event"]):
                 adder(record)
@@ -134,8 +148,9 @@ class Run:
         plan = _object(record.get("memory", {}))
         memory = {key: _count(plan, key) for key in plan}
         first_step = _count(record, "first_step", 0)
-        settings = {key: value for key, value in record.items()
-                    if isinstance(value, str) and key != "event"}
+        settings = {
+            key: value for key, value in record.items() if isinstance(value, str) and key != "event"
+        }
         steps = settings.get("steps", "")
         self.memory, self.first_step, self.settings = memory, first_step, settings
         self.last_step = int(steps) if steps.isdecimal() else 0
@@ -145,11 +160,20 @@ class Run:
     def _add_step(self, record: dict[str, Any]) -> None:
         step = _count(record, "step")
         loss, rate = _number(record, "loss"), _number(record, "learning_rate", 0)
-        recent = {key: _number(record, key, 0) for key in
-                  ("seconds", "tokens", "engine_flops", "host_flops",
-                   *(phase + "_seconds" for phase in PHASES))}
-        counts = [_count(record, key, 0) for key in
-                  ("skipped", "retries", "fallbacks", "peak_resident_bytes")]
+        recent = {
+            key: _number(record, key, 0)
+            for key in (
+                "seconds",
+                "tokens",
+                "engine_flops",
+                "host_flops",
+                *(phase + "_seconds" for phase in PHASES),
+            )
+        }
+        counts = [
+            _count(record, key, 0)
+            for key in ("skipped", "retries", "fallbacks", "peak_resident_bytes")
+        ]
         # What was done again after a resume, or after a step that was skipped, counts once.
         while self.steps and self.steps[-1] >= step:
             for column in (self.steps, self.losses, self.learning_rates):
@@ -183,8 +207,9 @@ class Run:
         self.saved = _text(record, "path")
 
     def _add_end(self, record: dict[str, Any]) -> None:
-        end = End(_count(record, "step"), _text(record, "reason"),
-                  _number(record, "interrupted", 0) != 0)
+        end = End(
+            _count(record, "step"), _text(record, "reason"), _number(record, "interrupted", 0) != 0
+        )
         self.kernels = _kernels(record) if "kernels" in record else self.kernels
         self.end = end
 
@@ -273,8 +298,11 @@ class LogFile:
         with file:
             state = os.fstat(file.fileno())
             # Another file of this name, or another beginning: all that was read is outdated.
-            if ((state.st_dev, state.st_ino) != self._identity or state.st_size < self._offset
-                    or file.read(len(self._head)) != self._head):
+            if (
+                (state.st_dev, state.st_ino) != self._identity
+                or state.st_size < self._offset
+                or file.read(len(self._head)) != self._head
+            ):
                 self._restart()
                 self._identity = (state.st_dev, state.st_ino)
             changed = not self.exists
@@ -287,7 +315,7 @@ class LogFile:
 
     def _take(self, data: bytes) -> None:
         if len(self._head) < 512:
-            self._head += data[:512 - len(self._head)]
+            self._head += data[: 512 - len(self._head)]
         self._offset += len(data)
         *lines, self._pending = (self._pending + data).split(b"\n")
         for line in lines:

@@ -48,10 +48,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command ``ane-train-dashboard``. Returns its exit code: 0 done, 1 the log cannot be
     read or rich is not there, 2 wrong usage."""
     parser = argparse.ArgumentParser(
-        prog="ane-train-dashboard", description="Shows a training run while it goes on.")
+        prog="ane-train-dashboard", description="Shows a training run while it goes on."
+    )
     parser.add_argument("log", metavar="LOG", help="what --log of ane-train, or JsonLog, writes")
-    parser.add_argument("--once", action="store_true",
-                        help="print the present state and end; also where there is no terminal")
+    parser.add_argument(
+        "--once",
+        action="store_true",
+        help="print the present state and end; also where there is no terminal",
+    )
     options = parser.parse_args(arguments)
     try:
         from rich.console import Console

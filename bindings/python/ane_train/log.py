@@ -9,9 +9,15 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
+
+from .enums import EventKind
+from .results import Evaluation, FitEvent, KernelReport, StepResult
+
+if TYPE_CHECKING:
+    from .session import Session
 
 __all__ = ["JsonLog"]
 
@@ -20,16 +26,16 @@ _STEP_FIELDS = (
     "engine_flops", "host_flops", "engine_bytes_in", "engine_bytes_out", "retries", "fallbacks",
     "audits", "loss", "grad_norm", "learning_rate", "loss_scale", "seconds", "forward_seconds",
     "backward_seconds", "loss_seconds", "optimizer_seconds", "staging_seconds", "engine_seconds",
-    "host_seconds", "copy_seconds", "audit_error")
+    "host_seconds", "copy_seconds", "audit_error")  # fmt: skip
 _MEMORY_FIELDS = ("weights", "gradients", "optimizer", "staged", "activations", "workspace",
-                  "total")
-# Keys of the log, and of the report where that has another.
+                  "total")  # fmt: skip
+# Keys of the log, and of the report.
 _KERNEL_FIELDS = {
     "label": "label", "where": "where", "reason": "reason", "runs": "runs",
     "evaluations": "engine_evaluations", "retries": "retries", "fallbacks": "fallbacks",
     "engine_flops": "engine_flops", "host_flops": "host_flops", "audits": "audits",
     "audit_error": "audit_error", "engine_seconds": "engine_seconds",
-    "host_seconds": "host_seconds", "copy_seconds": "copy_seconds"}
+    "host_seconds": "host_seconds", "copy_seconds": "copy_seconds"}  # fmt: skip
 _PLACE_FIELDS = ("label", "where", "reason", "retries", "fallbacks")
 
 
@@ -47,15 +53,43 @@ def _value(value: Any) -> Any:
 
 
 class JsonLog:
-    """Writes a log; each record is complete on disk before the call returns.
+    """Writes the log of a session's run; each record is in the file before the call returns.
 
-    ``path``: the file. ``append``: go on with it, as a resumed run does, instead of beginning
-    anew. Raises OSError when the file cannot be written. Use it in a ``with`` statement, or
-    ``close`` it."""
+    ``session.fit(rows, steps=100, callback=log)`` and ``session.train`` with the same argument
+    write all of it; a loop of one's own calls ``step`` and the others. The last record is written
+    when a ``with`` statement ends, or by ``close``.
 
-    def __init__(self, path: str | os.PathLike[str], append: bool = False):
+    Args:
+        path: the file. OSError when it cannot be written.
+        session: whose run it is.
+        steps: the number of the run's last step, for the time that is left; 0: not known.
+        append: go on with the file, as a resumed run does, instead of beginning anew.
+        settings: what else describes the run; ``model`` and ``device`` are the dashboard's title.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        session: Session,
+        *,
+        steps: int = 0,
+        append: bool = False,
+        **settings: object,
+    ) -> None:
         self._file: IO[str] = open(path, "a" if append else "w", encoding="utf-8", newline="\n")
-        self._places: list[tuple[Any, ...]] = []
+        self._session = session
+        self._step = session.step_count
+        self._reports: list[KernelReport] = []
+        texts = {key: str(value) for key, value in settings.items()}
+        if steps:
+            texts["steps"] = str(steps)
+        memory = {key: getattr(session.memory_plan, key) for key in _MEMORY_FIELDS}
+        # The settings come first: they cannot replace what the format says.
+        self._write(
+            "start",
+            **{**texts, "time": int(time.time()), "first_step": self._step, "memory": memory},
+        )
+        self._write_places()
 
     def _write(self, event: str, **fields: Any) -> None:
         record = {"event": event, **{key: _value(value) for key, value in fields.items()}}
@@ -63,70 +97,90 @@ class JsonLog:
         self._file.write(json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n")
         self._file.flush()
 
-    def start(self, first_step: int, steps: int, memory_plan: Any = None,
-              settings: Mapping[str, object] | None = None) -> None:
-        """Before the first step.
+    def _write_places(self) -> None:
+        """Where the programs of the session run, if that is not as it was."""
 
-        ``first_step``: steps done before; ``steps``: the number of the last one, or 0 when it is
-        not known. ``memory_plan``: the session's. ``settings``: whatever describes the run;
-        "model" and "device" are shown as its title."""
-        texts = {key: str(value) for key, value in (settings or {}).items()}
-        if steps:
-            texts["steps"] = str(steps)
-        memory = {} if memory_plan is None else {
-            key: getattr(memory_plan, key) for key in _MEMORY_FIELDS}
-        # The settings come first: they cannot replace what the format says.
-        self._write("start", **{**texts, "time": int(time.time()), "first_step": first_step,
-                                "memory": memory})
+        def places(reports: Iterable[KernelReport]) -> list[tuple[Any, ...]]:
+            return [tuple(getattr(report, key) for key in _PLACE_FIELDS) for report in reports]
 
-    def kernels(self, step: int, reports: Iterable[Any]) -> None:
-        """Where the programs of the session run; written when it is not as it was."""
-        reports = list(reports)
-        places = [tuple(getattr(report, key) for key in _PLACE_FIELDS) for report in reports]
-        if places != self._places:
-            self._write("kernels", step=step, kernels=self._kernels(reports))
-        self._places = places
+        before, self._reports = self._reports, self._session.kernel_reports
+        if places(before) != places(self._reports):
+            self._write("kernels", step=self._step, kernels=self._kernels())
 
-    @staticmethod
-    def _kernels(reports: Iterable[Any]) -> list[dict[str, Any]]:
-        return [{key: _value(getattr(report, name)) for key, name in _KERNEL_FIELDS.items()}
-                for report in reports]
+    def _kernels(self) -> list[dict[str, Any]]:
+        return [
+            {key: _value(getattr(report, name)) for key, name in _KERNEL_FIELDS.items()}
+            for report in self._reports
+        ]
 
-    def step(self, result: Any) -> None:
-        """After each step, with its ``StepResult``."""
-        self._write("step", **{key: getattr(result, key) for key in _STEP_FIELDS},
-                    peak_resident_bytes=_peak_resident_bytes())
+    def __call__(self, event: FitEvent) -> None:
+        """A callback of ``Session.fit`` and ``Session.train``."""
+        if event.kind == EventKind.STEP:
+            self.step(event.step)
+        elif event.kind == EventKind.EVAL and event.evaluation is not None:
+            self.evaluation(event.evaluation)
+        elif event.kind == EventKind.SAVE and event.checkpoint is not None:
+            self.save(event.checkpoint)
 
-    def evaluation(self, step: int, result: Any) -> None:
-        """An ``EvalResult`` of the weights after ``step``."""
+    def step(self, result: StepResult) -> None:
+        """After each step."""
+        self._step = result.step
+        self._write(
+            "step",
+            **{key: getattr(result, key) for key in _STEP_FIELDS},
+            peak_resident_bytes=_peak_resident_bytes(),
+        )
+        self._write_places()
+
+    def evaluation(self, result: Evaluation) -> None:
+        """Of the weights as they are."""
         try:
             perplexity = math.exp(result.loss)
         except OverflowError:
             perplexity = math.inf
-        self._write("eval", step=step, loss=result.loss, perplexity=perplexity,
-                    seconds=result.seconds)
+        self._write(
+            "eval", step=self._step, loss=result.loss, perplexity=perplexity, seconds=result.seconds
+        )
 
-    def save(self, step: int, path: str | os.PathLike[str]) -> None:
-        """A checkpoint."""
-        self._write("save", step=step, path=os.fspath(path))
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """The path of a checkpoint."""
+        self._write("save", step=self._step, path=os.fspath(path))
 
-    def sample(self, step: int, text: str) -> None:
-        """What the model writes after ``step``, the prompt included."""
-        self._write("sample", step=step, text=text)
+    def sample(self, text: str) -> None:
+        """What the model writes now, the prompt included."""
+        self._write("sample", step=self._step, text=text)
 
-    def end(self, step: int, reason: str, reports: Iterable[Any] = (),
-            interrupted: bool = False) -> None:
-        """The last record. ``reason``: in one line; ``reports``: of the session's kernels."""
-        self._write("end", step=step, interrupted=interrupted, reason=reason,
-                    kernels=self._kernels(reports))
+    def close(self, reason: str = "", interrupted: bool = False) -> None:
+        """Writes the last record and closes the file; once is enough.
 
-    def close(self) -> None:
-        """Closes the file; once is enough."""
+        Args:
+            reason: why the run ended, in one line; "": it is done.
+        """
+        if self._file.closed:
+            return
+        if not self._session.closed:
+            self._reports = self._session.kernel_reports
+        self._write(
+            "end",
+            step=self._step,
+            interrupted=interrupted,
+            reason=reason or f"done after step {self._step}",
+            kernels=self._kernels(),
+        )
         self._file.close()
 
     def __enter__(self) -> JsonLog:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 traceback: TracebackType | None) -> None:
-        self.close()
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if isinstance(error, KeyboardInterrupt):
+            self.close(f"interrupted after step {self._step}", interrupted=True)
+        elif error is not None:
+            self.close(f"failed after step {self._step}: {error}")
+        else:
+            self.close()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ._run import LogFile, Run
+from .results import StepResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -14,15 +15,19 @@ if TYPE_CHECKING:
 __all__ = ["plot"]
 
 
-def _run_of(history: Iterable[Any]) -> Run:
+def _run_of(history: Iterable[StepResult]) -> Run:
     run = Run()
-    for record in history:
-        if isinstance(record, tuple):
-            step, evaluation = record
-            run.add({"event": "eval", "step": step, "loss": evaluation.loss})
-        else:
-            run.add({"event": "step", "step": record.step, "loss": record.loss,
-                     "learning_rate": record.learning_rate})
+    for step in history:
+        run.add(
+            {
+                "event": "step",
+                "step": step.step,
+                "loss": step.loss,
+                "learning_rate": step.learning_rate,
+            }
+        )
+        if step.evaluation is not None:
+            run.add({"event": "eval", "step": step.step, "loss": step.evaluation.loss})
     return run
 
 
@@ -37,13 +42,16 @@ def _run_of_log(path: str | os.PathLike[str]) -> Run:
     return file.run
 
 
-def plot(history: Iterable[Any] | str | os.PathLike[str], ax: Axes | None = None) -> Axes:
+def plot(history: Iterable[StepResult] | str | os.PathLike[str], ax: Axes | None = None) -> Axes:
     """Draws the loss (nats a token) by step, that of the validation data, and on an axis of its
     own at the right the learning rate.
 
-    ``history``: what a session keeps, each item a ``StepResult`` or ``(step, EvalResult)``; or
-    the path of a JSON log. ``ax``: where to draw; None: a new figure. Returns the axes of the
-    losses. Raises ImportError without matplotlib, ValueError where there is nothing to draw."""
+    Args:
+        history: ``Session.history``, or the path of a JSON log.
+        ax: where to draw; None: a new figure.
+
+    Returns the axes of the losses. Raises ImportError without matplotlib, ValueError where there
+    is nothing to draw."""
     run = _run_of_log(history) if isinstance(history, (str, os.PathLike)) else _run_of(history)
     if not run.steps and not run.evaluations:
         raise ValueError("expected at least one step or evaluation in the history, seen none")
@@ -63,8 +71,14 @@ def plot(history: Iterable[Any] | str | os.PathLike[str], ax: Axes | None = None
     ax.set_ylabel("loss (nats a token)")
     if run.steps:
         rates = ax.twinx()
-        lines += rates.plot(run.steps, run.learning_rates, label="learning rate", color="gray",
-                            linewidth=1, linestyle="--")
+        lines += rates.plot(
+            run.steps,
+            run.learning_rates,
+            label="learning rate",
+            color="gray",
+            linewidth=1,
+            linestyle="--",
+        )
         rates.set_ylabel("learning rate")
         rates.set_ylim(bottom=0)
     ax.legend(handles=lines)

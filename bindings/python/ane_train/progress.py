@@ -5,6 +5,8 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Any
 
+from .results import StepResult
+
 __all__ = ["Bar", "bar"]
 
 
@@ -19,12 +21,13 @@ class Bar:
             return
         self._bar = tqdm(total=total, desc=description, unit="step")
 
-    def update(self, result: Any) -> None:
-        """Takes a ``StepResult``: one step more, unless its update was skipped."""
+    def update(self, result: StepResult) -> None:
+        """One step more, unless its update was skipped."""
         if self._bar is None:
             return
-        self._bar.set_postfix(loss=f"{result.loss:.3f}", rate=f"{result.learning_rate:.2e}",
-                              refresh=False)
+        self._bar.set_postfix(
+            loss=f"{result.loss:.3f}", rate=f"{result.learning_rate:.2e}", refresh=False
+        )
         self._bar.update(0 if result.skipped else 1)
 
     def close(self) -> None:
@@ -34,8 +37,12 @@ class Bar:
     def __enter__(self) -> Bar:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 traceback: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         self.close()
 
 

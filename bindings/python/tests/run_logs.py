@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -10,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
-BUILD = Path(os.environ.get("ANE_TRAIN_BUILD", ROOT / "build" / "release"))
-MODEL = json.dumps({"hidden_size": 32, "intermediate_size": 48, "layer_count": 2, "head_count": 2,
-                    "context_length": 32, "tie_embeddings": True})
+# Where the command is: beside the built package.
+BUILD = Path(os.environ["ANE_TRAIN_PACKAGE"]).parent
+MODEL = """{"hidden_size": 32, "intermediate_size": 48, "layer_count": 2, "head_count": 2,
+            "context_length": 32, "tie_embeddings": true}"""
 
 
 def train(folder: Path, *flags: str, emulator: str = "") -> Path:
@@ -21,17 +20,30 @@ def train(folder: Path, *flags: str, emulator: str = "") -> Path:
     text, log = folder / "text.txt", folder / "run.jsonl"
     text.write_text("".join(f"{n} and one make {n + 1}.\n" for n in range(200)))
     environment = dict(os.environ, ANE_EMULATOR=emulator, XDG_CACHE_HOME=str(folder))
-    subprocess.run([BUILD / "ane-train", "train", "--model", MODEL, "--data", text,
-                    "--batch-size", "2", "--learning-rate", "0.003", "--log", log,
-                    "--checkpoint-root", folder / "checkpoints", *flags],
-                   check=True, env=environment, stdout=subprocess.DEVNULL)
+    command = [BUILD / "ane-train", "train", "--model", MODEL, "--data", text, "--log", log]
+    command += ["--batch-size", "2", "--learning-rate", "0.003", *flags]
+    command += ["--checkpoint-root", folder / "checkpoints"]
+    subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
     return log
 
 
 @pytest.fixture(scope="session")
 def cpu_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return train(tmp_path_factory.mktemp("cpu"), "--device", "cpu", "--steps", "30", "--schedule",
-                 "cosine", "--warmup-steps", "5", "--sample", "1 and", "--sample-tokens", "5")
+    return train(
+        tmp_path_factory.mktemp("cpu"),
+        "--device",
+        "cpu",
+        "--steps",
+        "30",
+        "--schedule",
+        "cosine",
+        "--warmup-steps",
+        "5",
+        "--sample",
+        "1 and",
+        "--sample-tokens",
+        "5",
+    )
 
 
 @pytest.fixture(scope="session")
@@ -39,6 +51,15 @@ def engine_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """On the emulated engine, which fails from the middle of the run on."""
     if sys.platform != "linux":
         pytest.skip("the emulator of the Neural Engine runs on Linux alone")
-    return train(tmp_path_factory.mktemp("ane"), "--steps", "8", "--device", "ane", "--placement",
-                 "engine", "--framework", str(BUILD / "libane_emulator.so"),
-                 emulator="fail_evaluate=150+")
+    return train(
+        tmp_path_factory.mktemp("ane"),
+        "--steps",
+        "8",
+        "--device",
+        "ane",
+        "--placement",
+        "engine",
+        "--framework",
+        str(BUILD / "libane_emulator.so"),
+        emulator="fail_evaluate=150+",
+    )

@@ -61,7 +61,7 @@ def test_run_has_what_the_log_says(cpu_log: Path) -> None:
     assert run.end is not None and run.end.reason == "done after step 30"
     assert run.memory == records_of(cpu_log, "start")[0]["memory"]
     assert {kernel.where for kernel in run.kernels} == {"cpu"}
-    recent = steps[-Run.RECENT:]
+    recent = steps[-Run.RECENT :]
     seconds = sum(record["seconds"] for record in recent)
     assert run.tokens_per_second == pytest.approx(sum(r["tokens"] for r in recent) / seconds)
     assert sum(run.phases.values()) == pytest.approx(seconds / len(recent), rel=0.01)
@@ -70,9 +70,22 @@ def test_run_has_what_the_log_says(cpu_log: Path) -> None:
 
 def test_picture_shows_the_run(cpu_log: Path) -> None:
     picture = picture_of(read(cpu_log))
-    for part in ("step 30 of 30, 100 %", "done after step 30", "validation", "tokens/s", "forward",
-                 "backward", "optimizer", "staging", "gradients", "planned", "learning rate",
-                 "block_backward", "1 and", "saved "):
+    for part in (
+        "step 30 of 30, 100 %",
+        "done after step 30",
+        "validation",
+        "tokens/s",
+        "forward",
+        "backward",
+        "optimizer",
+        "staging",
+        "gradients",
+        "planned",
+        "learning rate",
+        "block_backward",
+        "1 and",
+        "saved ",
+    ):
         assert part in picture, part
     assert Chart.MARK in picture and "⣀" in picture
 
@@ -119,13 +132,13 @@ def test_growing_file(cpu_log: Path, tmp_path: Path) -> None:
     assert not file.poll() and "waiting for" in picture_of(file)
     with copy.open("wb") as out:
         for begin in range(0, len(data), 997):
-            out.write(data[begin:begin + 997])
+            out.write(data[begin : begin + 997])
             out.flush()
             assert file.poll()
             picture_of(file)
-            seen = data[:begin + 997]
+            seen = data[: begin + 997]
             assert file.damaged == []
-            assert len(file.run.steps) == seen[:seen.rfind(b"\n") + 1].count(b'"event":"step"')
+            assert len(file.run.steps) == seen[: seen.rfind(b"\n") + 1].count(b'"event":"step"')
             assert file.incomplete == len(seen) - seen.rfind(b"\n") - 1
     assert not file.poll()
     assert vars(file.run) == vars(read(cpu_log).run)
@@ -159,25 +172,28 @@ def test_log_that_is_begun_anew(cpu_log: Path, tmp_path: Path, way: str) -> None
     assert file.lines == copy.read_bytes().count(b"\n")
 
 
-@pytest.mark.parametrize("line, reason", [
-    ("not JSON at all", "not JSON"),
-    ('{"event":"step"', "not JSON"),
-    ("[1, 2]", "expected an object, seen [1, 2]"),
-    ('{"loss":1}', "an object with an 'event'"),
-    ('{"event":"step","step":1}', "without 'loss'"),
-    ('{"event":"step","step":"one","loss":1}', "for 'step'"),
-    ('{"event":"step","step":-1,"loss":1}', "expected a count"),
-    ('{"event":"step","step":1e999,"loss":1}', "expected a count"),
-    ('{"event":"step","step":null,"loss":1}', "expected a count"),
-    ('{"event":"step","step":1,"loss":1,"tokens":"many"}', "for 'tokens'"),
-    ('{"event":"start","memory":7}', "expected an object, seen 7"),
-    ('{"event":"kernels","step":0,"kernels":{}}', "expected a list"),
-    ('{"event":"kernels","step":0,"kernels":[1]}', "expected an object, seen 1"),
-    ('{"event":"sample","step":1,"text":3}', "expected a text"),
-    ('{"event":"end","step":1}', "without 'reason'"),
-    ("[" * 100000, "not JSON"),
-    ("\udcff\udcfe", "not JSON"),
-])
+@pytest.mark.parametrize(
+    "line, reason",
+    [
+        ("not JSON at all", "not JSON"),
+        ('{"event":"step"', "not JSON"),
+        ("[1, 2]", "expected an object, seen [1, 2]"),
+        ('{"loss":1}', "an object with an 'event'"),
+        ('{"event":"step","step":1}', "without 'loss'"),
+        ('{"event":"step","step":"one","loss":1}', "for 'step'"),
+        ('{"event":"step","step":-1,"loss":1}', "expected a count"),
+        ('{"event":"step","step":1e999,"loss":1}', "expected a count"),
+        ('{"event":"step","step":null,"loss":1}', "expected a count"),
+        ('{"event":"step","step":1,"loss":1,"tokens":"many"}', "for 'tokens'"),
+        ('{"event":"start","memory":7}', "expected an object, seen 7"),
+        ('{"event":"kernels","step":0,"kernels":{}}', "expected a list"),
+        ('{"event":"kernels","step":0,"kernels":[1]}', "expected an object, seen 1"),
+        ('{"event":"sample","step":1,"text":3}', "expected a text"),
+        ('{"event":"end","step":1}', "without 'reason'"),
+        ("[" * 100000, "not JSON"),
+        ("\udcff\udcfe", "not JSON"),
+    ],
+)
 def test_damaged_lines(cpu_log: Path, tmp_path: Path, line: str, reason: str) -> None:
     """They are shown with their number; the rest of the log counts as if they were not there."""
     copy = tmp_path / "log"
@@ -209,8 +225,10 @@ def test_a_file_without_lines(tmp_path: Path) -> None:
 
 def test_numbers_that_are_not_finite(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    log.write_text('{"event":"step","step":1,"loss":2}\n{"event":"step","step":2,"loss":null}\n'
-                   '{"event":"eval","step":2,"loss":null}\n')
+    log.write_text(
+        '{"event":"step","step":1,"loss":2}\n{"event":"step","step":2,"loss":null}\n'
+        '{"event":"eval","step":2,"loss":null}\n'
+    )
     file = read(log)
     assert math.isnan(file.run.losses[1]) and file.run.best is None
     assert "the loss is not finite" in picture_of(file)
@@ -219,10 +237,12 @@ def test_numbers_that_are_not_finite(tmp_path: Path) -> None:
 def test_resumed_run_counts_once(cpu_log: Path, tmp_path: Path) -> None:
     # It was killed after step 20 and goes on from step 10.
     log, lines = tmp_path / "log", cpu_log.read_text().splitlines(True)
-    at = {step: next(i for i, line in enumerate(lines) if f'"event":"step","step":{step},' in line)
-          for step in (11, 21)}
+    at = {
+        step: next(i for i, line in enumerate(lines) if f'"event":"step","step":{step},' in line)
+        for step in (11, 21)
+    }
     resumed = lines[0].replace('"first_step":0', '"first_step":10')
-    log.write_text("".join(lines[:at[21]]) + resumed + "".join(lines[at[11]:]))
+    log.write_text("".join(lines[: at[21]]) + resumed + "".join(lines[at[11] :]))
     run = read(log).run
     assert run.steps == list(range(1, 31)) and run.first_step == 10
     assert run.losses == read(cpu_log).run.losses
@@ -250,9 +270,14 @@ def test_terminal_is_not_obeyed(tmp_path: Path) -> None:
     """A text of the model, or a file name, may hold anything."""
     log = tmp_path / "log"
     evil = "\x1b[2J\x1b]0;title\x07[bold red]text[/]\r\n\u009b31m"
-    log.write_text(json.dumps({"event": "start", "model": evil, "device": evil}) + "\n"
-                   + json.dumps({"event": "sample", "step": 0, "text": evil}) + "\n"
-                   + json.dumps({"event": "save", "step": 0, "path": evil}) + "\n")
+    log.write_text(
+        json.dumps({"event": "start", "model": evil, "device": evil})
+        + "\n"
+        + json.dumps({"event": "sample", "step": 0, "text": evil})
+        + "\n"
+        + json.dumps({"event": "save", "step": 0, "path": evil})
+        + "\n"
+    )
     picture = picture_of(read(log))
     assert re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", picture) is None
     assert "[bold red]text[/]" in picture
@@ -272,8 +297,13 @@ def test_chart() -> None:
 
 
 def run_dashboard(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "ane_train.dashboard", *map(str, arguments)],
-                          capture_output=True, text=True, timeout=60, **options)
+    return subprocess.run(
+        [sys.executable, "-m", "ane_train.dashboard", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        **options,
+    )
 
 
 def test_once(cpu_log: Path) -> None:
@@ -292,8 +322,10 @@ def test_mistakes(cpu_log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 
 def test_without_rich(cpu_log: Path) -> None:
-    code = ("import sys\nsys.modules['rich'] = None\nfrom ane_train.dashboard import main\n"
-            f"sys.exit(main(['--once', {str(cpu_log)!r}]))")
+    code = (
+        "import sys\nsys.modules['rich'] = None\nfrom ane_train.dashboard import main\n"
+        f"sys.exit(main(['--once', {str(cpu_log)!r}]))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert "pip install 'ane-train[dashboard]'" in done.stderr and "Traceback" not in done.stderr
@@ -308,8 +340,12 @@ class Terminal:
         self.resize(rows, columns)
         environment = {k: v for k, v in os.environ.items() if k not in ("LINES", "COLUMNS")}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "ane_train.dashboard", str(log)], stdin=slave, stdout=slave,
-            stderr=slave, env=dict(environment, TERM="xterm"))
+            [sys.executable, "-m", "ane_train.dashboard", str(log)],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            env=dict(environment, TERM="xterm"),
+        )
         os.close(slave)
 
     def resize(self, rows: int, columns: int) -> None:
