@@ -21,6 +21,9 @@ python-test: $(CLI) $(if $(EMULATOR_TEST),$(EMULATOR))  ## Tests, types and stub
 	  echo "skipped: needs $$missing"; else $(MAKE) python-package && \
 	  sh $(PYTHON_BINDING)/tests/run.sh $(VENV_PYTHON) '$(PYTHON_PACKAGE)' $(ARGS); fi
 
-python-package-test:
+python-package-test: venv  ## The wheel, in clean environments with NumPy alone
+	$(Q)missing="$(PYTHON_MISSING)"; if [ -n "$$missing" ]; then \
+	  echo "skipped: needs $$missing"; else \
+	  $(VENV_PYTHON) $(PYTHON_BINDING)/tests/package/check.py '$(abspath $(BUILD))/python-package'; fi
 
 .PHONY: python python-package python-test python-package-test

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -15,13 +16,13 @@ MODEL = """{"hidden_size": 32, "intermediate_size": 48, "layer_count": 2, "head_
             "context_length": 32, "tie_embeddings": true}"""
 
 
-def train(folder: Path, *flags: str, emulator: str = "") -> Path:
+def train(folder: Path, flags: str, emulator: str = "") -> Path:
     """The log of a run of `ane-train train`."""
     text, log = folder / "text.txt", folder / "run.jsonl"
     text.write_text("".join(f"{n} and one make {n + 1}.\n" for n in range(200)))
     environment = dict(os.environ, ANE_EMULATOR=emulator, XDG_CACHE_HOME=str(folder))
     command = [BUILD / "ane-train", "train", "--model", MODEL, "--data", text, "--log", log]
-    command += ["--batch-size", "2", "--learning-rate", "0.003", *flags]
+    command += ["--batch-size", "2", "--learning-rate", "0.003", *shlex.split(flags)]
     command += ["--checkpoint-root", folder / "checkpoints"]
     subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
     return log
@@ -29,21 +30,9 @@ def train(folder: Path, *flags: str, emulator: str = "") -> Path:
 
 @pytest.fixture(scope="session")
 def cpu_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return train(
-        tmp_path_factory.mktemp("cpu"),
-        "--device",
-        "cpu",
-        "--steps",
-        "30",
-        "--schedule",
-        "cosine",
-        "--warmup-steps",
-        "5",
-        "--sample",
-        "1 and",
-        "--sample-tokens",
-        "5",
-    )
+    flags = "--device cpu --steps 30 --schedule cosine --warmup-steps 5"
+    samples = "--sample '1 and' --sample-tokens 5"
+    return train(tmp_path_factory.mktemp("cpu"), f"{flags} {samples}")
 
 
 @pytest.fixture(scope="session")
@@ -51,15 +40,5 @@ def engine_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """On the emulated engine, which fails from the middle of the run on."""
     if sys.platform != "linux":
         pytest.skip("the emulator of the Neural Engine runs on Linux alone")
-    return train(
-        tmp_path_factory.mktemp("ane"),
-        "--steps",
-        "8",
-        "--device",
-        "ane",
-        "--placement",
-        "engine",
-        "--framework",
-        str(BUILD / "libane_emulator.so"),
-        emulator="fail_evaluate=150+",
-    )
+    flags = f"--device ane --framework {BUILD}/libane_emulator.so --placement engine --steps 8"
+    return train(tmp_path_factory.mktemp("ane"), flags, emulator="fail_evaluate=150+")
