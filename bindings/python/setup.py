@@ -15,6 +15,10 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+
+import stub  # noqa: E402
+
 ROOT = HERE.parents[1]
 BUILD = ROOT / "build" / "python"
 LIBRARY = re.compile(r"libane_train(\.so\.\d+|\.\d+\.dylib)")  # as programs name it when they load
@@ -38,6 +42,7 @@ class BuildNative(build_ext):
         ext.include_dirs = [str(installed / "include"), str(HERE / "native")]
         ext.library_dirs = [str(installed / "lib")]
         super().build_extension(ext)
+        stub.write(installed / "include", package / "_native.py", package / "_native.pyi")
         for file in (installed / "lib").iterdir():
             if LIBRARY.fullmatch(file.name):
                 shutil.copy(file, package)

@@ -165,7 +165,7 @@ def _readers(cls: type) -> list[tuple[str, Callable[[Any], object] | None]]:
         convert: Callable[[Any], object] | None = None
         if hint is bool or enumeration(hint) is not None:
             convert = hint
-        elif dataclasses.is_dataclass(hint):
+        elif isinstance(hint, type) and dataclasses.is_dataclass(hint):
             convert = functools.partial(record, hint)
         readers.append((field.name, convert))
     return readers

@@ -18,7 +18,7 @@ from .enums import DType, MapAccess
 from .errors import ShapeMismatchError
 
 # NumPy has no bf16: its bits are uint16 there.
-_NUMPY = {
+_NUMPY: dict[DType, np.dtype[Any]] = {
     DType.BOOL: np.dtype(np.bool_),
     DType.INT8: np.dtype(np.int8),
     DType.UINT8: np.dtype(np.uint8),
@@ -32,7 +32,7 @@ _NUMPY = {
     DType.BF16: np.dtype(np.uint16),
     DType.FP32: np.dtype(np.float32),
 }
-_DTYPES = {numpy: dtype for dtype, numpy in _NUMPY.items() if dtype != DType.BF16}
+_DTYPES: dict[np.dtype[Any], DType] = {numpy: dtype for dtype, numpy in _NUMPY.items() if dtype != DType.BF16}
 
 
 def numpy_dtype(dtype: DType) -> np.dtype[Any]:
@@ -156,7 +156,7 @@ class Buffer(Handle[_native.anet_buffer]):
         """Shares a C-contiguous array, which must be aligned (Device.aligned_empty makes such) and
         lives as long as the library needs it. Errors: UnsupportedError where the device cannot."""
         desc = descriptor(array.shape, dtype_of(array.dtype))
-        owner = memoryview(array)
+        owner = array.data
         return cls._wrap(_native.anet_buffer_import(device._handle, owner, desc, owner))
 
     @classmethod

@@ -29,9 +29,9 @@ class Batch:
     side by side in each row.
     """
 
-    tokens: ArrayLike
-    targets: ArrayLike
-    positions: ArrayLike | None = None
+    tokens: NDArray[np.int32]
+    targets: NDArray[np.int32]
+    positions: NDArray[np.int32] | None = None
     parts: int = 1
 
 

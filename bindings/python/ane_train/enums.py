@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from enum import IntEnum, IntFlag
+from typing import TYPE_CHECKING, Self
 
 from . import _native
 
 
 class Choice(IntEnum):
     """A number with a name; `Precision("f16")` is `Precision.F16`."""
+
+    if TYPE_CHECKING:
+
+        def __new__(cls, value: int | str) -> Self: ...
 
     @classmethod
     def _missing_(cls, value: object) -> Choice | None:

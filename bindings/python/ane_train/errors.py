@@ -194,6 +194,6 @@ def from_native(error: _native.anet_error) -> AneTrainError:
     exception.native_code = _native.anet_error_native_code(error)
     exception.line = _native.anet_error_line(error)
     exception.column = _native.anet_error_column(error)
-    if isinstance(exception, OSError) and exception.domain == "errno":
-        exception.errno = exception.native_code
+    if OSError in type(exception).__mro__ and exception.domain == "errno":
+        setattr(exception, "errno", exception.native_code)
     return exception

@@ -92,7 +92,8 @@ def _batches(
     elif targets is None:
         raise TypeError("expected targets with tokens, or batches")
     else:
-        return [Batch(tokens, targets, positions)]  # type: ignore[arg-type]
+        held = None if positions is None else ids_array(positions)
+        return [Batch(ids_array(tokens), ids_array(targets), held)]  # type: ignore[arg-type]
     if targets is not None or positions is not None:
         raise TypeError("expected batches alone: they have their targets and positions")
     return batches
