@@ -16,7 +16,7 @@ python:  ## The Python package, importable from build/release/python
 	$(Q)missing="$(PYTHON_MISSING)"; if [ -n "$$missing" ]; then \
 	  echo "the Python binding is not built: it needs $$missing"; else $(MAKE) python-package; fi
 
-python-test: $(CLI) $(if $(EMULATOR_TEST),$(EMULATOR))  ## Tests, types and stubs of the Python package
+python-test: all $(if $(EMULATOR_TEST),$(EMULATOR))  ## Tests, types and stubs of the Python package
 	$(Q)missing="$(PYTHON_MISSING)"; if [ -n "$$missing" ]; then \
 	  echo "skipped: needs $$missing"; else $(MAKE) python-package && \
 	  sh $(PYTHON_BINDING)/tests/run.sh $(VENV_PYTHON) '$(PYTHON_PACKAGE)' $(ARGS); fi

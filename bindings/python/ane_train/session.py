@@ -19,7 +19,7 @@ from .adapter import Adapter
 from .data import Batch, Dataset
 from .device import Device
 from .enums import EventKind, FitEnd
-from .errors import InvalidStateError, NotFoundError, OutOfRangeError
+from .errors import NotFoundError, OutOfRangeError
 from .model import Model, ModelConfig
 from .options import FitOptions, SessionOptions
 from .results import DocumentLoss, Evaluation, FitEvent, FitResult, KernelReport, MemoryPlan
@@ -433,12 +433,9 @@ class Session(Handle[_native.anet_session]):
         return Model._wrap(_native.anet_session_get_model(self._handle))
 
     @property
-    def adapter(self) -> Adapter | None:
-        """The adapter that is trained; None when the model is."""
-        try:
-            return Adapter._wrap(_native.anet_session_get_adapter(self._handle))
-        except InvalidStateError:
-            return None
+    def adapter(self) -> Adapter:
+        """The adapter that is trained. Errors: InvalidStateError when a model is."""
+        return Adapter._wrap(_native.anet_session_get_adapter(self._handle))
 
     def swap_adapter(self, adapter: Adapter) -> None:
         """Goes on with another adapter of the same model, ranks and modules, compiling nothing."""
