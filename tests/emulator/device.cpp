@@ -1,6 +1,7 @@
 #include "device.h"
 
 #include "op_rules.h"
+#include "trace.h"
 
 #include <algorithm>
 #include <chrono>
@@ -131,6 +132,12 @@ std::shared_ptr<Loaded> make_loaded(std::shared_ptr<const Compiled> compiled) {
     outputs += static_cast<int32_t>(function.outputs.size());
   }
   return loaded;
+}
+
+int64_t total_bytes(const std::vector<Port>& ports) {
+  int64_t bytes = 0;
+  for (const Port& port : ports) bytes += port.bytes();
+  return bytes;
 }
 
 // Each port once, each surface large enough; bindings in the order of the ports.
@@ -337,6 +344,9 @@ int Device::evaluate(const Loaded& loaded, int64_t procedure,
   if (status != ENGINE_OK) return status;
   pause(control.number("latency_us"));
   run(selected, in, out);
+  if (const std::string directory = control.text("trace"); !directory.empty())
+    trace_evaluation(directory, loaded.compiled->text, total_bytes(selected.inputs),
+                     total_bytes(selected.outputs));
   poisoned_ = poisoned_ || loaded.compiled->tiles;
   control.add("evaluations");
   return ENGINE_OK;

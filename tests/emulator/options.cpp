@@ -163,6 +163,7 @@ bool Control::set_locked(std::string_view key, std::string_view value) {
   }
   if (key == "cache_dir") return settings_.cache_directory = value, true;
   if (key == "log") return settings_.log_file = value, true;
+  if (key == "trace") return settings_.trace_directory = value, true;
   if (key == "missing_class") return settings_.missing_class = value, true;
   if (key == "missing_selector") return settings_.missing_selector = value, true;
   if (key == "wrong_encoding") return settings_.wrong_encoding = value, true;
@@ -265,6 +266,7 @@ std::string Control::text(const char* key) const {
   const std::lock_guard lock(mutex_);
   const std::string_view name = key;
   if (name == "cache_dir") return settings_.cache_directory;
+  if (name == "trace") return settings_.trace_directory;
   if (name == "missing_class") return settings_.missing_class;
   if (name == "missing_selector") return settings_.missing_selector;
   if (name == "wrong_encoding") return settings_.wrong_encoding;

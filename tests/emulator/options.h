@@ -69,6 +69,7 @@ struct Settings {
   std::map<std::string, Fault> faults;
   std::string cache_directory;
   std::string log_file;
+  std::string trace_directory;
   std::string missing_class;
   std::string missing_selector;
   std::string wrong_encoding;

@@ -169,6 +169,38 @@ TEST_CASE("what is cached needs no compilation, in this process or the next") {
   std::filesystem::remove_all(cache);
 }
 
+TEST_CASE("a trace has every evaluation, with its bytes and its program's text") {
+  const Pool pool;
+  const Reset reset;
+  const std::string text = scaled("9");
+  const std::filesystem::path directory =
+      std::filesystem::temp_directory_path() / "ane_emulator_test_trace";
+  std::filesystem::remove_all(directory);
+  REQUIRE(ane_emulator_set("trace", directory.c_str()) == 1);
+  Model model(text);
+  model.ready();
+  model.run(ones());
+  model.run(ones());
+  std::ifstream evaluations(directory / "evaluations");
+  std::string program;
+  long long in = 0;
+  long long out = 0;
+  long long bytes_in = 0;
+  long long bytes_out = 0;
+  int count = 0;
+  for (; evaluations >> program >> in >> out; ++count) {
+    bytes_in += in;
+    bytes_out += out;
+  }
+  CHECK(count == 2);
+  CHECK(bytes_in == ane_emulator_count("bytes_in"));
+  CHECK(bytes_out == ane_emulator_count("bytes_out"));
+  CHECK(bytes_in > 0);
+  std::ifstream copy(directory / (program + ".mil"), std::ios::binary);
+  CHECK(std::string(std::istreambuf_iterator<char>(copy), {}) == text);
+  std::filesystem::remove_all(directory);
+}
+
 TEST_CASE("the compiler's own files are enough to load") {
   const Pool pool;
   const Reset reset;
