@@ -82,6 +82,9 @@ TEST_CASE("an export that the format cannot express is refused and writes nothin
   CHECK(attempt(anet_model_export, model.get(), path.c_str(), &options).status ==
         ANET_E_UNSUPPORTED);
   CHECK(!std::filesystem::exists(path));
+  options.type = ANET_EXPORT_FP16; // which the format does not have
+  CHECK(attempt(anet_model_export, model.get(), path.c_str(), &options).status ==
+        ANET_E_UNSUPPORTED_OPTION);
   options.format = 9;
   CHECK(attempt(anet_model_export, model.get(), path.c_str(), &options).status ==
         ANET_E_UNSUPPORTED_OPTION);

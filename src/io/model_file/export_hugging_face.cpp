@@ -194,7 +194,7 @@ std::string companion_directory(const ExportOptions& options, FileSystem& files)
 void export_hugging_face(const model::Model& model, const std::string& path,
                          const ExportOptions& options, ExportProgress progress, FileSystem& files) {
   if (options.type == ExportType::q8_0)
-    fail(Status::unsupported,
+    fail(Status::unsupported_option,
          "expected fp32, fp16 or bf16 for a Hugging Face directory, seen q8_0");
   if (options.max_shard_bytes < 1)
     fail(Status::invalid_argument, "expected max_shard_bytes above 0, seen ",

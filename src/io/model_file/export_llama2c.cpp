@@ -15,7 +15,8 @@ void check_expressible(const model::Config& config, const ExportOptions& options
     fail(Status::unsupported, "a llama2.c file cannot hold ", parts...);
   };
   if (options.type != ExportType::fp32)
-    refuse("weights of type ", export_type_name(options.type), ", only fp32");
+    fail(Status::unsupported_option, "expected fp32 for a llama2.c file, seen ",
+         export_type_name(options.type));
   if (!options.companion.empty()) refuse("a tokenizer, so no companion can be given");
   if (config.qkv_bias) refuse("biases of queries, keys and values (qkv_bias)");
   if (config.qk_norm) refuse("norms of queries and keys (qk_norm)");

@@ -54,13 +54,14 @@ public:
   }
 };
 
-std::string refusal(const model::Config& config, const io::ExportOptions& options) {
+std::string refusal(const model::Config& config, const io::ExportOptions& options,
+                    Status status = Status::unsupported) {
   TemporaryDirectory target;
   const model::Model model(config);
   const auto error = test::error_of([&] { io::export_model(model, target / "out", options); });
   CHECK(target.names().empty());
   if (!error) return "no error";
-  CHECK(error->status() == Status::unsupported);
+  CHECK(error->status() == status);
   return error->message();
 }
 
@@ -196,8 +197,11 @@ TEST_CASE("what a format cannot hold is refused by name") {
   config = small_config();
   config.head_dim = 32;
   contains(refusal(config, llama2c_fp32), "head_dim");
-  contains(refusal(small_config(), options_of(llama2c, io::ExportType::fp16)), "fp16");
-  contains(refusal(small_config(), options_of(hugging_face, io::ExportType::q8_0)), "q8_0");
+  const Status no_such_type = Status::unsupported_option;
+  contains(refusal(small_config(), options_of(llama2c, io::ExportType::fp16), no_such_type),
+           "fp16");
+  contains(refusal(small_config(), options_of(hugging_face, io::ExportType::q8_0), no_such_type),
+           "q8_0");
   config = small_config();
   config.intermediate_size = 80; // rows of 2.5 blocks in down_proj
   contains(refusal(config, options_of(gguf, io::ExportType::q8_0)), "down_proj");
