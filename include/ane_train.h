@@ -925,7 +925,7 @@ ANET_API anet_status anet_adapter_create(anet_model *model, const anet_adapter_o
                                          anet_adapter **adapter, anet_error **error) ANET_CHECK;
 /**
  * Loads an adapter of this model: a folder of PEFT or mlx-lm (adapter_config.json and safetensors),
- * a GGUF file, or a checkpoint of a session that trained an adapter.
+ * or a checkpoint of a session that trained an adapter.
  * @return ANET_E_FILE_NOT_FOUND, ANET_E_INVALID_DATA naming tensors that do not fit the model,
  *         ANET_E_INVALID_CONFIG, ANET_E_UNSUPPORTED naming an option that this library does not
  *         have.
