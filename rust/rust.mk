@@ -19,7 +19,8 @@ rust-test: stage  ## Bindings, style, documentation and tests of the Rust crates
 rust-sanitized: stage  ## The Rust tests under valgrind: wrong accesses and leaks (10 minutes)
 	$(Q)$(RUST_ENV) sh rust/run.sh sanitized '$(RUST_WORK)'
 
-rust-package-test: stage  ## The packed crates, used by a crate outside of this tree
-	$(Q)$(RUST_ENV) sh rust/package-test.sh '$(STAGE)' '$(RUST_WORK)/package-test'
+rust-package-test: stage $(OBJ)/examples/07_finetune_jsonl  ## The packed crates, used from outside of this tree
+	$(Q)$(RUST_ENV) sh rust/package-test.sh '$(STAGE)' '$(OBJ)/examples/07_finetune_jsonl' \
+	  '$(RUST_WORK)/package-test'
 
 .PHONY: rust rust-bindings rust-test rust-sanitized rust-package-test
