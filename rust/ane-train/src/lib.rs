@@ -110,3 +110,8 @@ pub use tensor::{Bf16, BoolByte, DataType, Element, TensorDesc, F16, MAX_RANK};
 pub use text_decoder::TextDecoder;
 pub use tokenizer::{SpecialTokens, TextRange, TokenizeOptions, Tokenizer};
 pub use version::{build_info, version, version_number};
+
+/// The page's code blocks, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/rust.md")]
+struct Documentation;
