@@ -11,6 +11,10 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <unistd.h>
+#if !defined(__APPLE__)
+#include <sys/syscall.h>
+#endif
 
 typedef struct interruptible_call {
   void (*cancel)(void *handle);
@@ -36,23 +40,25 @@ static void on_interrupt(int number, siginfo_t *info, void *context) {
   errno = saved_errno;
 }
 
-// True on the main thread when signal.getsignal(SIGINT) is signal.default_int_handler.
+static int on_main_thread(void) {
+#if defined(__APPLE__)
+  return pthread_main_np() != 0;
+#else
+  return (pid_t)syscall(SYS_gettid) == getpid();
+#endif
+}
+
+// 1 where Ctrl-C raises KeyboardInterrupt: on the main thread, with Python's usual handler. Runs no
+// Python code, in which a signal could be noticed.
 static int interrupts_raise(void) {
-  static PyObject *threading, *signals;
-  if (threading == NULL) threading = PyImport_ImportModule("threading");
-  if (signals == NULL) signals = PyImport_ImportModule("signal");
-  if (threading == NULL || signals == NULL) return -1;
-  PyObject *this_thread = PyObject_CallMethod(threading, "current_thread", NULL);
-  PyObject *main_thread = PyObject_CallMethod(threading, "main_thread", NULL);
-  PyObject *handler = PyObject_CallMethod(signals, "getsignal", "i", SIGINT);
-  PyObject *usual = PyObject_GetAttrString(signals, "default_int_handler");
-  int answer = -1;
-  if (this_thread != NULL && main_thread != NULL && handler != NULL && usual != NULL)
-    answer = this_thread == main_thread && handler == usual;
-  Py_XDECREF(this_thread);
-  Py_XDECREF(main_thread);
-  Py_XDECREF(handler);
+  if (!on_main_thread()) return 0;
+  PyObject *signals = PyImport_ImportModule("_signal");
+  PyObject *handler = signals == NULL ? NULL : PyObject_CallMethod(signals, "getsignal", "i", SIGINT);
+  PyObject *usual = handler == NULL ? NULL : PyObject_GetAttrString(signals, "default_int_handler");
+  int answer = usual == NULL ? -1 : handler == usual;
   Py_XDECREF(usual);
+  Py_XDECREF(handler);
+  Py_XDECREF(signals);
   return answer;
 }
 
