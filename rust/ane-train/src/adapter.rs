@@ -10,8 +10,8 @@ use crate::access::{Access, Shared};
 use crate::error::{call, Result};
 use crate::export::ExportType;
 use crate::handle::Handle;
+use crate::macros::ReadRaw;
 use crate::model::Model;
-use crate::parameter::Parameter;
 use crate::text::{c_path, c_string, pointer, OptionalText};
 
 /// Another rank or alpha for the modules that a pattern matches.
@@ -212,7 +212,7 @@ impl Adapter {
     pub fn info(&self) -> Result<AdapterInfo> {
         let mut raw = sys::anet_adapter_info::default();
         call(|error| unsafe { sys::anet_adapter_get_info(self.as_ptr(), &mut raw, error) })?;
-        Ok(unsafe { AdapterInfo::from_raw(&raw) })
+        Ok(unsafe { AdapterInfo::read_raw(&raw) })
     }
 
     /// The adapted matrices, in their order.
@@ -226,61 +226,13 @@ impl Adapter {
         call(|error| unsafe {
             sys::anet_adapter_get_module(self.as_ptr(), index, &mut raw, error)
         })?;
-        Ok(unsafe { AdapterModule::from_raw(&raw) })
+        Ok(unsafe { AdapterModule::read_raw(&raw) })
     }
 
     /// The model that it adapts.
     pub fn model(&self) -> Result<Model> {
         Model::same(&self.model_access, |model, error| unsafe {
             sys::anet_adapter_get_model(self.as_ptr(), model, error)
-        })
-    }
-
-    /// Number of tensors: A, B and, with DoRA, the magnitudes of each module.
-    #[must_use]
-    pub fn parameter_count(&self) -> usize {
-        unsafe { sys::anet_adapter_parameter_count(self.as_ptr()) }
-    }
-
-    /// A tensor by its index. Names are PEFT's.
-    pub fn parameter(&self, index: usize) -> Result<Parameter> {
-        Parameter::read(|raw, error| unsafe {
-            sys::anet_adapter_get_parameter(self.as_ptr(), index, raw, error)
-        })
-    }
-
-    /// All tensors, in their order.
-    pub fn parameters(&self) -> Result<Vec<Parameter>> {
-        (0..self.parameter_count()).map(|index| self.parameter(index)).collect()
-    }
-
-    /// The index of a tensor. Fails with [`NotFound`](crate::ErrorKind::NotFound) and the nearest name.
-    pub fn find_parameter(&self, name: &str) -> Result<usize> {
-        let name = c_string(name)?;
-        let mut index = 0;
-        call(|error| unsafe {
-            sys::anet_adapter_find_parameter(self.as_ptr(), name.as_ptr(), &mut index, error)
-        })?;
-        Ok(index)
-    }
-
-    /// A copy of one tensor.
-    pub fn read_parameter(&self, index: usize) -> Result<Vec<f32>> {
-        let mut values = vec![0.0; self.parameter(index)?.element_count as usize];
-        let _reading = self.access.share()?;
-        call(|error| unsafe {
-            let (data, count) = (values.as_mut_ptr(), values.len());
-            sys::anet_adapter_read_parameter(self.as_ptr(), index, data, count, error)
-        })?;
-        Ok(values)
-    }
-
-    /// Copies one tensor in. A session that trains the adapter uses it from its next step on.
-    pub fn write_parameter(&mut self, index: usize, values: &[f32]) -> Result<()> {
-        let _writing = self.access.exclude()?;
-        call(|error| unsafe {
-            let (data, count) = (values.as_ptr(), values.len());
-            sys::anet_adapter_write_parameter(self.as_ptr(), index, data, count, error)
         })
     }
 
@@ -292,6 +244,14 @@ impl Adapter {
 impl fmt::Debug for Adapter {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_tuple("Adapter").field(&self.info().ok()).finish()
+    }
+}
+
+parameters! {
+    Adapter {
+        sys::anet_adapter_parameter_count, sys::anet_adapter_get_parameter,
+        sys::anet_adapter_find_parameter, sys::anet_adapter_read_parameter,
+        sys::anet_adapter_write_parameter
     }
 }
 

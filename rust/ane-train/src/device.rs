@@ -11,6 +11,7 @@ use ane_train_sys as sys;
 
 use crate::error::{call, Result};
 use crate::handle::Handle;
+use crate::macros::ReadRaw;
 use crate::text::{borrowed_text, c_path, c_string, filled_text, OptionalText};
 
 enumeration! {
@@ -254,7 +255,7 @@ impl Device {
             .map(|index| {
                 let mut raw = sys::anet_device_listing::default();
                 call(|error| unsafe { sys::anet_device_listing_get(index, &mut raw, error) })?;
-                Ok(unsafe { DeviceListing::from_raw(&raw) })
+                Ok(unsafe { DeviceListing::read_raw(&raw) })
             })
             .collect()
     }
@@ -263,7 +264,7 @@ impl Device {
     pub fn info(&self) -> Result<DeviceInfo> {
         let mut raw = sys::anet_device_info::default();
         call(|error| unsafe { sys::anet_device_get_info(self.as_ptr(), &mut raw, error) })?;
-        Ok(unsafe { DeviceInfo::from_raw(&raw) })
+        Ok(unsafe { DeviceInfo::read_raw(&raw) })
     }
 
     /// What the device has found out about itself, as a JSON object.

@@ -9,8 +9,10 @@ use crate::buffer::Buffer;
 use crate::device::Device;
 use crate::error::{call, Result};
 use crate::handle::Handle;
+use crate::macros::ReadRaw;
 use crate::program::{Direction, Port, Program};
 use crate::text::{owned_text, pointer, OptionalText};
+use crate::work::Work;
 
 /// A compiled function.
 ///
@@ -42,30 +44,10 @@ results! {
         seconds: f64,
         /// Runs so far.
         runs: u64,
-        /// Programs evaluated by the engine.
-        engine_evaluations: u64,
-        /// Waiting for the engine.
-        engine_seconds: f64,
-        /// Computing on the CPU, in the background too.
-        host_seconds: f64,
-        /// Moving and converting between buffers and engine ports.
-        copy_seconds: f64,
-        /// Of matmul and conv; a multiply-add counts two.
-        engine_flops: u64,
-        /// The same on the CPU.
-        host_flops: u64,
-        /// Read by the engine through its ports.
-        engine_bytes_in: u64,
-        /// Written by the engine.
-        engine_bytes_out: u64,
-        /// Evaluations repeated after a failure.
-        retries: u64,
-        /// Parts of runs that the CPU did because the engine failed.
-        fallbacks: u64,
-        /// Engine results compared with the CPU's.
-        audits: u64,
-        /// The largest difference seen, relative to the tensor's largest value.
-        audit_error: f64,
+    }
+    parts {
+        /// What the runs did, and where.
+        work: Work,
     }
 }
 
@@ -133,7 +115,7 @@ impl Kernel {
     pub fn statistics(&self) -> Result<KernelStatistics> {
         let mut raw = sys::anet_kernel_statistics::default();
         call(|error| unsafe { sys::anet_kernel_get_statistics(self.as_ptr(), &mut raw, error) })?;
-        Ok(unsafe { KernelStatistics::from_raw(&raw) })
+        Ok(unsafe { KernelStatistics::read_raw(&raw) })
     }
 
     /// Where it runs, and why.

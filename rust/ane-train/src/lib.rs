@@ -44,6 +44,8 @@
 
 #[macro_use]
 mod macros;
+#[macro_use]
+mod parameter;
 
 mod access;
 mod adapter;
@@ -63,7 +65,6 @@ mod generator;
 mod handle;
 mod kernel;
 mod model;
-mod parameter;
 mod program;
 mod progress;
 mod quantize;
@@ -73,6 +74,7 @@ mod text;
 mod text_decoder;
 mod tokenizer;
 mod version;
+mod work;
 
 pub use adapter::{
     Adapter, AdapterFormat, AdapterInfo, AdapterModule, AdapterOptions, AdapterOverride,
@@ -110,6 +112,7 @@ pub use tensor::{Bf16, BoolByte, DataType, Element, TensorDesc, F16, MAX_RANK};
 pub use text_decoder::TextDecoder;
 pub use tokenizer::{SpecialTokens, TextRange, TokenizeOptions, Tokenizer};
 pub use version::{build_info, version, version_number};
+pub use work::Work;
 
 /// The page's code blocks, as tests.
 #[cfg(doctest)]

@@ -125,33 +125,51 @@ macro_rules! options {
     };
 }
 
-/// A struct of results, copied from the library's. Fields after `text` are strings; each says which field
-/// of the library's it comes from.
+/// A struct of results, copied from one of the library's. Fields after `text` are strings; each says
+/// which field of the library's it comes from. Fields after `parts` are structs of results that are read
+/// from the same struct.
 macro_rules! results {
-    ($(#[$doc:meta])* pub struct $name:ident: $raw:ty {
+    ($(#[$doc:meta])* pub struct $name:ident: $($raw:ty),+ {
         $($(#[$field_doc:meta])* $field:ident: $type:ty,)+
-    } $(text { $($(#[$text_doc:meta])* $text:ident = $raw_text:ident,)+ })?) => {
+    } $(text { $($(#[$text_doc:meta])* $text:ident = $raw_text:ident,)+ })?
+      $(parts { $($(#[$part_doc:meta])* $part:ident: $part_type:ty,)+ })?) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq)]
         #[non_exhaustive]
         pub struct $name {
             $($($(#[$text_doc])* pub $text: String,)+)?
             $($(#[$field_doc])* pub $field: $type,)+
+            $($($(#[$part_doc])* pub $part: $part_type,)+)?
         }
 
-        impl $name {
-            /// # Safety
-            /// `raw` is as the library filled it in, and its texts are still there.
+        results!(@read $name, [$($raw),+], [$($($text = $raw_text),+)?], [$($field),+],
+                 [$($($part),+)?]);
+    };
+    (@read $name:ident, [$first:ty $(, $raw:ty)*], $texts:tt, $fields:tt, $parts:tt) => {
+        results!(@read_one $name, $first, $texts, $fields, $parts);
+        $(results!(@read_one $name, $raw, $texts, $fields, $parts);)*
+    };
+    (@read_one $name:ident, $raw:ty, [$($text:ident = $raw_text:ident),*], [$($field:ident),*],
+     [$($part:ident),*]) => {
+        impl $crate::macros::ReadRaw<$raw> for $name {
             #[allow(unused_unsafe)]
-            pub(crate) unsafe fn from_raw(raw: &$raw) -> Self {
+            unsafe fn read_raw(raw: &$raw) -> Self {
                 Self {
                     // SAFETY: as promised by the caller.
-                    $($($text: unsafe { $crate::text::owned_text(raw.$raw_text) },)+)?
-                    $($field: $crate::macros::FromRaw::from_raw(raw.$field),)+
+                    $($text: unsafe { $crate::text::owned_text(raw.$raw_text) },)*
+                    $($field: $crate::macros::FromRaw::from_raw(raw.$field),)*
+                    $($part: unsafe { $crate::macros::ReadRaw::read_raw(raw) },)*
                 }
             }
         }
     };
+}
+
+/// Results that are copied from a struct of the library's.
+pub(crate) trait ReadRaw<Raw>: Sized {
+    /// # Safety
+    /// `raw` is as the library filled it in, and its texts are still there.
+    unsafe fn read_raw(raw: &Raw) -> Self;
 }
 
 /// A value as the library has it.

@@ -12,10 +12,10 @@ use crate::config::ModelConfig;
 use crate::error::{call, Result};
 use crate::export::ExportOptions;
 use crate::handle::Handle;
-use crate::parameter::Parameter;
+use crate::macros::ReadRaw;
 use crate::progress::{with_progress, Progress};
 use crate::quantize::{QuantizeOptions, TensorReport};
-use crate::text::{borrowed_list, c_path, c_string, owned_text};
+use crate::text::{borrowed_list, c_path, owned_text};
 
 options! {
     /// Options of [`Model::load_with`].
@@ -210,54 +210,6 @@ impl Model {
         unsafe { sys::anet_model_weight_bytes(self.as_ptr()) }
     }
 
-    /// Number of tensors.
-    #[must_use]
-    pub fn parameter_count(&self) -> usize {
-        unsafe { sys::anet_model_parameter_count(self.as_ptr()) }
-    }
-
-    /// A tensor by its index.
-    pub fn parameter(&self, index: usize) -> Result<Parameter> {
-        Parameter::read(|raw, error| unsafe {
-            sys::anet_model_get_parameter(self.as_ptr(), index, raw, error)
-        })
-    }
-
-    /// All tensors, in their order.
-    pub fn parameters(&self) -> Result<Vec<Parameter>> {
-        (0..self.parameter_count()).map(|index| self.parameter(index)).collect()
-    }
-
-    /// The index of a tensor. Fails with [`NotFound`](crate::ErrorKind::NotFound) and the nearest name.
-    pub fn find_parameter(&self, name: &str) -> Result<usize> {
-        let name = c_string(name)?;
-        let mut index = 0;
-        call(|error| unsafe {
-            sys::anet_model_find_parameter(self.as_ptr(), name.as_ptr(), &mut index, error)
-        })?;
-        Ok(index)
-    }
-
-    /// A copy of one tensor, of a compressed one the values that it stands for.
-    pub fn read_parameter(&self, index: usize) -> Result<Vec<f32>> {
-        let mut values = vec![0.0; self.parameter(index)?.element_count as usize];
-        let _reading = self.access.share()?;
-        call(|error| unsafe {
-            let (data, count) = (values.as_mut_ptr(), values.len());
-            sys::anet_model_read_parameter(self.as_ptr(), index, data, count, error)
-        })?;
-        Ok(values)
-    }
-
-    /// Copies one tensor in. A session that trains the model uses it from its next step on.
-    pub fn write_parameter(&mut self, index: usize, values: &[f32]) -> Result<()> {
-        let _writing = self.access.exclude()?;
-        call(|error| unsafe {
-            let (data, count) = (values.as_ptr(), values.len());
-            sys::anet_model_write_parameter(self.as_ptr(), index, data, count, error)
-        })
-    }
-
     /// A copy with compressed matrices. It can be evaluated, generate, and be the base of adapters;
     /// sessions train its vectors alone.
     pub fn quantize(&self, options: &QuantizeOptions) -> Result<Model> {
@@ -293,7 +245,7 @@ impl Model {
         call(|error| unsafe {
             sys::anet_model_get_quantization_report(self.as_ptr(), index, &mut raw, error)
         })?;
-        Ok(unsafe { TensorReport::from_raw(&raw) })
+        Ok(unsafe { TensorReport::read_raw(&raw) })
     }
 
     /// A new fp32 model with the adapters in its weights, also from a compressed one.
@@ -330,5 +282,13 @@ impl Model {
 impl fmt::Debug for Model {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Model").field("weights", &self.weight_count()).finish()
+    }
+}
+
+parameters! {
+    Model {
+        sys::anet_model_parameter_count, sys::anet_model_get_parameter,
+        sys::anet_model_find_parameter, sys::anet_model_read_parameter,
+        sys::anet_model_write_parameter
     }
 }

@@ -73,3 +73,59 @@ impl Parameter {
         })
     }
 }
+
+/// The tensors of a model and of an adapter are reached by calls of the same shape: count, get, find,
+/// read, write.
+macro_rules! parameters {
+    ($owner:ident { $count:path, $get:path, $find:path, $read:path, $write:path }) => {
+        impl $owner {
+            /// Number of tensors, of an adapter: A, B and, with DoRA, the magnitudes of each module.
+            #[must_use]
+            pub fn parameter_count(&self) -> usize {
+                unsafe { $count(self.as_ptr()) }
+            }
+
+            /// A tensor by its index.
+            pub fn parameter(&self, index: usize) -> $crate::Result<$crate::Parameter> {
+                $crate::Parameter::read(|raw, error| unsafe {
+                    $get(self.as_ptr(), index, raw, error)
+                })
+            }
+
+            /// All tensors, in their order.
+            pub fn parameters(&self) -> $crate::Result<Vec<$crate::Parameter>> {
+                (0..self.parameter_count()).map(|index| self.parameter(index)).collect()
+            }
+
+            /// The index of a tensor. Fails with [`NotFound`](crate::ErrorKind::NotFound) and the nearest name.
+            pub fn find_parameter(&self, name: &str) -> $crate::Result<usize> {
+                let name = $crate::text::c_string(name)?;
+                let mut index = 0;
+                $crate::error::call(|error| unsafe {
+                    $find(self.as_ptr(), name.as_ptr(), &mut index, error)
+                })?;
+                Ok(index)
+            }
+
+            /// A copy of one tensor, of a compressed one the values that it stands for.
+            pub fn read_parameter(&self, index: usize) -> $crate::Result<Vec<f32>> {
+                let mut values = vec![0.0; self.parameter(index)?.element_count as usize];
+                let _reading = self.access.share()?;
+                $crate::error::call(|error| unsafe {
+                    let (data, count) = (values.as_mut_ptr(), values.len());
+                    $read(self.as_ptr(), index, data, count, error)
+                })?;
+                Ok(values)
+            }
+
+            /// Copies one tensor in. A session that trains it uses it from its next step on.
+            pub fn write_parameter(&mut self, index: usize, values: &[f32]) -> $crate::Result<()> {
+                let _writing = self.access.exclude()?;
+                $crate::error::call(|error| unsafe {
+                    let (data, count) = (values.as_ptr(), values.len());
+                    $write(self.as_ptr(), index, data, count, error)
+                })
+            }
+        }
+    };
+}

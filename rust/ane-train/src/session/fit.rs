@@ -13,6 +13,7 @@ use crate::callback::Callback;
 use crate::dataset::Dataset;
 use crate::error::{call, Result};
 use crate::handle::optional;
+use crate::macros::ReadRaw;
 use crate::text::{borrowed_text, c_path};
 
 options! {
@@ -131,7 +132,7 @@ impl FitResult {
     fn from_raw(raw: &sys::anet_fit_result) -> Self {
         // SAFETY: these hold no texts.
         let (step, eval) =
-            unsafe { (StepSummary::from_raw(&raw.step), EvalResult::from_raw(&raw.eval)) };
+            unsafe { (StepSummary::read_raw(&raw.step), EvalResult::read_raw(&raw.eval)) };
         FitResult {
             end: FitEnd::from_raw(raw.end),
             step,
@@ -218,7 +219,7 @@ unsafe fn event_of(raw: &sys::anet_fit_event) -> Option<FitEvent<'_>> {
         let kind = match raw.kind {
             sys::ANET_EVENT_STEP => FitEventKind::Step,
             sys::ANET_EVENT_EVAL => FitEventKind::Evaluation {
-                result: EvalResult::from_raw(&raw.eval),
+                result: EvalResult::read_raw(&raw.eval),
                 improved: raw.improved != 0,
             },
             sys::ANET_EVENT_SAVE => {
@@ -227,7 +228,7 @@ unsafe fn event_of(raw: &sys::anet_fit_event) -> Option<FitEvent<'_>> {
             sys::ANET_EVENT_SAMPLE => FitEventKind::Sample,
             _ => return None,
         };
-        Some(FitEvent { step: StepResult::from_raw(raw.result.as_ref()?), kind })
+        Some(FitEvent { step: StepResult::read_raw(raw.result.as_ref()?), kind })
     }
 }
 

@@ -25,6 +25,7 @@ use crate::dataset::Dataset;
 use crate::device::Device;
 use crate::error::{call, ErrorKind, Result};
 use crate::handle::Handle;
+use crate::macros::ReadRaw;
 use crate::model::Model;
 use crate::text::{c_path, c_string, filled, owned_text, pointer};
 
@@ -242,7 +243,7 @@ impl Session {
         let _training = self.training()?;
         let mut raw = sys::anet_step_result::default();
         call(|error| train(self.as_ptr(), &mut raw, error))?;
-        Ok(unsafe { StepResult::from_raw(&raw) })
+        Ok(unsafe { StepResult::read_raw(&raw) })
     }
 
     /// Discards the accumulated gradient.
@@ -280,7 +281,7 @@ fn read_plan(
 ) -> Result<MemoryPlan> {
     let mut raw = sys::anet_memory_plan::default();
     call(|error| get(&mut raw, error))?;
-    Ok(unsafe { MemoryPlan::from_raw(&raw) })
+    Ok(unsafe { MemoryPlan::read_raw(&raw) })
 }
 
 fn read_eval(
@@ -288,7 +289,7 @@ fn read_eval(
 ) -> Result<EvalResult> {
     let mut raw = sys::anet_eval_result::default();
     call(|error| eval(&mut raw, error))?;
-    Ok(unsafe { EvalResult::from_raw(&raw) })
+    Ok(unsafe { EvalResult::read_raw(&raw) })
 }
 
 impl SessionView {
@@ -323,7 +324,7 @@ impl SessionView {
             let (session, dataset) = (self.as_ptr(), dataset.as_ptr());
             sys::anet_session_score(session, dataset, max_rows, losses, capacity, count, error)
         })?;
-        Ok(raw.iter().map(|document| unsafe { DocumentLoss::from_raw(document) }).collect())
+        Ok(raw.iter().map(|document| unsafe { DocumentLoss::read_raw(document) }).collect())
     }
 
     /// Saves everything that resuming needs as `<root>/step-<8 digits>`. A crash at any moment leaves
@@ -382,7 +383,7 @@ impl SessionView {
                 call(|error| unsafe {
                     sys::anet_session_get_kernel_report(self.as_ptr(), index, &mut raw, error)
                 })?;
-                Ok(unsafe { KernelReport::from_raw(&raw) })
+                Ok(unsafe { KernelReport::read_raw(&raw) })
             })
             .collect()
     }

@@ -1,6 +1,10 @@
 //! What a session tells.
 
+use std::ops::Deref;
+
 use ane_train_sys as sys;
+
+use crate::work::Work;
 
 results! {
     /// Bytes by purpose.
@@ -24,7 +28,7 @@ results! {
 
 results! {
     /// What a step did. Durations are in seconds.
-    pub struct StepResult: sys::anet_step_result {
+    pub struct StepSummary: sys::anet_step_summary, sys::anet_step_result {
         /// Gradients overflowed in F16, the update was skipped.
         skipped: bool,
         /// Optimizer steps done, this one included.
@@ -53,66 +57,28 @@ results! {
         staging_seconds: f64,
         /// Bytes that were staged.
         bytes_staged: u64,
-        /// Programs evaluated by the engine.
-        engine_evaluations: u64,
-        /// Waiting for the engine.
-        engine_seconds: f64,
-        /// Computing on the CPU, in the background too.
-        host_seconds: f64,
-        /// Moving and converting between buffers and engine ports.
-        copy_seconds: f64,
-        /// Of matmul and conv; a multiply-add counts two.
-        engine_flops: u64,
-        /// The same on the CPU.
-        host_flops: u64,
-        /// Read by the engine through its ports.
-        engine_bytes_in: u64,
-        /// Written by the engine.
-        engine_bytes_out: u64,
-        /// Evaluations repeated after a failure.
-        retries: u64,
-        /// Parts of runs that the CPU did because the engine failed.
-        fallbacks: u64,
-        /// Engine results compared with the CPU's.
-        audits: u64,
-        /// The largest difference so far, relative to the tensor's largest value; else 0.
-        audit_error: f64,
-        /// Counted tokens of all updates, those before a resume included.
-        tokens_seen: u64,
     }
 }
 
 results! {
-    /// The first fields of [`StepResult`], of the last step of a run.
-    pub struct StepSummary: sys::anet_step_summary {
-        /// Gradients overflowed in F16, the update was skipped.
-        skipped: bool,
-        /// Optimizer steps done, this one included.
-        step: i64,
-        /// Mean over the counted tokens, in nats.
-        loss: f64,
-        /// Counted tokens.
-        tokens: u64,
-        /// Of the mean gradient, before clipping; 0 without an update.
-        grad_norm: f64,
-        /// Of this update.
-        learning_rate: f64,
-        /// Of this update; 1 in F32.
-        loss_scale: f64,
-        /// All of the step.
-        seconds: f64,
-        /// Forward pass.
-        forward_seconds: f64,
-        /// Backward pass.
-        backward_seconds: f64,
-        /// Head and cross-entropy, both directions.
-        loss_seconds: f64,
-        /// Norm, clip, update.
-        optimizer_seconds: f64,
-        /// Batch in, waiting for weights in the session's precision.
-        staging_seconds: f64,
-        /// Bytes that were staged.
-        bytes_staged: u64,
+    /// All that a step did; dereferences to its summary.
+    pub struct StepResult: sys::anet_step_result {
+        /// Counted tokens of all updates, those before a resume included.
+        tokens_seen: u64,
+    }
+    parts {
+        /// Step, loss, time by phase.
+        summary: StepSummary,
+        /// Where the work ran.
+        work: Work,
+    }
+}
+
+impl Deref for StepResult {
+    type Target = StepSummary;
+
+    fn deref(&self) -> &StepSummary {
+        &self.summary
     }
 }
 
@@ -149,30 +115,6 @@ results! {
     pub struct KernelReport: sys::anet_kernel_report {
         /// Runs so far.
         runs: u64,
-        /// Programs evaluated by the engine.
-        engine_evaluations: u64,
-        /// Waiting for the engine.
-        engine_seconds: f64,
-        /// Computing on the CPU, in the background too.
-        host_seconds: f64,
-        /// Moving and converting between buffers and engine ports.
-        copy_seconds: f64,
-        /// Of matmul and conv; a multiply-add counts two.
-        engine_flops: u64,
-        /// The same on the CPU.
-        host_flops: u64,
-        /// Read by the engine through its ports.
-        engine_bytes_in: u64,
-        /// Written by the engine.
-        engine_bytes_out: u64,
-        /// Evaluations repeated after a failure.
-        retries: u64,
-        /// Parts of runs that the CPU did because the engine failed.
-        fallbacks: u64,
-        /// Engine results compared with the CPU's.
-        audits: u64,
-        /// The largest difference seen, relative to the tensor's largest value.
-        audit_error: f64,
     }
     text {
         /// "block_forward".
@@ -181,5 +123,9 @@ results! {
         location = r#where,
         /// Why the CPU has its part, else "".
         reason = reason,
+    }
+    parts {
+        /// What it did, and where.
+        work: Work,
     }
 }
