@@ -10,6 +10,7 @@ use std::slice;
 use ane_train_sys as sys;
 
 use crate::aligned::AlignedMemory;
+use crate::callback::contain;
 use crate::device::Device;
 use crate::error::{call, Error, ErrorKind, Result};
 use crate::handle::Handle;
@@ -19,7 +20,7 @@ use crate::tensor::{Element, TensorDesc};
 ///
 /// One thread at a time: it can be sent to another thread, but not shared.
 ///
-/// ```compile_fail
+/// ```compile_fail,E0277
 /// fn shared<T: Sync>() {}
 /// shared::<ane_train::Buffer>();
 /// ```
@@ -205,8 +206,7 @@ unsafe extern "C" fn release_box<M>(owner: *mut c_void) {
 unsafe extern "C" fn release_call<F: FnOnce()>(owner: *mut c_void) {
     // SAFETY: called once, with the box of `import_raw`.
     let release = unsafe { Box::from_raw(owner.cast::<F>()) };
-    // On a thread of the library's there is nowhere for a panic to go on.
-    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(release));
+    contain(release);
 }
 
 fn check_type<T: Element>(desc: &TensorDesc) -> Result<()> {

@@ -7,6 +7,14 @@ use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 
 use crate::error::{Error, Result};
 
+/// Runs a closure on a thread where nobody waits for it, so that a panic has nowhere to go on. What was
+/// thrown is forgotten, because dropping it could panic again.
+pub(crate) fn contain(closure: impl FnOnce()) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(closure)) {
+        std::mem::forget(panic);
+    }
+}
+
 /// A closure with what it left behind.
 pub(crate) struct Callback<F> {
     pub(crate) closure: F,

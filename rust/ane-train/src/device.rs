@@ -2,13 +2,13 @@
 
 use std::fmt;
 use std::os::raw::{c_char, c_void};
-use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::path::PathBuf;
 use std::ptr;
 use std::sync::Arc;
 
 use ane_train_sys as sys;
 
+use crate::callback::contain;
 use crate::error::{call, Result};
 use crate::handle::Handle;
 use crate::macros::ReadRaw;
@@ -187,14 +187,13 @@ unsafe extern "C" fn log_message(
     let log = unsafe { &*user_data.cast::<Arc<Log>>() };
     // SAFETY: the message is null-terminated text, borrowed for the call.
     let message = unsafe { borrowed_text(message) };
-    // Nobody waits for this thread's result, so there is nowhere for a panic to go on.
-    let _ = catch_unwind(AssertUnwindSafe(|| log(LogLevel::from_raw(level), message)));
+    contain(|| log(LogLevel::from_raw(level), message));
 }
 
 unsafe extern "C" fn log_release(user_data: *mut c_void) {
     // SAFETY: called once, with the box of Device::open_with.
     let log = unsafe { Box::from_raw(user_data.cast::<Arc<Log>>()) };
-    let _ = catch_unwind(AssertUnwindSafe(|| drop(log)));
+    contain(|| drop(log));
 }
 
 /// A processor that compiles and runs programs. Clones are the same device.

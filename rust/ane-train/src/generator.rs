@@ -190,7 +190,7 @@ impl fmt::Debug for Attached {
 ///
 /// One thread at a time: it can be sent to another thread, but not shared.
 ///
-/// ```compile_fail
+/// ```compile_fail,E0277
 /// fn shared<T: Sync>() {}
 /// shared::<ane_train::Generator>();
 /// ```

@@ -170,7 +170,17 @@ impl Session {
 
     /// The same, reporting each step, evaluation and checkpoint to a closure, which may evaluate,
     /// save, read weights and generate. When it breaks, the fit ends; when it fails, the fit fails
-    /// with its error.
+    /// with its error. It cannot train:
+    ///
+    /// ```compile_fail,E0599
+    /// # fn run(session: &mut ane_train::Session, data: &ane_train::Dataset) {
+    /// let fit = ane_train::FitOptions::new().steps(1);
+    /// let _ = session.fit_with(data, &fit, |session, _| {
+    ///     session.zero_gradients()?;
+    ///     Ok(std::ops::ControlFlow::Continue(()))
+    /// });
+    /// # }
+    /// ```
     pub fn fit_with<F>(
         &mut self,
         train: &Dataset,

@@ -44,7 +44,7 @@ pub use weights::{WeightsMut, WeightsRef};
 ///
 /// One thread at a time: it can be sent to another thread, but not shared.
 ///
-/// ```compile_fail
+/// ```compile_fail,E0277
 /// fn shared<T: Sync>() {}
 /// shared::<ane_train::Session>();
 /// ```

@@ -50,7 +50,16 @@ impl SessionView {
 impl Session {
     /// The weights in place, for writing; padding between parameters is zero and must stay so. While
     /// they are borrowed, all other calls that need them fail with
-    /// [`Busy`](crate::ErrorKind::Busy).
+    /// [`Busy`](crate::ErrorKind::Busy). The session itself cannot be used meanwhile:
+    ///
+    /// ```compile_fail,E0499
+    /// # fn run(session: &mut ane_train::Session) -> ane_train::Result<()> {
+    /// let mut weights = session.weights_mut()?;
+    /// session.optimizer_step()?;
+    /// weights[0] = 0.0;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn weights_mut(&mut self) -> Result<WeightsMut<'_>> {
         let writing = self.trained_access().exclude()?;
         let (values, count) = self.array(sys::anet_session_get_weights)?;
