@@ -298,7 +298,7 @@ SCRIPTS := header-check abi-check symbol-check layering-check example-check cli-
            cli-adapters-check tokenizer-check model-file-check adapter-file-check \
            install-check parity \
            $(if $(EMULATOR_TEST),cli-ane-check) \
-           bindings-check python-test rust-test swift-test
+           bindings-check python-test rust-test swift-test languages-check
 
 test: deps deps-test  ## Every test; the last line counts them
 	$(Q)$(MAKE) run-tests
@@ -545,6 +545,9 @@ bindings: python rust swift  ## The Python, Rust and Swift packages, for the too
 bindings-check:  ## Every call, option and constant of the header is reachable from each language
 	$(Q)$(PYTHON) scripts/check-bindings.py
 
+languages-check: stage python $(CLI) $(OBJ)/examples/07_finetune_jsonl  ## One example in four languages: the same losses
+	$(Q)$(RUST_ENV) SWIFT='$(SWIFT)' sh scripts/check-languages.sh $(OBJ) $(VENV_PYTHON) $(PYTHON_PACKAGE)
+
 test-packages: python-package-test rust-package-test swift-package-test  ## Each package, used from outside
 
 # --- Dependencies and housekeeping ---------------------------------------------------------------
@@ -577,7 +580,7 @@ FORCE:
 .PHONY: all demo test test-programs run-tests capi-test ane-test emulator emulator-test \
   header-check abi-check symbol-check layering-check example-check install-check parity \
   cli-text-check cli-adapters-check cli-ane-check tokenizer-check model-file-check \
-  adapter-file-check quantized-base venv stage bindings bindings-check test-packages \
+  adapter-file-check quantized-base venv stage bindings bindings-check languages-check test-packages \
   asan tsan run-sanitized fuzz fuzzers bench bench-lora bench-w8a8 bench-step bench-ane bench-tokenizer \
   macos test-arm64 run-arm64 lint format-check format tidy \
   install uninstall deps deps-test deps-fuzz deps-macos deps-arm64 clean help
