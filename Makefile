@@ -437,6 +437,15 @@ bench-w8a8: $(OBJ)/bench/w8a8  ## A chain of 1x1 convolutions in int8 against bf
 bench-step: $(LIBRARY)  ## Whole training steps against PyTorch (needs deps-test)
 	$(Q)$(PYTHON) bench/train_step.py $(LIBRARY) $(ARGS)
 
+# A step from each language, C first: the languages whose toolchain is here.
+$(OBJ)/bench/overhead_c: $(OBJ)/bench/overhead/step.o $(LIBRARY)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(FLAGS_$(MODE)) $(LDFLAGS) $< $(LINK_LIBRARY) -o $@
+
+bench-bindings: $(OBJ)/bench/overhead_c python  ## A step from C, Python, Rust and Swift, side by side (2 minutes)
+	$(Q)$(PYTHON) bench/binding_overhead.py $(ARGS) 'C=$<' \
+	  'Python=env PYTHONPATH=$(PYTHON_PACKAGE) $(VENV_PYTHON) bench/overhead/step.py'
+
 # --- macOS cross build ---------------------------------------------------------------------------
 
 # The rules above with OS=Darwin, and a compiler that runs on Linux.
@@ -581,7 +590,7 @@ FORCE:
   header-check abi-check symbol-check layering-check example-check install-check parity \
   cli-text-check cli-adapters-check cli-ane-check tokenizer-check model-file-check \
   adapter-file-check quantized-base venv stage bindings bindings-check languages-check test-packages \
-  asan tsan run-sanitized fuzz fuzzers bench bench-lora bench-w8a8 bench-step bench-ane bench-tokenizer \
+  asan tsan run-sanitized fuzz fuzzers bench bench-lora bench-w8a8 bench-step bench-bindings bench-ane bench-tokenizer \
   macos test-arm64 run-arm64 lint format-check format tidy \
   install uninstall deps deps-test deps-fuzz deps-macos deps-arm64 clean help
 

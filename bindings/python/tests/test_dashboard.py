@@ -351,6 +351,12 @@ class Terminal:
     def resize(self, rows: int, columns: int) -> None:
         fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
+    def close(self) -> None:
+        """Also when the test has failed."""
+        self.process.kill()
+        self.process.wait()
+        os.close(self.master)
+
     def wait_for(self, pattern: str) -> None:
         deadline = time.monotonic() + 30
         while not re.search(pattern, self.output):
@@ -359,10 +365,11 @@ class Terminal:
                 self.output += os.read(self.master, 1 << 16).decode("utf-8", "replace")
 
 
-def test_live(cpu_log: Path, tmp_path: Path) -> None:
+def test_live(cpu_log: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """Waits for the log, follows it, notices another size of the window, ends with Ctrl-C."""
     copy, lines = tmp_path / "log", cpu_log.read_bytes().splitlines(True)
     terminal = Terminal(copy, 50, 120)
+    request.addfinalizer(terminal.close)
     terminal.wait_for("waiting for")
     with copy.open("wb") as out:
         out.write(b"".join(lines[:15]))
@@ -375,4 +382,3 @@ def test_live(cpu_log: Path, tmp_path: Path) -> None:
     terminal.wait_for("╰─{68}╯")
     terminal.process.send_signal(signal.SIGINT)
     assert terminal.process.wait(timeout=30) == 0
-    os.close(terminal.master)

@@ -1,0 +1,83 @@
+/* Steps on demand, for bench/binding_overhead.py: a line with a number on the standard input runs so
+ * many steps; the answer is the seconds that they took by the clock, those of the processor, and the
+ * bits of the last loss. step.py and the packages rust and swift do the same in their languages.
+ */
+#define _POSIX_C_SOURCE 199309L /* clock_gettime */
+
+#include <ane_train.h>
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { batch_size = 1, row_length = 64, token_count = batch_size * row_length };
+
+static void check(anet_status status, anet_error *error) {
+  if (status == ANET_OK) return;
+  fprintf(stderr, "%s: %s\n", anet_status_name(status), anet_error_message(error));
+  exit(1);
+}
+
+static double now(clockid_t clock) {
+  struct timespec time;
+  clock_gettime(clock, &time);
+  return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+int main(void) {
+  anet_error *error = NULL;
+  anet_device *device = NULL;
+  anet_model *model = NULL;
+  anet_session *session = NULL;
+  anet_device_options threads;
+  anet_model_config config;
+  anet_session_options options;
+  anet_batch batch;
+  anet_step_result result;
+  anet_struct_init(&threads, sizeof threads);
+  anet_struct_init(&config, sizeof config);
+  anet_struct_init(&options, sizeof options);
+  anet_struct_init(&batch, sizeof batch);
+  anet_struct_init(&result, sizeof result);
+
+  threads.threads = 1;
+  check(anet_device_open("cpu", &threads, &device, &error), error);
+  check(anet_model_config_get("stories15M", &config, &error), error);
+  config.layer_count = 2; /* a step of some 20 ms */
+  config.vocab_size = 4096;
+  check(anet_model_create(&config, 1, &model, &error), error);
+  options.batch_size = batch_size;
+  options.sequence_length = row_length;
+  options.learning_rate = 1e-4;
+  check(anet_session_create(device, model, &options, &session, &error), error);
+
+  int32_t tokens[token_count], targets[token_count];
+  for (int32_t i = 0; i < token_count; ++i) {
+    tokens[i] = 37 * i % config.vocab_size;
+    targets[i] = 37 * (i + 1) % config.vocab_size;
+  }
+  batch.sequence_count = batch_size;
+  batch.sequence_length = row_length;
+  batch.tokens = tokens;
+  batch.targets = targets;
+
+  char line[32];
+  while (fgets(line, sizeof line, stdin) != NULL) {
+    const int64_t steps = strtoll(line, NULL, 10);
+    const double start = now(CLOCK_MONOTONIC), busy = now(CLOCK_PROCESS_CPUTIME_ID);
+    for (int64_t i = 0; i < steps; ++i)
+      check(anet_session_step(session, &batch, 1, &result, &error), error);
+    const double seconds = now(CLOCK_MONOTONIC) - start;
+    const double processor = now(CLOCK_PROCESS_CPUTIME_ID) - busy;
+    uint64_t bits;
+    memcpy(&bits, &result.loss, sizeof bits);
+    printf("%.9f %.9f %016" PRIx64 "\n", seconds, processor, bits);
+    fflush(stdout);
+  }
+  anet_session_release(session);
+  anet_model_release(model);
+  anet_device_release(device);
+  return 0;
+}
