@@ -442,9 +442,9 @@ $(OBJ)/bench/overhead_c: $(OBJ)/bench/overhead/step.o $(LIBRARY)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(FLAGS_$(MODE)) $(LDFLAGS) $< $(LINK_LIBRARY) -o $@
 
-bench-bindings: $(OBJ)/bench/overhead_c python  ## A step from C, Python, Rust and Swift, side by side (2 minutes)
-	$(Q)$(PYTHON) bench/binding_overhead.py $(ARGS) 'C=$<' \
-	  'Python=env PYTHONPATH=$(PYTHON_PACKAGE) $(VENV_PYTHON) bench/overhead/step.py'
+bench-bindings: $(OBJ)/bench/overhead_c python stage  ## A step from C, Python, Rust and Swift, side by side (3 minutes)
+	$(Q)$(STAGED) C_STEP=$< PYTHON_PACKAGE='$(PYTHON_PACKAGE)' CARGO='$(CARGO)' SWIFT='$(SWIFT)' \
+	  sh bench/overhead/run.sh $(PYTHON) $(VENV_PYTHON) '$(abspath $(OBJ))/bench/overhead' $(ARGS)
 
 # --- macOS cross build ---------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
-/* Steps on demand, for bench/binding_overhead.py: a line with a number on the standard input runs so
- * many steps; the answer is the seconds that they took by the clock, those of the processor, and the
- * bits of the last loss. step.py and the packages rust and swift do the same in their languages.
+/* Steps on demand, for bench/binding_overhead.py: a line with a number on the standard input runs
+ * so many steps; the answer is the seconds that they took by the clock, those of the processor, and
+ * the bits of the last loss. step.py and the packages step_rust and step_swift do the same in their
+ * languages.
  */
 #define _POSIX_C_SOURCE 199309L /* clock_gettime */
 
@@ -14,7 +15,7 @@
 
 enum { batch_size = 1, row_length = 64, token_count = batch_size * row_length };
 
-static void check(anet_status status, anet_error *error) {
+static void check(anet_status status, anet_error* error) {
   if (status == ANET_OK) return;
   fprintf(stderr, "%s: %s\n", anet_status_name(status), anet_error_message(error));
   exit(1);
@@ -27,10 +28,10 @@ static double now(clockid_t clock) {
 }
 
 int main(void) {
-  anet_error *error = NULL;
-  anet_device *device = NULL;
-  anet_model *model = NULL;
-  anet_session *session = NULL;
+  anet_error* error = NULL;
+  anet_device* device = NULL;
+  anet_model* model = NULL;
+  anet_session* session = NULL;
   anet_device_options threads;
   anet_model_config config;
   anet_session_options options;
