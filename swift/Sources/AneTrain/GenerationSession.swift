@@ -30,8 +30,8 @@ public actor GenerationSession {
   /// Leaving the loop early ends the text, and what is asked of this actor next waits until it has
   /// ended; as with ``TrainingSession/train(on:validation:options:onEvent:)``, not while a variable
   /// keeps the stream.
-  /// - Throws: while it is read: as ``Generator/generate(_:options:onToken:)``, and
-  ///   `CancellationError`.
+  /// - Throws: while it is read: as ``Generator/generate(_:options:onToken:)``. When the task that
+  ///   reads is cancelled, the loop throws `CancellationError` or, between two tokens, ends.
   public nonisolated func stream(
     _ prompt: [Int32], options: SamplingOptions = SamplingOptions()
   ) -> AsyncThrowingStream<GeneratedToken, any Error> {
@@ -64,6 +64,11 @@ public actor GenerationSession {
   public func withGenerator<Result: Sendable>(
     _ body: @Sendable (Generator) throws -> Result
   ) async throws -> Result {
-    try await cancellable(canceller) { try body(generator) }
+    let control = RunControl(canceller)
+    return try await withTaskCancellationHandler {
+      try control.run { try body(generator) }
+    } onCancel: {
+      control.stop()
+    }
   }
 }

@@ -1,34 +1,69 @@
 // What both actors need: a thread of their own, runs that can be stopped, events that are waited for.
 
 import Dispatch
+import Foundation
 
-/// Runs an actor whose calls block for seconds on a thread of its own, so that no thread of the
-/// cooperative pool waits for a kernel.
+/// Runs an actor whose calls block for seconds on a thread of its own. (A dispatch queue would not
+/// do: on Linux its threads are those of the cooperative pool.)
 final class BlockingExecutor: SerialExecutor {
-  private let queue: DispatchQueue
+  private let jobs = Jobs()
 
   init(label: String) {
-    queue = DispatchQueue(label: label)
+    let thread = Thread { [jobs] in jobs.run() }
+    thread.name = label
+    thread.start()
+  }
+
+  deinit {
+    jobs.end()
   }
 
   func enqueue(_ job: consuming ExecutorJob) {
-    let job = UnownedJob(job)
-    let executor = asUnownedSerialExecutor()
-    queue.async { job.runSynchronously(on: executor) }
+    jobs.add(UnownedJob(job), of: self)
+  }
+
+  /// What the thread shares with the executor, which may end before it.
+  private final class Jobs: @unchecked Sendable {
+    private let condition = NSCondition()
+    private var waiting: [(job: UnownedJob, executor: BlockingExecutor)] = []
+    private var isEnded = false
+
+    func add(_ job: UnownedJob, of executor: BlockingExecutor) {
+      condition.withLock { waiting.append((job, executor)) }
+      condition.signal()
+    }
+
+    func end() {
+      condition.withLock { isEnded = true }
+      condition.signal()
+    }
+
+    func run() {
+      while let next = next() {
+        next.job.runSynchronously(on: next.executor.asUnownedSerialExecutor())
+      }
+    }
+
+    private func next() -> (job: UnownedJob, executor: BlockingExecutor)? {
+      condition.withLock {
+        while waiting.isEmpty && !isEnded { condition.wait() }
+        return waiting.isEmpty ? nil : waiting.removeFirst()
+      }
+    }
   }
 }
 
 /// A value that one thread at a time sees.
 final class Locked<State>: @unchecked Sendable {
+  private let lock = NSLock()
   private var state: State
-  private let queue = DispatchQueue(label: "AneTrain.Locked")
 
   init(_ state: State) {
     self.state = state
   }
 
   func withLock<Result>(_ body: (inout State) throws -> Result) rethrows -> Result {
-    try queue.sync { try body(&state) }
+    try lock.withLock { try body(&state) }
   }
 }
 
@@ -183,19 +218,6 @@ private final class Reader: Sendable {
   }
 
   deinit {
-    control.stop()
-  }
-}
-
-/// Makes a call that ends soon when its task is cancelled.
-func cancellable<Result>(
-  _ canceller: Canceller, isolation: isolated (any Actor)? = #isolation,
-  _ body: () throws -> Result
-) async throws -> Result {
-  let control = RunControl(canceller)
-  return try await withTaskCancellationHandler {
-    try control.run(body)
-  } onCancel: {
     control.stop()
   }
 }

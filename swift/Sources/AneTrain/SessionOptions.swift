@@ -18,14 +18,6 @@ public struct SessionOptions: Hashable, Sendable {
   public var optimizer: Optimizer
   /// At its highest; 0: 3e-4.
   public var learningRate: Double
-  /// AdamW's decay of the mean; 0: 0.9.
-  public var beta1: Double
-  /// AdamW's decay of the mean square; 0: 0.999.
-  public var beta2: Double
-  /// AdamW's; 0: 1e-8.
-  public var epsilon: Double
-  /// SGD's; 0: none.
-  public var momentum: Double
   /// Decoupled, on matrices and embeddings only; 0: none.
   public var weightDecay: Double
   /// Of the whole gradient, after accumulation; 0: no clipping.
@@ -66,12 +58,8 @@ public struct SessionOptions: Hashable, Sendable {
     accumulationSteps: Int = 1,
     activationCheckpointing: Bool = false,
     lossChunk: Int = 0,
-    optimizer: Optimizer = .adamW,
+    optimizer: Optimizer = .adamW(),
     learningRate: Double = 3e-4,
-    beta1: Double = 0.9,
-    beta2: Double = 0.999,
-    epsilon: Double = 1e-8,
-    momentum: Double = 0,
     weightDecay: Double = 0,
     clipNorm: Double = 0,
     schedule: Schedule = .constant,
@@ -95,10 +83,6 @@ public struct SessionOptions: Hashable, Sendable {
     self.lossChunk = lossChunk
     self.optimizer = optimizer
     self.learningRate = learningRate
-    self.beta1 = beta1
-    self.beta2 = beta2
-    self.epsilon = epsilon
-    self.momentum = momentum
     self.weightDecay = weightDecay
     self.clipNorm = clipNorm
     self.schedule = schedule
@@ -138,12 +122,8 @@ public struct SessionOptions: Hashable, Sendable {
       accumulationSteps: Int(native.accumulation_steps),
       activationCheckpointing: native.activation_checkpointing != 0,
       lossChunk: Int(native.loss_chunk),
-      optimizer: known(native.optimizer),
+      optimizer: Optimizer(native),
       learningRate: native.learning_rate,
-      beta1: native.beta1,
-      beta2: native.beta2,
-      epsilon: native.epsilon,
-      momentum: native.momentum,
       weightDecay: native.weight_decay,
       clipNorm: native.clip_norm,
       schedule: known(native.schedule),
@@ -168,12 +148,8 @@ public struct SessionOptions: Hashable, Sendable {
     native.accumulation_steps = try narrow(accumulationSteps, "accumulationSteps")
     native.activation_checkpointing = activationCheckpointing.flag
     native.loss_chunk = try narrow(lossChunk, "lossChunk")
-    native.optimizer = optimizer.rawValue
+    optimizer.write(to: &native)
     native.learning_rate = learningRate
-    native.beta1 = beta1
-    native.beta2 = beta2
-    native.epsilon = epsilon
-    native.momentum = momentum
     native.weight_decay = weightDecay
     native.clip_norm = clipNorm
     native.schedule = schedule.rawValue
@@ -203,11 +179,34 @@ public enum Precision: Int32, Sendable, CaseIterable {
 }
 
 /// What makes updates of gradients.
-public enum Optimizer: Int32, Sendable, CaseIterable {
-  /// Adam with decoupled weight decay.
-  case adamW = 0  // ANET_OPTIMIZER_ADAMW
+public enum Optimizer: Hashable, Sendable {
+  /// Adam with decoupled weight decay: the decay of the mean, of the mean square, and what is added
+  /// to its root. 0: the default.
+  case adamW(beta1: Double = 0.9, beta2: Double = 0.999, epsilon: Double = 1e-8)
   /// Stochastic gradient descent.
-  case sgd = 1  // ANET_OPTIMIZER_SGD
+  case sgd(momentum: Double = 0)
+
+  init(_ native: anet_session_options) throws(AneTrainError) {
+    switch Int(native.optimizer) {
+    case ANET_OPTIMIZER_ADAMW:
+      self = .adamW(beta1: native.beta1, beta2: native.beta2, epsilon: native.epsilon)
+    case ANET_OPTIMIZER_SGD: self = .sgd(momentum: native.momentum)
+    default:
+      throw AneTrainError(
+        .version, "expected an optimizer that this package knows, seen \(native.optimizer)")
+    }
+  }
+
+  func write(to native: inout anet_session_options) {
+    switch self {
+    case .adamW(let beta1, let beta2, let epsilon):
+      native.optimizer = anet_optimizer(ANET_OPTIMIZER_ADAMW)
+      (native.beta1, native.beta2, native.epsilon) = (beta1, beta2, epsilon)
+    case .sgd(let momentum):
+      native.optimizer = anet_optimizer(ANET_OPTIMIZER_SGD)
+      native.momentum = momentum
+    }
+  }
 }
 
 /// The learning rate after the warm-up; r is ``SessionOptions/learningRate``, m is

@@ -103,9 +103,11 @@ public final class Tokenizer: Sendable {
     var ids: [Int32] = []
     let ranges: [anet_text_range] = try array { ranges, capacity, count, error in
       ids = [Int32](repeating: 0, count: capacity)
-      return anet_tokenizer_encode_ranges(
-        handle.pointer, text, text.utf8.count, options.rawValue, &ids, ranges, capacity, count,
-        error)
+      return ids.withUnsafeMutableBufferPointer {
+        anet_tokenizer_encode_ranges(
+          handle.pointer, text, text.utf8.count, options.rawValue,
+          ranges == nil ? nil : $0.baseAddress, ranges, capacity, count, error)
+      }
     }
     return zip(ids, ranges).map { Token(id: $0, bytes: Int($1.begin)..<Int($1.end)) }
   }

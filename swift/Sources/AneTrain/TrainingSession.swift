@@ -37,8 +37,8 @@ public actor TrainingSession {
   /// ``withTraining(on:validation:options:onEvent:isolation:_:)`` ends the run in any case.
   /// - Parameter onEvent: is called on the session's thread between steps: it may evaluate, save,
   ///   read weights and generate, but not step. What it throws ends the run.
-  /// - Throws: while it is read: as ``Session/fit(on:validation:options:onEvent:)``, and
-  ///   `CancellationError`.
+  /// - Throws: while it is read: as ``Session/fit(on:validation:options:onEvent:)``. When the task
+  ///   that reads is cancelled, the loop throws `CancellationError` or, between two events, ends.
   public nonisolated func train(
     on data: Dataset, validation: Dataset? = nil, options: FitOptions,
     onEvent: (@Sendable (Session, TrainingEvent) throws -> FitDecision)? = nil
@@ -46,8 +46,8 @@ public actor TrainingSession {
     start(data, validation, options, onEvent).events
   }
 
-  /// Trains while `body` reads what happens. The run has ended when this returns, however `body`
-  /// ends. Otherwise as ``train(on:validation:options:onEvent:)``.
+  /// Trains while `body` reads what happens. The run has ended when this returns or throws, however
+  /// `body` ends. Otherwise as ``train(on:validation:options:onEvent:)``.
   public func withTraining<Result>(
     on data: Dataset, validation: Dataset? = nil, options: FitOptions,
     onEvent: (@Sendable (Session, TrainingEvent) throws -> FitDecision)? = nil,
@@ -58,6 +58,7 @@ public actor TrainingSession {
     do {
       let result = try await body(run.events)
       await run.stop()
+      try Task.checkCancellation()
       return result
     } catch {
       await run.stop()
@@ -120,6 +121,11 @@ public actor TrainingSession {
   public func withSession<Result: Sendable>(
     _ body: @Sendable (Session) throws -> Result
   ) async throws -> Result {
-    try await cancellable(canceller) { try body(session) }
+    let control = RunControl(canceller)
+    return try await withTaskCancellationHandler {
+      try control.run { try body(session) }
+    } onCancel: {
+      control.stop()
+    }
   }
 }
