@@ -129,7 +129,6 @@ import Testing
 
   @Test func training() {
     expect(Precision.self, [ANET_PRECISION_DEFAULT, ANET_PRECISION_F32, ANET_PRECISION_F16])
-    expect(Optimizer.self, [ANET_OPTIMIZER_ADAMW, ANET_OPTIMIZER_SGD])
     expect(
       Schedule.self,
       [
