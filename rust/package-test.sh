@@ -13,6 +13,8 @@ mkdir -p "$3"
 work=$(cd "$3" && pwd)
 tree=$(cd "$(dirname "$0")/.." && pwd)
 cargo=${CARGO:-cargo}
+# macOS hides this variable from its own shell, and with that from what the shell runs.
+export DYLD_LIBRARY_PATH="${LD_LIBRARY_PATH:-}"
 
 if ! command -v "$cargo" > /dev/null; then
   echo "skipped: $cargo is not here"

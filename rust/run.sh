@@ -8,6 +8,8 @@ mkdir -p "$2"
 work=$(cd "$2" && pwd)
 cd "$(dirname "$0")"
 cargo=${CARGO:-cargo}
+# macOS hides this variable from its own shell, and with that from what the shell runs.
+export DYLD_LIBRARY_PATH="${LD_LIBRARY_PATH:-}"
 include=../include
 bindings=ane-train-sys/src/bindings.rs
 

@@ -52,6 +52,9 @@ fn chat_templates_render() {
     let chatml = ChatTemplate::built_in("chatml").unwrap();
     let text = chatml.render(messages, &RenderOptions::new().generation_prompt(true)).unwrap();
     assert_eq!(text, "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n");
+    let words = "word ".repeat(4000);
+    let long = format!(r#"[{{"role": "user", "content": "{words}"}}]"#);
+    assert!(chatml.render(&long, &RenderOptions::new()).unwrap().contains(&words[1..]));
     assert_eq!(kind(ChatTemplate::built_in("chatmll")), ErrorKind::NotFound);
     assert_eq!(kind(chatml.render("[", &RenderOptions::new())), ErrorKind::InvalidData);
     let own = ChatTemplate::parse("{{ bos_token }}{{ greeting }}", "<s>", "</s>").unwrap();
