@@ -7,11 +7,13 @@ use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 
 use crate::error::{Error, Result};
 
-/// Runs a closure on a thread where nobody waits for it, so that a panic has nowhere to go on. What was
-/// thrown is forgotten, because dropping it could panic again.
+/// Runs a closure on a thread where nobody waits for it, so that a panic has nowhere to go on. To drop
+/// what was thrown can panic, too; what that throws is forgotten.
 pub(crate) fn contain(closure: impl FnOnce()) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(closure)) {
-        std::mem::forget(panic);
+        if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+            std::mem::forget(again);
+        }
     }
 }
 
