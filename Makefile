@@ -297,7 +297,7 @@ SANITIZER_ENV := \
 SCRIPTS := header-check abi-check symbol-check layering-check example-check cli-text-check \
            cli-adapters-check tokenizer-check model-file-check adapter-file-check \
            install-check parity \
-           $(if $(EMULATOR_TEST),cli-ane-check) \
+           $(if $(EMULATOR_TEST),cli-ane-check ane-plan-check) \
            bindings-check python-test rust-test swift-test languages-check
 
 test: deps deps-test  ## Every test; the last line counts them
@@ -483,6 +483,13 @@ run-arm64:
 bench-ane: $(LIBRARY) $(DEMO_CORPUS) $(EMULATOR)  ## Training on the emulated Neural Engine against the CPU
 	$(Q)$(PYTHON) bench/ane_training.py $(LIBRARY) $(EMULATOR) $(ARGS)
 
+bench-ane-plan: $(LIBRARY) $(EMULATOR)  ## The predicted time of a step on Apple's chips; ARGS=--quick for M4 alone
+	@mkdir -p $(BUILD)/bench/ane_plan
+	$(Q)$(PYTHON) bench/ane_plan/main.py $(LIBRARY) $(EMULATOR) $(BUILD)/bench $(ARGS)
+
+ane-plan-check: $(LIBRARY) $(EMULATOR)  ## The cost model against closed forms, published steps and a short record
+	$(Q)$(PYTHON) bench/ane_plan/check.py $(LIBRARY) $(EMULATOR) $(BUILD)/bench
+
 # --- Lint ----------------------------------------------------------------------------------------
 
 TRACKED      := git ls-files '*.c' '*.h' '*.cpp'
@@ -591,6 +598,7 @@ FORCE:
   cli-text-check cli-adapters-check cli-ane-check tokenizer-check model-file-check \
   adapter-file-check quantized-base venv stage bindings bindings-check languages-check test-packages \
   asan tsan run-sanitized fuzz fuzzers bench bench-lora bench-w8a8 bench-step bench-bindings bench-ane bench-tokenizer \
+  bench-ane-plan ane-plan-check \
   macos test-arm64 run-arm64 lint format-check format tidy \
   install uninstall deps deps-test deps-fuzz deps-macos deps-arm64 clean help
 

@@ -1,0 +1,167 @@
+"""Counts the work in a program's MIL text, as the engine's emulator was given it.
+
+Ops are tagged by the names that the library gives to ports: "weights" multiplies with a parameter
+that is an input or a constant, "gradient" makes a parameter's gradient, "peak" looks for the largest
+magnitude (docs/neural-engine.md, Overflow), "peak of gradient" does so in a gradient, "low rank"
+multiplies with an adapter's matrix, and "adapter sum" adds that to the product of the weights.
+"""
+
+import math
+import re
+
+from engine import Op, Program
+
+BYTES = {"fp16": 2, "fp32": 4, "int8": 1, "uint8": 1, "int4": 0.5, "uint4": 0.5}
+ROW = 64  # rows of ports begin every 64 bytes
+
+HEADER = re.compile(r"func (\w+)<\w+>\((.*?)\) \{", re.S)
+PORT = re.compile(r"tensor<(\w+), \[([\d, ]*)\]> (\w+)")
+LINE = re.compile(r"^\s+(?:tensor<(\w+), \[([\d, ]*)\]>|(\w+)) (\w+) = (\w+)\((.*)$")
+RETURNED = re.compile(r"\} -> \((.*?)\);")
+
+GRADIENT = re.compile(r"o\d+_d_.*(weight|lora_[ab])")
+PARAMETER = "_weight"
+
+# Another name for the same bytes.
+RENAMES = {"reshape", "expand_dims", "squeeze", "identity"}
+# Part of the op before them when nothing else reads that op's result.
+ACTIVATIONS = {"relu", "silu", "sigmoid", "tanh", "gelu", "abs"}
+
+
+class Value:
+    """A tensor of the text: its type, and where it lives."""
+
+    def __init__(self, dtype, shape, place):
+        self.dtype, self.shape, self.place = dtype, shape, place  # port, constant, number, chip
+        self.root = self  # what a renaming renames
+        self.tag = ""
+
+    @property
+    def elements(self):
+        return math.prod(self.shape)
+
+    @property
+    def bytes(self):
+        return self.elements * BYTES.get(self.dtype, 4)
+
+    @property
+    def port_bytes(self):
+        if not self.shape:
+            return self.bytes
+        row = math.ceil(self.shape[-1] * BYTES[self.dtype] / ROW) * ROW
+        return math.prod(self.shape[:-1]) * row
+
+
+def shape_of(text):
+    return tuple(int(n) for n in text.split(",")) if text.strip() else ()
+
+
+class Reader:
+    def __init__(self, text):
+        name, ports = HEADER.search(text).groups()
+        self.name = name
+        self.values = {port: Value(dtype, shape_of(shape), "port")
+                       for dtype, shape, port in PORT.findall(ports)}
+        self.inputs = list(self.values)
+        self.outputs = [part.strip() for part in RETURNED.search(text).group(1).split(",")]
+        self.lines = [match.groups() for match in map(LINE.match, text.splitlines()) if match]
+        self.uses = {}
+        for *_, op, arguments in self.lines:
+            for operand in self.operands(arguments):
+                self.uses[operand] = self.uses.get(operand, 0) + 1
+        self.seen = set()  # ports and constants that were read before
+        self.ops = []
+
+    @staticmethod
+    def operands(arguments):
+        """Names after "=" and in the parentheses of a list, in their order."""
+        head = arguments.split(")[name = ")[0]
+        return re.findall(r"[a-zA-Z_]\w*(?=[,)\s]|$)", re.sub(r"\w+ = ", "", head))
+
+    def read(self, value):
+        """Outer and inner bytes of one more use."""
+        root = value.root
+        if root.place == "number":
+            return 0, 0
+        if root.place == "chip" or id(root) in self.seen:
+            return 0, value.bytes
+        self.seen.add(id(root))
+        return (root.port_bytes if root.place == "port" else root.bytes), 0
+
+    def flops(self, op, result, operands, arguments):
+        if op == "matmul":
+            x = operands[0].shape
+            turned = re.search(r"transpose_x = (\w+)", arguments).group(1)
+            return 2.0 * result.elements * (x[-2] if self.truth[turned] else x[-1])
+        if op == "conv":
+            return 2.0 * result.elements * math.prod(operands[1].shape[1:])
+        return 0.0
+
+    def program(self):
+        self.truth = {}
+        for dtype, shape, scalar, name, op, arguments in self.lines:
+            result = Value(dtype or scalar, shape_of(shape) if dtype else (), "chip")
+            self.values[name] = result
+            if op == "const" or op.startswith("constexpr"):
+                result.place = "constant" if "BLOBFILE" in arguments else "number"
+                if scalar == "bool":
+                    self.truth[name] = "true" in arguments
+                continue
+            self.count(name, op, result, arguments)
+        return Program(self.name, tuple(self.ops))
+
+    def count(self, name, op, result, arguments):
+        operands = [self.values[n] for n in self.operands(arguments) if n in self.values]
+        tensors = [v for v in operands if v.root.place != "number"]
+        written = name in self.outputs
+        single = [n for n in self.operands(arguments) if n in self.values
+                  and self.values[n] in tensors]
+        if op in RENAMES and not written:
+            result.root, result.tag = operands[0].root, operands[0].tag
+            return
+        # An operand that is one number belongs to the op before, and so does an activation.
+        lone = len(tensors) == 1 and self.uses.get(single[0], 0) == 1
+        free = tensors and tensors[0].root.place == "chip" and lone and (
+            op in ACTIVATIONS or op in ("mul", "add", "sub") and len(operands) == 2)
+        if free and not written and single[0] not in self.outputs:
+            return
+        result.tag = tag = self.tag(name, op, operands, single)
+        outer = inner = 0
+        for value in tensors:
+            more = self.read(value)
+            outer, inner = outer + more[0], inner + more[1]
+        if written:
+            outer += result.port_bytes
+        else:
+            inner += result.bytes
+        if free and single[0] not in self.outputs:
+            inner -= tensors[0].bytes * 2  # neither written nor read again
+        self.ops.append(Op(f"{op} {name}", self.flops(op, result, operands, arguments),
+                           op == "conv", outer, max(0, inner), tag))
+
+    @staticmethod
+    def tag(name, op, operands, names):
+        if op in ("abs", "reduce_max") or operands[0].tag.startswith("peak"):
+            return operands[0].tag if operands[0].tag.startswith("peak") else (
+                "peak of gradient" if operands[0].tag == "gradient" else "peak")
+        if op == "add" and {v.tag for v in operands} == {"weights", "low rank"}:
+            return "adapter sum"
+        if op not in ("matmul", "conv"):
+            return ""
+        if GRADIENT.match(name):
+            return "gradient"
+        if any("_lora_" in n for n in names):
+            return "low rank"
+        known = [v for v, n in zip(operands, names) if v.root.place == "constant" or PARAMETER in n]
+        return "weights" if known or operands[1].root.place == "constant" else ""
+
+    def port_totals(self):
+        return (sum(self.values[n].port_bytes for n in self.inputs),
+                sum(self.values[n].port_bytes for n in self.outputs))
+
+
+def read(text):
+    """The program, and the bytes of its input and output ports."""
+    reader = Reader(text)
+    program = reader.program()
+    return program, reader.port_totals()

@@ -1,0 +1,136 @@
+"""This library's step: the programs of the truth log, and the CPU's work in bytes.
+
+The CPU's passes are assumed to reach its memory bandwidth. bench/train_step.py is where it is
+measured whether they do.
+"""
+
+import dataclasses
+import pathlib
+import re
+from dataclasses import dataclass
+
+import mil
+from engine import Program
+
+GRADIENT_PORT = re.compile(r"\bo\d+_d_")
+
+# Bytes that a pass reads and writes of each element.
+STAGED = 4 + 2              # fp32 weights to fp16 ports
+ACCUMULATED = 2 + 4 + 4     # a gradient of the engine to the fp32 sum
+OPTIMIZER = 4 + 7 * 4 + 4   # norm of the gradients, AdamW, zeroing the gradients
+EMBEDDING = 2 + 2 + 4 + 4   # zeros and sums of the whole table for the rows that were seen
+# The loss in fp32: a cast, two passes of the logarithm of the sum, their gradients, the gradient of
+# the picked logit, their sum, a cast: each an op of its own.
+LOGIT = 6 + 8 + 8 + 8 + 8 + 4 + 12 + 6
+
+
+@dataclass(frozen=True)
+class Use:
+    """A program, and how often a step evaluates it."""
+    phase: str
+    program: Program
+    evaluations: float
+
+    def seconds(self, chip):
+        return self.evaluations * self.program.seconds(chip)
+
+    def outer(self):
+        return self.evaluations * self.program.total("outer")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A step: programs of the engine, and the bytes and FLOPs of the CPU."""
+    name: str
+    uses: tuple
+    trained: float = 0           # parameters
+    staging: float = 0           # bytes, beside the forward pass
+    loss: float = 0              # bytes of the logits
+    accumulating: float = 0      # bytes, beside the backward pass
+    embedding: float = 0         # bytes, after it
+    optimizer: float = 0         # bytes
+    host_flops: float = 0        # of the loss's products that the engine does not take
+    background_flops: float = 0  # beside the backward pass
+    overlapped_optimizer: bool = False  # beside the next step's forward pass
+
+    def change(self, **changes):
+        return dataclasses.replace(self, **changes)
+
+    def rewrite(self, change):
+        """The same with every use changed; None takes it away."""
+        uses = (change(use) for use in self.uses)
+        return self.change(uses=tuple(use for use in uses if use))
+
+    def evaluations(self):
+        return sum(use.evaluations for use in self.uses)
+
+    def flops(self):
+        return sum(use.evaluations * use.program.total("flops") for use in self.uses)
+
+    def outer(self):
+        return sum(use.outer() for use in self.uses)
+
+    def seconds(self, chip):
+        """By phase. What runs beside the engine costs what it takes longer than the engine, and
+        both share the memory."""
+        engine = {phase: 0.0 for phase in ("forward", "loss", "backward")}
+        outer = dict(engine)
+        for use in self.uses:
+            engine[use.phase] += use.seconds(chip)
+            outer[use.phase] += use.outer()
+        host = chip.host_bandwidth.value
+
+        def together(phase, beside, flops=0.0):
+            return max(engine[phase], beside / host + flops / chip.host_product.value,
+                       (outer[phase] + beside) / chip.memory_bandwidth.value)
+
+        beside_forward = self.staging + (self.optimizer if self.overlapped_optimizer else 0)
+        return {
+            "forward": together("forward", beside_forward),
+            "loss on the engine": engine["loss"],
+            "loss on the CPU": self.loss / host + self.host_flops / chip.host_product.value,
+            "backward": together("backward", self.accumulating, self.background_flops),
+            "embedding": self.embedding / host,
+            "optimizer": 0.0 if self.overlapped_optimizer else self.optimizer / host}
+
+    def total(self, chip):
+        return sum(self.seconds(chip).values())
+
+
+def phase_of(text):
+    if "func loss<" in text:
+        return "loss"
+    return "backward" if GRADIENT_PORT.search(text) else "forward"
+
+
+def uses_of(log):
+    for entry in log["programs"]:
+        text = pathlib.Path(entry["text"]).read_text()
+        program, ports = mil.read(text)
+        if list(ports) != entry["bytes"]:
+            raise ValueError(f"{entry['text']}: ports of {ports} bytes, seen {entry['bytes']}")
+        yield Use(phase_of(text), program, entry["evaluations"])
+
+
+def plan_of(log):
+    """A record of record.py as a plan."""
+    parameters, tokens = log["parameters"], log["tokens"]
+    logits = log["vocabulary"] * tokens
+    uses = tuple(uses_of(log))
+    host_flops = log["head_host_flops"] + log["block_host_flops"]
+    if log["mode"] == "lora":
+        trained = parameters["adapter"]
+        return Plan(log["workload"], uses, trained, staging=STAGED * trained, loss=LOGIT * logits,
+                    accumulating=ACCUMULATED * trained, optimizer=OPTIMIZER * trained,
+                    host_flops=host_flops)
+    trained = parameters["layers"] + parameters["embedding"]
+    # Every chunk of positions has a gradient of the whole head.
+    gradients = parameters["layers"] + log["chunks"] * parameters["embedding"]
+    return Plan(log["workload"], uses, trained, staging=STAGED * trained, loss=LOGIT * logits,
+                accumulating=ACCUMULATED * gradients, embedding=EMBEDDING * parameters["embedding"],
+                optimizer=OPTIMIZER * trained, host_flops=host_flops)
+
+
+def floor(plan, chip):
+    """No plan of these products is faster: the engine's best rate and nothing else."""
+    return plan.flops() / max(chip.convolution.value, chip.product.value)

@@ -1,0 +1,209 @@
+"""Other plans of the same step: what each change would save. Nothing here is built."""
+
+from dataclasses import replace
+
+import ours
+from engine import Program
+
+
+def ops(plan, change):
+    return plan.rewrite(lambda use: replace(use, program=use.program.rewrite(change)))
+
+
+def without_gradient_peaks(plan):
+    """The CPU reads every gradient anyway, and sees what is infinite there."""
+    return ops(plan, lambda op: None if op.tag == "peak of gradient" else op)
+
+
+def without_peaks(plan):
+    return ops(plan, lambda op: None if op.tag.startswith("peak") else op)
+
+
+def extremes(plan):
+    """The largest and the smallest value in place of the largest magnitude, which is written first."""
+    def change(op):
+        if not op.tag.startswith("peak") or op.name.startswith("concat"):
+            return op
+        return None if op.name.startswith("abs") else replace(op, inner=2 * op.inner)
+    return ops(plan, change)
+
+
+def convolutions(plan):
+    """Products with weights, and only those, at the rate of 1x1 convolutions."""
+    return ops(plan, lambda op: replace(op, convolution=True) if op.tag == "weights" else op)
+
+
+def gradient_convolutions(plan):
+    """The parameters' gradients too, with positions as channels: their operands are turned first."""
+    def change(op):
+        if op.tag != "gradient" or op.convolution:
+            return op
+        return replace(op, convolution=True, inner=3 * op.inner)
+    return ops(plan, change)
+
+
+def joined_adapters(plan):
+    """A frozen weight and its adapter's second matrix side by side, as one runtime weight of a
+    convolution over both inputs: no sum in the forward pass."""
+    def change(use):
+        if use.phase != "forward":
+            return use
+        return replace(use, program=use.program.rewrite(
+            lambda op: None if op.tag == "adapter sum" else op))
+    return plan.rewrite(change)
+
+
+def grouped(layers):
+    """So many layers in a program; what lies between them is still written."""
+    def change(plan):
+        def group(use):
+            if use.phase == "loss" or use.evaluations < layers:
+                return use
+            return replace(use, program=Program(use.program.name, use.program.ops * layers),
+                           evaluations=use.evaluations / layers)
+        return plan.rewrite(group)
+    return change
+
+
+def fused_loss(plan):
+    """The logits are read twice and their gradient is written once, in fp16."""
+    return plan.change(loss=plan.loss * 6 / ours.LOGIT)
+
+
+def written_gradients(plan):
+    """The first micro-batch writes its gradients instead of adding them to zeros, and their norm is
+    taken on the way: no zeroing, no pass for the norm."""
+    return plan.change(accumulating=plan.accumulating * 6 / ours.ACCUMULATED,
+                       optimizer=plan.optimizer - 8 * plan.trained)
+
+
+def half_gradients(plan):
+    """One micro-batch: AdamW reads the engine's fp16 gradients where they are. The norm is taken from
+    them while the engine works, and weights are staged in the sweep that updates them."""
+    return plan.change(accumulating=plan.accumulating * 2 / ours.ACCUMULATED, staging=0.0,
+                       optimizer=(2 + 6 * 4 + 2) * plan.trained)
+
+
+def half_moments(plan):
+    """Both of AdamW's moments in bf16: eight bytes of a parameter less."""
+    return plan.change(optimizer=plan.optimizer - 8 * plan.trained)
+
+
+def overlapped(plan):
+    """The update of a layer runs while the next step's forward pass evaluates those below it."""
+    return plan.change(overlapped_optimizer=True)
+
+
+def sparse_embedding(plan):
+    """Only the rows of the tokens that were seen."""
+    return plan.change(embedding=0.0)
+
+
+def cpu_gradients(plan):
+    """The CPU's matrix unit makes the gradients of the layers beside the engine."""
+    flops = 0.0
+
+    def take(use):
+        nonlocal flops
+        if use.phase != "backward":
+            return use
+        gone = [op for op in use.program.ops if op.tag.endswith("gradient")]
+        flops += use.evaluations * sum(op.flops for op in gone)
+        return replace(use, program=use.program.rewrite(lambda op: None if op in gone else op))
+
+    changed = plan.rewrite(take)
+    return changed.change(background_flops=flops)
+
+
+def int8_constants(plan):
+    """Frozen weights in one byte. Their products stay in fp16."""
+    def halve(op):
+        return replace(op, outer=op.outer / 2) if op.tag == "weights" and op.convolution else op
+    return ops(plan, halve)
+
+
+def engine_head(plan):
+    """The products of the head that the CPU has now go to the engine, as convolutions."""
+    flops = plan.host_flops
+    heads = [use for use in plan.uses if use.phase == "loss"]
+    if not flops or not heads:
+        return plan
+    # As many bytes as the head's forward products, which are of the same size.
+    return plan.change(host_flops=0.0, uses=plan.uses + tuple(heads))
+
+
+def head_of(other):
+    """The head of another plan of the same step."""
+    def change(plan):
+        rest = tuple(use for use in plan.uses if use.phase != "loss")
+        return plan.change(
+            uses=rest + tuple(use for use in other.uses if use.phase == "loss"),
+            accumulating=other.accumulating, loss=other.loss, host_flops=other.host_flops)
+    return change
+
+
+# Of plans whose positions go through the head in parts: replaced by head_of where it was recorded.
+ONE_CHUNK = "head in one chunk"
+
+CHANGES = {
+    ONE_CHUNK: lambda plan: plan,
+    "weights as 1x1 convolutions": convolutions,
+    "gradients as 1x1 convolutions": gradient_convolutions,
+    "adapters joined to their weights": joined_adapters,
+    "no peaks of gradients": without_gradient_peaks,
+    "no peaks at all": without_peaks,
+    "peaks by largest and smallest": extremes,
+    "2 layers a program": grouped(2),
+    "4 layers a program": grouped(4),
+    "loss fused on the CPU": fused_loss,
+    "first gradients written, not added": written_gradients,
+    "AdamW reads fp16 gradients": half_gradients,
+    "AdamW's moments in bf16": half_moments,
+    "update beside the next forward": overlapped,
+    "embedding's rows alone": sparse_embedding,
+    "layers' gradients on the CPU": cpu_gradients,
+    "int8 constants": int8_constants,
+    "head's products on the engine": engine_head,
+}
+
+# Worth building where they save time, each on top of those before.
+PROPOSED = (ONE_CHUNK, "head's products on the engine", "weights as 1x1 convolutions",
+            "gradients as 1x1 convolutions", "no peaks of gradients",
+            "peaks by largest and smallest", "loss fused on the CPU", "int8 constants",
+            "adapters joined to their weights", "AdamW reads fp16 gradients",
+            "embedding's rows alone", "4 layers a program", "update beside the next forward",
+            "AdamW's moments in bf16")
+
+
+def changes(one_chunk=None):
+    """All of them; `one_chunk` is the same step recorded with the head in one chunk."""
+    return {**CHANGES, ONE_CHUNK: head_of(one_chunk)} if one_chunk else CHANGES
+
+
+def sensitivity(plan, chip, known):
+    """Milliseconds that each change alone saves."""
+    before = plan.total(chip)
+    return {name: (before - change(plan).total(chip)) * 1e3 for name, change in known.items()}
+
+
+def combined(plan, chip, known):
+    """Milliseconds of the step after each further change that saves any, and the last plan."""
+    result = [("as it is", plan.total(chip) * 1e3)]
+    for name in PROPOSED:
+        changed = known[name](plan)
+        if changed.total(chip) < plan.total(chip):
+            plan = changed
+        result.append((name, plan.total(chip) * 1e3))
+    return result, plan
+
+
+def time_by_op(plan, chip):
+    """Milliseconds of the engine by phase and kind of op, the longest first."""
+    times = {}
+    for use in plan.uses:
+        kinds = [(op.name.split()[0] + (f" ({op.tag})" if op.tag else ""), op.seconds(chip))
+                 for op in use.program.ops] + [("dispatch", chip.dispatch.value)]
+        for kind, seconds in kinds:
+            key = f"{use.phase}: {kind}"
+            times[key] = times.get(key, 0.0) + use.evaluations * seconds * 1e3
+    return dict(sorted(times.items(), key=lambda item: -item[1]))
