@@ -564,6 +564,10 @@ bindings-check:  ## Every call, option and constant of the header is reachable f
 languages-check: stage python $(CLI) $(OBJ)/examples/07_finetune_jsonl  ## One example in four languages: the same losses
 	$(Q)$(RUST_ENV) SWIFT='$(SWIFT)' sh scripts/check-languages.sh $(OBJ) $(VENV_PYTHON) $(PYTHON_PACKAGE)
 
+docs: python stage  ## The references of C, Python, Rust and Swift as HTML, for the tools that are here: build/docs
+	$(Q)STAGE='$(STAGE)' PYTHON='$(VENV_PYTHON)' PYTHON_PACKAGE='$(PYTHON_PACKAGE)' CARGO='$(CARGO)' \
+	  SWIFT='$(SWIFT)' sh scripts/docs.sh '$(BUILD)/docs'
+
 test-packages: python-package-test rust-package-test swift-package-test  ## Each package, used from outside
 
 # --- Dependencies and housekeeping ---------------------------------------------------------------
@@ -596,7 +600,7 @@ FORCE:
 .PHONY: all demo test test-programs run-tests capi-test ane-test emulator emulator-test \
   header-check abi-check symbol-check layering-check example-check install-check parity \
   cli-text-check cli-adapters-check cli-ane-check tokenizer-check model-file-check \
-  adapter-file-check quantized-base venv stage bindings bindings-check languages-check test-packages \
+  adapter-file-check quantized-base venv stage docs bindings bindings-check languages-check test-packages \
   asan tsan run-sanitized fuzz fuzzers bench bench-lora bench-w8a8 bench-step bench-bindings bench-ane bench-tokenizer \
   bench-ane-plan ane-plan-check \
   macos test-arm64 run-arm64 lint format-check format tidy \
