@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """What a training step costs from each language, compared with C: the same model, batch and library,
 one process and one thread a language. The processes take turns, a few steps at a time and each round
-in another order, so that what the machine does besides falls on all of them alike. A language's
+in another order, so that what the machine does besides falls on all of them alike; from time to time
+new ones take their places, because where a process has its memory changes its speed. A language's
 ratio is the median over the rounds of its processor time by C's in the same round: the clock's time
 also has what other programs did meanwhile, and is shown for comparison. A ratio above the bound is a
 failure, and so are losses that are not the same to the last bit.
-usage: binding_overhead.py [--rounds N] [--steps N] [--bound X] [--json FILE] name=command..."""
+usage: binding_overhead.py [--rounds N] [--steps N] [--processes N] [--bound X] [--json FILE] name=command..."""
 
 import argparse
 import json
@@ -20,9 +21,11 @@ class Driver:
     """A process that runs steps on demand; see overhead/step.c."""
 
     def __init__(self, name, command):
-        self.name = name
+        self.name, self.command = name, shlex.split(command)
         self.clock, self.processor = [], []  # seconds of one step, by round
-        self.process = subprocess.Popen(shlex.split(command), stdin=subprocess.PIPE,
+
+    def start(self):
+        self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, text=True)
 
     def run(self, steps):
@@ -34,15 +37,16 @@ class Driver:
             sys.exit(f"binding_overhead: {self.name} ended with {self.process.wait()}")
         return float(answer[0]) / steps, float(answer[1]) / steps, answer[2]
 
-    def close(self):
+    def stop(self):
         self.process.stdin.close()
         if self.process.wait() != 0:
             sys.exit(f"binding_overhead: {self.name} ended with {self.process.returncode}")
 
 
-def measure(drivers, rounds, steps):
-    """Fills each driver's lists; the first round warms up and is left out."""
-    order = random.Random(1)
+def measure(drivers, rounds, steps, order):
+    """Adds to each driver's lists; the first round warms up and is left out."""
+    for driver in drivers:
+        driver.start()
     for number in range(rounds + 1):
         losses = {}
         for driver in order.sample(drivers, len(drivers)):
@@ -52,6 +56,8 @@ def measure(drivers, rounds, steps):
                 driver.processor.append(processor)
         if len(set(losses.values())) != 1:
             sys.exit(f"binding_overhead: the losses differ in round {number}: {losses}")
+    for driver in drivers:
+        driver.stop()
 
 
 def interval(values):
@@ -82,21 +88,22 @@ def report(drivers, bound):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
-    parser.add_argument("--rounds", type=int, default=300)
+    parser.add_argument("--rounds", type=int, default=50, help="of each set of processes")
+    parser.add_argument("--processes", type=int, default=6, help="sets of them")
     parser.add_argument("--steps", type=int, default=2, help="of each process in a round")
     parser.add_argument("--bound", type=float, default=1.01)
     parser.add_argument("--json", help="the results go to this file too")
     parser.add_argument("drivers", nargs="+", metavar="name=command", help="C first")
     options = parser.parse_args()
     drivers = [Driver(*driver.split("=", 1)) for driver in options.drivers]
-    measure(drivers, options.rounds, options.steps)
-    for driver in drivers:
-        driver.close()
+    order = random.Random(1)
+    for _ in range(options.processes):
+        measure(drivers, options.rounds, options.steps, order)
     rows = report(drivers, options.bound)
     if options.json:
         with open(options.json, "w", encoding="utf-8") as file:
-            json.dump({"rounds": options.rounds, "steps": options.steps, "rows": rows}, file,
-                      indent=1)
+            json.dump({"rounds": options.rounds, "steps": options.steps,
+                       "processes": options.processes, "rows": rows}, file, indent=1)
     return 0 if all(row["ratio"] <= options.bound for row in rows) else 1
 
 

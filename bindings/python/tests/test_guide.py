@@ -56,3 +56,17 @@ def test_the_guide_does_what_it_says(tmp_path: Path) -> None:
     dashboard = [sys.executable, "-m", "ane_train.dashboard", "--once", tmp_path / "run.jsonl"]
     picture = subprocess.run(dashboard, capture_output=True, text=True, timeout=60)
     assert picture.returncode == 0 and f"step 45 of 45" in picture.stdout, picture
+
+
+def test_the_readme_does_what_it_says(tmp_path: Path) -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    [block] = re.findall(r"^```python\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    assert block.count("steps=100") == 1
+    (tmp_path / "notes.txt").write_text("All that I know about notes. " * 100)
+    (tmp_path / "program.py").write_text(block.replace("steps=100", "steps=2"))
+    environment = dict(os.environ, ANE_TRAIN_FRAMEWORK=str(tmp_path / "none"))
+    done = subprocess.run([sys.executable, "program.py"], cwd=tmp_path, env=environment,
+                          capture_output=True, text=True, timeout=300)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"1 \d\.\d+\n2 \d\.\d+\n", done.stdout), done.stdout
+    assert (tmp_path / "checkpoints" / "step-00000002").is_dir()

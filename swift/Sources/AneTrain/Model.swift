@@ -20,8 +20,8 @@ public final class Model {
   }
 
   /// Loads a model. The path decides the format: a folder of Hugging Face (Llama, Qwen2, Qwen3), a
-  /// GGUF file, a llama2.c file, a BLZT checkpoint, a checkpoint of ``Session/save(to:options:)`` or
-  /// a file of ``save(to:)``.
+  /// GGUF file, a llama2.c file, a BLZT checkpoint, a checkpoint of
+  /// ``Session/save(to:keepLast:validationLoss:)``, or a file of ``save(to:)``.
   /// - Parameters:
   ///   - quantization: each matrix is compressed as it is read: the model in fp32 is never whole
   ///     in memory.
