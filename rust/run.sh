@@ -88,6 +88,11 @@ case $task in
     fi
     check 'cargo doc' env RUSTDOCFLAGS='-D warnings' "$cargo" doc --offline --no-deps
     tests "$cargo" test --offline --no-fail-fast
+    if [ -f "${ANE_TRAIN_TEST_EMULATOR:-}" ]; then
+      tests "$cargo" test --offline --test ane -- --ignored
+    else
+      echo "not tested: the device ane, whose emulator is not here ('make emulator')"
+    fi
     finish
     ;;
   sanitized)

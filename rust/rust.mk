@@ -5,7 +5,8 @@ RUSTC     ?= rustc
 RUST_WORK := $(abspath $(BUILD))/rust
 # Offline: the crates have no dependencies.
 RUST_ENV   = $(STAGED) CARGO='$(CARGO)' RUSTC='$(RUSTC)' CC='$(CC)' PYTHON='$(PYTHON)' \
-             CARGO_TARGET_DIR='$(RUST_WORK)/target' CARGO_NET_OFFLINE=true
+             CARGO_TARGET_DIR='$(RUST_WORK)/target' CARGO_NET_OFFLINE=true \
+             ANE_TRAIN_TEST_EMULATOR='$(abspath $(EMULATOR))'
 
 rust: stage  ## The Rust crates, built against an installed copy
 	$(Q)$(RUST_ENV) sh rust/run.sh build '$(RUST_WORK)'
