@@ -28,7 +28,7 @@ else
   echo "Rust is left out: no cargo"
 fi
 if ${SWIFT:-swift} --version > /dev/null 2>&1; then
-  ${SWIFT:-swift} build --package-path examples/swift --scratch-path "$build/swift-example" \
+  ${SWIFT:-swift} build --package-path examples/swift/Finetune --scratch-path "$build/swift-example" \
     > "$work/swift" 2>&1 || { cat "$work/swift"; exit 1; }
   set -- "$@" "Swift=$build/swift-example/debug/Finetune"
 else
