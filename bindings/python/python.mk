@@ -21,9 +21,19 @@ python-test: all $(if $(EMULATOR_TEST),$(EMULATOR))  ## Tests, types and stubs o
 	  echo "skipped: needs $$missing"; else $(MAKE) python-package && \
 	  sh $(PYTHON_BINDING)/tests/run.sh $(VENV_PYTHON) '$(PYTHON_PACKAGE)' $(ARGS); fi
 
+# MODE=asan: the library and the module are instrumented, the interpreter is not. What leaked is asked
+# for while the interpreter lives, so what it never frees itself does not count.
+PYTHON_SANITIZER := $(if $(filter asan,$(MODE)),LD_PRELOAD="$$($(CC) -print-file-name=libasan.so)" \
+  PYTHONMALLOC=malloc $(SANITIZER_ENV) ASAN_OPTIONS=detect_stack_use_after_return=0:leak_check_at_exit=0)
+STRESS_CYCLES ?= 10000
+
+python-stress: python-package  ## Objects of every class 10000 times each; MODE=asan with leak check
+	$(Q)PYTHONPATH='$(PYTHON_PACKAGE)' PYTHONDONTWRITEBYTECODE=1 $(PYTHON_SANITIZER) \
+	  $(VENV_PYTHON) $(PYTHON_BINDING)/tests/stress.py $(STRESS_CYCLES) $(ARGS)
+
 python-package-test: venv  ## The wheel, in clean environments with NumPy alone
 	$(Q)missing="$(PYTHON_MISSING)"; if [ -n "$$missing" ]; then \
 	  echo "skipped: needs $$missing"; else \
 	  $(VENV_PYTHON) $(PYTHON_BINDING)/tests/package/check.py '$(abspath $(BUILD))/python-package'; fi
 
-.PHONY: python python-package python-test python-package-test
+.PHONY: python python-package python-test python-stress python-package-test

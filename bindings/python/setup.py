@@ -54,7 +54,16 @@ class BuildNative(build_ext):
         width = [] if sys.platform == "darwin" else ["-DSWIGWORDSIZE64"]
         folders = [f"-I{headers}", f"-I{HERE / 'native'}"]
         interface = str(HERE / "native" / "ane_train.i")
-        command = ["swig", "-python", "-interface", "_native_calls", "-Wall", "-Werror", *width, *folders]
+        command = [
+            "swig",
+            "-python",
+            "-interface",
+            "_native_calls",
+            "-Wall",
+            "-Werror",
+            *width,
+            *folders,
+        ]
         self.spawn([*command, "-outdir", str(package), "-o", source, interface])
         return source
 

@@ -26,7 +26,9 @@ def print_loss(what: str, step: int, loss: float) -> None:
 def train(session: Session, rows: Dataset, steps: int, checkpoints: Path | None = None) -> None:
     """Trains, and saves at the end where there is a place for checkpoints."""
     save_every = steps if checkpoints else 0
-    for step in session.train(rows, steps=steps, save_every=save_every, checkpoint_root=checkpoints):
+    for step in session.train(
+        rows, steps=steps, save_every=save_every, checkpoint_root=checkpoints
+    ):
         print_loss("step", step.step, step.loss)
         if step.checkpoint:
             print("saved", Path(step.checkpoint).name)

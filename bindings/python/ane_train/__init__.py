@@ -89,6 +89,7 @@ def build_info() -> str:
     """One line: version, compiler, devices built in."""
     return _native.anet_build_info()
 
+
 __all__ = [
     "Adapter",
     "AdapterFormat",

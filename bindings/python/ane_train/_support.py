@@ -16,7 +16,6 @@ from typing import Any, Self, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from . import _native
 from .errors import InvalidHandleError
 
 Result = TypeVar("Result")
@@ -154,33 +153,29 @@ def set_progress(struct: Any, progress: Callable[[str, int, int], object] | None
     borrow(struct, progress=progress, user_data=progress)
 
 
+Converters = list[tuple[int, Callable[[Any], object]]]
+
+
 @functools.cache
-def _readers(cls: type) -> list[tuple[str, Callable[[Any], object] | None]]:
-    readers: list[tuple[str, Callable[[Any], object] | None]] = []
+def _reader(cls: type) -> tuple[Callable[[Any], tuple[Any, ...]], Converters]:
+    """How a dataclass is read from a struct: all fields, and those that become something else."""
+    # A field with a default is not of the struct.
+    fields = [f.name for f in dataclasses.fields(cls) if f.default is dataclasses.MISSING]
     hints = typing.get_type_hints(cls)
-    for field in dataclasses.fields(cls):
-        if field.default is not dataclasses.MISSING:
-            continue  # not of the struct
-        hint = hints[field.name]
-        convert: Callable[[Any], object] | None = None
-        if hint is bool or enumeration(hint) is not None:
-            convert = hint
-        elif isinstance(hint, type) and dataclasses.is_dataclass(hint):
-            convert = functools.partial(record, hint)
-        readers.append((field.name, convert))
-    return readers
-
-
-@functools.cache
-def _getter(cls: type) -> Callable[[Any], tuple[Any, ...]]:
-    return operator.attrgetter(*(name for name, _ in _readers(cls)))
+    converters: Converters = []
+    for index, name in enumerate(fields):
+        if hints[name] is bool or enumeration(hints[name]) is not None:
+            converters.append((index, hints[name]))
+    return operator.attrgetter(*fields), converters
 
 
 def record(cls: Callable[..., Result], struct: Any) -> Result:
     """The fields of a struct as a frozen dataclass."""
-    values = _getter(typing.cast(type, cls))(struct)
-    readers = _readers(typing.cast(type, cls))
-    return cls(*[v if c is None else c(v) for v, (_, c) in zip(values, readers)])
+    getter, converters = _reader(typing.cast(type, cls))
+    values = list(getter(struct))
+    for index, convert in converters:
+        values[index] = convert(values[index])
+    return cls(*values)
 
 
 def text(call: Callable[[bytearray | None], int]) -> str:

@@ -32,7 +32,9 @@ _NUMPY: dict[DType, np.dtype[Any]] = {
     DType.BF16: np.dtype(np.uint16),
     DType.FP32: np.dtype(np.float32),
 }
-_DTYPES: dict[np.dtype[Any], DType] = {numpy: dtype for dtype, numpy in _NUMPY.items() if dtype != DType.BF16}
+_DTYPES: dict[np.dtype[Any], DType] = {
+    numpy: dtype for dtype, numpy in _NUMPY.items() if dtype != DType.BF16
+}
 
 
 def numpy_dtype(dtype: DType) -> np.dtype[Any]:

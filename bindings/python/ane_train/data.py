@@ -35,6 +35,41 @@ class Batch:
     parts: int = 1
 
 
+def batch_struct(batch: Batch) -> _native.anet_batch:
+    tokens, targets = ids_array(batch.tokens), ids_array(batch.targets)
+    positions = None if batch.positions is None else ids_array(batch.positions)
+    for name, array in (("targets", targets), ("positions", positions)):
+        if array is not None and array.shape != tokens.shape:
+            raise ValueError(f"expected {name} of shape {tokens.shape}, seen {array.shape}")
+    if tokens.ndim != 2:
+        raise ValueError(f"expected tokens [batch_size, sequence_length], seen {tokens.shape}")
+    struct = _native.anet_batch()
+    struct.sequence_count, struct.sequence_length = tokens.shape
+    struct.parts = batch.parts
+    borrow(struct, tokens=tokens, targets=targets, positions=positions)
+    return struct
+
+
+def micro_batches(
+    tokens: ArrayLike | Batch | Sequence[Batch],
+    targets: ArrayLike | None,
+    positions: ArrayLike | None,
+) -> list[Batch]:
+    """One micro-batch from arrays, or those that are given."""
+    if isinstance(tokens, Batch):
+        batches = [tokens]
+    elif isinstance(tokens, Sequence) and tokens and all(isinstance(t, Batch) for t in tokens):
+        batches = [batch for batch in tokens if isinstance(batch, Batch)]
+    elif targets is None:
+        raise TypeError("expected targets with tokens, or batches")
+    else:
+        held = None if positions is None else ids_array(positions)
+        return [Batch(ids_array(tokens), ids_array(targets), held)]  # type: ignore[arg-type]
+    if targets is not None or positions is not None:
+        raise TypeError("expected batches alone: they have their targets and positions")
+    return batches
+
+
 class Examples(Handle[_native.anet_examples]):
     """Token ids with the mask of what is to be learned. Immutable: any thread.
 

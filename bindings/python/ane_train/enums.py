@@ -1,4 +1,4 @@
-"""Enumerations of the library. Where one is expected, its name in lower case will do: "f16", "cosine"."""
+"""Enumerations. Where one is expected, its name in lower case will do: "f16", "cosine"."""
 
 from __future__ import annotations
 

@@ -98,14 +98,10 @@ class Generator(Handle[_native.anet_generator]):
             pieces.append(piece)
             return callback is not None and callback(id, piece)
 
-        _native.anet_generator_generate(
-            self._handle, prompt_ids, sampling, on_token, None, result
-        )
+        _native.anet_generator_generate(self._handle, prompt_ids, sampling, on_token, None, result)
         return _generation(result, np.array(ids, np.int32), pieces)
 
-    def stream(
-        self, prompt: str | ArrayLike, **options: Unpack[SamplingOptions]
-    ) -> Iterator[str]:
+    def stream(self, prompt: str | ArrayLike, **options: Unpack[SamplingOptions]) -> Iterator[str]:
         """The text as it grows: `for piece in generator.stream("Once"): ...`.
 
         The generator works on a thread of its own meanwhile. Leaving the loop ends the text and waits

@@ -53,7 +53,9 @@ class ModelConfig:
     def names() -> list[str]:
         """The built-in configurations."""
         count = _native.anet_model_config_count()
-        return [name for i in range(count) if (name := _native.anet_model_config_name(i)) is not None]
+        return [
+            name for i in range(count) if (name := _native.anet_model_config_name(i)) is not None
+        ]
 
     @classmethod
     def named(cls, name: str) -> ModelConfig:

@@ -13,15 +13,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _native
-from ._support import Handle, Memory, borrow, enumeration, fill, ids_array, keep, option_types
-from ._support import record, struct_array
+from ._support import Handle, Memory, enumeration, fill, keep, option_types, record
+from ._support import struct_array
 from .adapter import Adapter
-from .data import Batch, Dataset
+from .data import Batch, Dataset, batch_struct, micro_batches
 from .device import Device
 from .enums import EventKind, FitEnd
-from .errors import NotFoundError, OutOfRangeError
+from .errors import OutOfRangeError
 from .model import Model, ModelConfig
 from .options import FitOptions, SessionOptions
+from .properties import Properties
 from .results import DocumentLoss, Evaluation, FitEvent, FitResult, KernelReport, MemoryPlan
 from .results import StepResult, StepSummary
 
@@ -58,45 +59,6 @@ def _read_options(struct: _native.anet_session_options) -> SessionOptions:
         convert = enumeration(hint) or (bool if hint is bool else None)
         values[name] = value if convert is None else convert(value)  # type: ignore[literal-required]
     return values
-
-
-def _memory_plan(struct: _native.anet_memory_plan) -> MemoryPlan:
-    return record(MemoryPlan, struct)
-
-
-def _batch_struct(batch: Batch) -> _native.anet_batch:
-    tokens, targets = ids_array(batch.tokens), ids_array(batch.targets)
-    positions = None if batch.positions is None else ids_array(batch.positions)
-    for name, array in (("targets", targets), ("positions", positions)):
-        if array is not None and array.shape != tokens.shape:
-            raise ValueError(f"expected {name} of shape {tokens.shape}, seen {array.shape}")
-    if tokens.ndim != 2:
-        raise ValueError(f"expected tokens [batch_size, sequence_length], seen {tokens.shape}")
-    struct = _native.anet_batch()
-    struct.sequence_count, struct.sequence_length = tokens.shape
-    struct.parts = batch.parts
-    borrow(struct, tokens=tokens, targets=targets, positions=positions)
-    return struct
-
-
-def _batches(
-    tokens: ArrayLike | Batch | Sequence[Batch],
-    targets: ArrayLike | None,
-    positions: ArrayLike | None,
-) -> list[Batch]:
-    """One micro-batch from arrays, or those that are given."""
-    if isinstance(tokens, Batch):
-        batches = [tokens]
-    elif isinstance(tokens, Sequence) and tokens and all(isinstance(t, Batch) for t in tokens):
-        batches = [batch for batch in tokens if isinstance(batch, Batch)]
-    elif targets is None:
-        raise TypeError("expected targets with tokens, or batches")
-    else:
-        held = None if positions is None else ids_array(positions)
-        return [Batch(ids_array(tokens), ids_array(targets), held)]  # type: ignore[arg-type]
-    if targets is not None or positions is not None:
-        raise TypeError("expected batches alone: they have their targets and positions")
-    return batches
 
 
 class Session(Handle[_native.anet_session]):
@@ -168,7 +130,7 @@ class Session(Handle[_native.anet_session]):
         else:
             config = trained.config if isinstance(trained, Model) else trained
             _native.anet_session_plan_memory(device._handle, config._struct(), struct, plan)
-        return _memory_plan(plan)
+        return record(MemoryPlan, plan)
 
     # --- Steps ---
 
@@ -189,7 +151,7 @@ class Session(Handle[_native.anet_session]):
         Errors:
             ShapeMismatchError, OutOfRangeError, InvalidDataError, NumericError, Cancelled.
         """
-        structs = [_batch_struct(batch) for batch in _batches(tokens, targets, positions)]
+        structs = [batch_struct(batch) for batch in micro_batches(tokens, targets, positions)]
         first = structs[0]
         if len(structs) > 1:
             array = struct_array(_native.batch_array, structs)
@@ -205,9 +167,9 @@ class Session(Handle[_native.anet_session]):
         positions: ArrayLike | None = None,
     ) -> StepResult:
         """Adds the gradient of one micro-batch to the accumulated one."""
-        batches = _batches(tokens, targets, positions)
+        batches = micro_batches(tokens, targets, positions)
         struct = _native.anet_step_result()
-        _native.anet_session_forward_backward(self._handle, _batch_struct(batches[0]), struct)
+        _native.anet_session_forward_backward(self._handle, batch_struct(batches[0]), struct)
         return record(StepResult, struct)
 
     def optimizer_step(self) -> StepResult:
@@ -227,9 +189,9 @@ class Session(Handle[_native.anet_session]):
         positions: ArrayLike | None = None,
     ) -> Evaluation:
         """The loss of one micro-batch; changes nothing."""
-        batches = _batches(tokens, targets, positions)
+        batches = micro_batches(tokens, targets, positions)
         struct = _native.anet_eval_result()
-        _native.anet_session_eval(self._handle, _batch_struct(batches[0]), struct)
+        _native.anet_session_eval(self._handle, batch_struct(batches[0]), struct)
         return record(Evaluation, struct)
 
     def evaluate(self, dataset: Dataset, max_windows: int = 0) -> Evaluation:
@@ -278,7 +240,7 @@ class Session(Handle[_native.anet_session]):
         Errors:
             As `step` and `save`. Steps before a failure stand.
         """
-        struct = self._fit_struct(options, validation)
+        struct = fill(_native.anet_fit_options(), FitOptions, options)
         struct.steps = steps
         if not progress:
             return self._run_fit(train, validation, struct, _dispatch(callback))
@@ -302,7 +264,7 @@ class Session(Handle[_native.anet_session]):
         Yields each step when its evaluation and checkpoint are done; both are in the result. Between
         steps the session is free: evaluate, save, change the learning rate, or leave the loop.
         """
-        struct = self._fit_struct(options, validation)
+        struct = fill(_native.anet_fit_options(), FitOptions, options)
         struct.steps = 1
         at_end, struct.eval_at_end = struct.eval_at_end, 0
         report = _dispatch(callback)
@@ -335,11 +297,6 @@ class Session(Handle[_native.anet_session]):
             if result.end != FitEnd.STEPS:
                 return
 
-    def _fit_struct(
-        self, options: FitOptions, validation: Dataset | None
-    ) -> _native.anet_fit_options:
-        return fill(_native.anet_fit_options(), FitOptions, options)
-
     def _run_fit(
         self,
         train: Dataset,
@@ -354,7 +311,7 @@ class Session(Handle[_native.anet_session]):
                 on_step(event.step)
             return report(event)
 
-        struct.callback = on_event
+        struct.callback = on_event  # both borrow it, for this call
         struct.user_data = on_event
         result = _native.anet_fit_result()
         held = None if validation is None else validation._handle
@@ -366,9 +323,7 @@ class Session(Handle[_native.anet_session]):
         if kind == EventKind.STEP:
             self._note(record(StepResult, native.result))
         elif kind == EventKind.EVAL:
-            self.history[-1] = replace(
-                self.history[-1], evaluation=record(Evaluation, native.eval)
-            )
+            self.history[-1] = replace(self.history[-1], evaluation=record(Evaluation, native.eval))
         elif kind == EventKind.SAVE:
             self.history[-1] = replace(self.history[-1], checkpoint=native.checkpoint)
         step = self.history[-1]
@@ -415,7 +370,7 @@ class Session(Handle[_native.anet_session]):
     def memory_plan(self) -> MemoryPlan:
         struct = _native.anet_memory_plan()
         _native.anet_session_get_memory_plan(self._handle, struct)
-        return _memory_plan(struct)
+        return record(MemoryPlan, struct)
 
     @property
     def kernel_reports(self) -> list[KernelReport]:
@@ -525,33 +480,3 @@ def _fit_result(struct: _native.anet_fit_result) -> FitResult:
         best_loss=struct.best_loss if struct.has_best else None,
         best_step=struct.best_step if struct.has_best else None,
     )
-
-
-class Properties:
-    """The strings that a session's checkpoints keep."""
-
-    def __init__(self, session: _native.anet_session) -> None:
-        self._session = session
-
-    def __getitem__(self, key: str) -> str:
-        try:
-            return _native.anet_session_get_property(self._session, key)
-        except NotFoundError as error:
-            raise KeyError(key) from error
-
-    def get(self, key: str, default: str | None = None) -> str | None:
-        return self[key] if key in self else default
-
-    def __contains__(self, key: str) -> bool:
-        try:
-            self[key]
-        except KeyError:
-            return False
-        return True
-
-    def __setitem__(self, key: str, value: str) -> None:
-        _native.anet_session_set_property(self._session, key, value)
-
-    def __delitem__(self, key: str) -> None:
-        self[key]
-        _native.anet_session_set_property(self._session, key, None)

@@ -152,7 +152,9 @@ class ChatTemplate(Handle[_native.anet_chat_template]):
         Errors:
             InvalidDataError with the template's words when it refuses the conversation.
         """
-        written = [None if part is None else json.dumps(part) for part in (messages, tools, variables)]
+        written = [
+            None if part is None else json.dumps(part) for part in (messages, tools, variables)
+        ]
         return text(
             lambda room: _native.anet_chat_template_render(
                 self._handle, written[0], written[1], written[2], int(generation_prompt), room

@@ -10,8 +10,8 @@
 #include <ane_train.h>
 
 // Calls and steals `arguments`. 1 when the answer is true, `failed` after an exception.
-static int32_t answer_of(PyObject *callable, PyObject *arguments, int32_t failed) {
-  PyObject *result = arguments == NULL ? NULL : PyObject_CallObject(callable, arguments);
+static int32_t answer_of(PyObject* callable, PyObject* arguments, int32_t failed) {
+  PyObject* result = arguments == NULL ? NULL : PyObject_CallObject(callable, arguments);
   int truth = result == NULL ? -1 : PyObject_IsTrue(result);
   Py_XDECREF(result);
   Py_XDECREF(arguments);
@@ -19,7 +19,7 @@ static int32_t answer_of(PyObject *callable, PyObject *arguments, int32_t failed
 }
 
 // Without a callable the progress of a call is the moment to look for Ctrl-C.
-static int32_t call_progress(const anet_progress *progress, void *user_data) {
+static int32_t call_progress(const anet_progress* progress, void* user_data) {
   PyGILState_STATE lock = PyGILState_Ensure();
   int32_t answer = 1;
   if (!PyErr_Occurred()) {
@@ -35,17 +35,19 @@ static int32_t call_progress(const anet_progress *progress, void *user_data) {
   return answer;
 }
 
-static int32_t call_token(int32_t id, const char *text, size_t length, void *user_data) {
+static int32_t call_token(int32_t id, const char* text, size_t length, void* user_data) {
   PyGILState_STATE lock = PyGILState_Ensure();
   int32_t answer = 1;
   if (!PyErr_Occurred())
-    answer = answer_of(user_data, Py_BuildValue("(is#)", (int)id, text != NULL ? text : "", (Py_ssize_t)length), 1);
+    answer =
+        answer_of(user_data,
+                  Py_BuildValue("(is#)", (int)id, text != NULL ? text : "", (Py_ssize_t)length), 1);
   PyGILState_Release(lock);
   return answer;
 }
 
-static int32_t call_batch_token(size_t index, int32_t id, const char *text, size_t length,
-                                void *user_data) {
+static int32_t call_batch_token(size_t index, int32_t id, const char* text, size_t length,
+                                void* user_data) {
   PyGILState_STATE lock = PyGILState_Ensure();
   int32_t answer = 1;
   if (!PyErr_Occurred())
@@ -58,12 +60,12 @@ static int32_t call_batch_token(size_t index, int32_t id, const char *text, size
 }
 
 // From any thread, perhaps one that is unwinding from a callback of its own.
-static void call_log(anet_log_level level, const char *message, void *user_data) {
+static void call_log(anet_log_level level, const char* message, void* user_data) {
   if (!Py_IsInitialized()) return;
   PyGILState_STATE lock = PyGILState_Ensure();
   PyObject *type = NULL, *value = NULL, *traceback = NULL;
   PyErr_Fetch(&type, &value, &traceback);
-  PyObject *result = PyObject_CallFunction(user_data, "is", (int)level, message);
+  PyObject* result = PyObject_CallFunction(user_data, "is", (int)level, message);
   if (result == NULL) PyErr_WriteUnraisable(user_data);
   Py_XDECREF(result);
   PyErr_Restore(type, value, traceback);
@@ -71,7 +73,7 @@ static void call_log(anet_log_level level, const char *message, void *user_data)
 }
 
 // The library's last use of an object that it was given.
-static void release_object(void *user_data) {
+static void release_object(void* user_data) {
   if (!Py_IsInitialized()) return;
   PyGILState_STATE lock = PyGILState_Ensure();
   Py_DecRef(user_data);

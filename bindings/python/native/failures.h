@@ -7,11 +7,11 @@
 #include <ane_train.h>
 
 // Takes `error`, an object of the class anet_error, or NULL with an exception.
-static void raise_error(PyObject *error) {
-  PyObject *errors = error == NULL ? NULL : PyImport_ImportModule("ane_train.errors");
-  PyObject *exception =
+static void raise_error(PyObject* error) {
+  PyObject* errors = error == NULL ? NULL : PyImport_ImportModule("ane_train.errors");
+  PyObject* exception =
       errors == NULL ? NULL : PyObject_CallMethod(errors, "from_native", "O", error);
-  if (exception != NULL) PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
+  if (exception != NULL) PyErr_SetObject((PyObject*)Py_TYPE(exception), exception);
   Py_XDECREF(exception);
   Py_XDECREF(errors);
   Py_XDECREF(error);

@@ -1,7 +1,7 @@
-// Ctrl-C in a long call. Python's own handler only notes the signal until the call returns. While one
-// runs on the main thread, a handler in front of it also cancels the call, which then returns at its
-// next kernel; the wrapper raises KeyboardInterrupt. It stands back where the program has installed
-// a handler of its own.
+// Ctrl-C in a long call. Python's own handler only notes the signal until the call returns. While
+// one runs on the main thread, a handler in front of it also cancels the call, which then returns
+// at its next kernel; the wrapper raises KeyboardInterrupt. It stands back where the program has
+// installed a handler of its own.
 #ifndef ANE_TRAIN_PYTHON_INTERRUPTS_H
 #define ANE_TRAIN_PYTHON_INTERRUPTS_H
 
@@ -17,16 +17,16 @@
 #endif
 
 typedef struct interruptible_call {
-  void (*cancel)(void *handle);
-  void *handle;
-  struct interruptible_call *outer; // a callback may start another call
+  void (*cancel)(void* handle);
+  void* handle;
+  struct interruptible_call* outer; // a callback may start another call
 } interruptible_call;
 
-static interruptible_call *volatile running_call;
+static interruptible_call* volatile running_call;
 static struct sigaction python_handler;
 static pthread_t interrupted_thread;
 
-static void on_interrupt(int number, siginfo_t *info, void *context) {
+static void on_interrupt(int number, siginfo_t* info, void* context) {
   int saved_errno = errno;
   if (!pthread_equal(pthread_self(), interrupted_thread)) {
     pthread_kill(interrupted_thread, number); // where the call cannot end meanwhile
@@ -52,9 +52,10 @@ static int on_main_thread(void) {
 // Python code, in which a signal could be noticed.
 static int interrupts_raise(void) {
   if (!on_main_thread()) return 0;
-  PyObject *signals = PyImport_ImportModule("_signal");
-  PyObject *handler = signals == NULL ? NULL : PyObject_CallMethod(signals, "getsignal", "i", SIGINT);
-  PyObject *usual = handler == NULL ? NULL : PyObject_GetAttrString(signals, "default_int_handler");
+  PyObject* signals = PyImport_ImportModule("_signal");
+  PyObject* handler =
+      signals == NULL ? NULL : PyObject_CallMethod(signals, "getsignal", "i", SIGINT);
+  PyObject* usual = handler == NULL ? NULL : PyObject_GetAttrString(signals, "default_int_handler");
   int answer = usual == NULL ? -1 : handler == usual;
   Py_XDECREF(usual);
   Py_XDECREF(handler);
@@ -63,7 +64,7 @@ static int interrupts_raise(void) {
 }
 
 // 0 with an exception.
-static int begin_interruptible(interruptible_call *call, void (*cancel)(void *), void *handle) {
+static int begin_interruptible(interruptible_call* call, void (*cancel)(void*), void* handle) {
   call->handle = NULL;
   int raises = handle == NULL ? 0 : interrupts_raise();
   if (raises <= 0) return raises == 0;
@@ -77,13 +78,13 @@ static int begin_interruptible(interruptible_call *call, void (*cancel)(void *),
   return 1;
 }
 
-static void end_interruptible(interruptible_call *call) {
+static void end_interruptible(interruptible_call* call) {
   if (call->handle == NULL) return;
   if (call->outer == NULL) sigaction(SIGINT, &python_handler, NULL);
   running_call = call->outer;
 }
 
-static void cancel_session(void *session) { anet_session_cancel(session); }
-static void cancel_generator(void *generator) { anet_generator_cancel(generator); }
+static void cancel_session(void* session) { anet_session_cancel(session); }
+static void cancel_generator(void* generator) { anet_generator_cancel(generator); }
 
 #endif

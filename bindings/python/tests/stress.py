@@ -76,7 +76,9 @@ def expect(kind: type[BaseException], call: Callable[[], object]) -> None:
 
 def devices() -> None:
     messages: list[str] = []
-    with Device("cpu", threads=1, log=lambda level, text: messages.append(text), log_level=4) as one:
+    with Device(
+        "cpu", threads=1, log=lambda level, text: messages.append(text), log_level=4
+    ) as one:
         assert one.info.threads == 1 and messages
 
 

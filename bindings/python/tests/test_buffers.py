@@ -145,7 +145,12 @@ def test_kernels_are_called_with_arrays(program: Program, device: Device) -> Non
     assert np.array_equal(kernel(x, w)["y"], expected)
     assert np.array_equal(kernel(w=w, x=x)["y"], expected)
     assert np.array_equal(kernel(x, w=w)["y"], expected)
-    for arguments, named in [((x,), {}), ((x, w, x), {}), ((x, w), {"x": x}), ((), {"x": x, "v": w})]:
+    for arguments, named in [
+        ((x,), {}),
+        ((x, w, x), {}),
+        ((x, w), {"x": x}),
+        ((), {"x": x, "v": w}),
+    ]:
         with pytest.raises(TypeError, match="expected"):
             kernel(*arguments, **named)
     assert kernel.statistics.runs == 3

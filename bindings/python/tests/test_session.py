@@ -10,6 +10,7 @@ import pytest
 
 from ane_train import Batch, Dataset, Device, EventKind, FitEnd, FitEvent, Model, Session
 from ane_train import Status
+from ane_train.data import batch_struct
 from ane_train.errors import InvalidStateError, OutOfRangeError, ShapeMismatchError
 
 from conftest import BATCH, LENGTH
@@ -136,10 +137,14 @@ def test_callback_exception_comes_out(session: Session, dataset: Dataset) -> Non
     assert session.step_count == 2
 
 
-def test_resume_is_bit_for_bit(make_session: Make, device: Device, dataset: Dataset, tmp_path: Path) -> None:
+def test_resume_is_bit_for_bit(
+    make_session: Make, device: Device, dataset: Dataset, tmp_path: Path
+) -> None:
     whole, half = make_session(seed=5), make_session(seed=5)
     losses = [step.loss for step in whole.train(dataset, steps=6)]
-    seen = [step.loss for step in half.train(dataset, steps=3, save_every=3, checkpoint_root=tmp_path)]
+    seen = [
+        step.loss for step in half.train(dataset, steps=3, save_every=3, checkpoint_root=tmp_path)
+    ]
     with Session.resume(device, tmp_path) as resumed:
         assert resumed.step_count == 3
         seen += [step.loss for step in resumed.train(dataset, steps=3)]
@@ -147,7 +152,9 @@ def test_resume_is_bit_for_bit(make_session: Make, device: Device, dataset: Data
     assert seen == losses
 
 
-def test_model_and_weights_are_the_same_memory(model: Model, make_session: Make, dataset: Dataset) -> None:
+def test_model_and_weights_are_the_same_memory(
+    model: Model, make_session: Make, dataset: Dataset
+) -> None:
     session = make_session(model)
     name = "model.norm.weight"
     place = model.parameters.info(name)
@@ -169,10 +176,11 @@ def test_weights_outlive_the_session(model: Model, device: Device) -> None:
     assert np.array_equal(weights, expected)
 
 
-def test_batch_reads_in_place(dataset: Dataset) -> None:
-    from ane_train.session import _batch_struct
-
+def test_arrays_of_a_batch_are_used_in_place(dataset: Dataset) -> None:
     batch = dataset.read(0, BATCH)
-    struct = _batch_struct(batch)
-    assert any(kept is batch.tokens for kept in struct._kept)
-    assert isinstance(batch, Batch)
+    kept = batch_struct(batch)._kept
+    assert [array is given for array, given in zip(kept, (batch.tokens, batch.targets))] == [
+        True
+    ] * 2
+    copied = batch_struct(Batch(batch.tokens.astype(np.int64), batch.targets))._kept
+    assert copied[0].dtype == np.int32 and np.array_equal(copied[0], batch.tokens)

@@ -92,9 +92,7 @@ def test_structs_know_their_size() -> None:
 def test_every_constant_is_an_enumerator() -> None:
     constants = {name for name in vars(_native) if name.startswith("ANET_")}
     sources = [value for value in vars(enums).values() if isinstance(value, type)]
-    values = {
-        int(member) for source in sources if issubclass(source, int) for member in source
-    }
+    values = {int(member) for source in sources if issubclass(source, int) for member in source}
     plain = {"ANET_MAX_RANK", "ANET_ABI_VERSION", "ANET_NO_OFFSET"}
     for name in constants - plain:
         if not name.startswith("ANET_VERSION_"):

@@ -99,7 +99,10 @@ def test_examples_from_a_file(tokenizer: Tokenizer, device: Device, tmp_path: Pa
     )
     assert len(examples) == 20
     runs = examples.describe(3, tokenizer)
-    assert [(run["text"], run["supervised"]) for run in runs][:2] == [("3 + 1 = ", False), ("4", True)]
+    assert [(run["text"], run["supervised"]) for run in runs][:2] == [
+        ("3 + 1 = ", False),
+        ("4", True),
+    ]
     assert "broken" in json.dumps(examples.report) or examples.report
     assert seen and seen[-1][1] == seen[-1][2] == path.stat().st_size
     first, last = examples.split(0.25)
