@@ -15,7 +15,7 @@ Callback = collections.namedtuple("Callback", "name result parameters")
 Function = collections.namedtuple("Function", "name result parameters")
 
 IDENTIFIER = r"[A-Za-z_]\w*"
-DECLARATOR = re.compile(rf"^(?P<type>.*?[\s*])(?P<name>{IDENTIFIER})(?:\[(?P<length>\w+)\])?$", re.S)
+DECLARATOR = re.compile(rf"^(?P<type>.*?[\s*])(?P<name>{IDENTIFIER})(?:\[(?P<length>\w+)\])?$")
 HIDDEN_MACROS = {"ANE_TRAIN_H", "ANE_TRAIN_APPLE_H", "ANET_API", "ANET_CHECK"}
 
 
@@ -40,8 +40,6 @@ def enumerators(body):
 
 
 RULES = [
-    (rf"#define ({IDENTIFIER}) (\w+)\n", lambda m: [] if m[1] in HIDDEN_MACROS else
-     [Constant(m[1], m[2])]),
     (rf"typedef struct ({IDENTIFIER}) \1;", lambda m: [Opaque(m[1])]),
     (rf"typedef struct ({IDENTIFIER}) \{{(.*?)\}} \1;", lambda m: [Struct(m[1], fields(m[2]))]),
     (rf"typedef (\w+) \(\*({IDENTIFIER})\)\((.*?)\);",
@@ -53,26 +51,23 @@ RULES = [
 ]
 
 
-def without_comments(text):
+def declarations_alone(text):
+    """Without comments and directives; macros with a value become enumerators."""
     text = re.sub(r"/\*.*?\*/", " ", text, flags=re.S)
-    # Conditions, inclusions and macros without a value declare nothing.
-    text = re.sub(r"#(?:if|ifdef|ifndef|else|elif|endif|include)\b.*\n", "\n", text)
-    text = re.sub(rf"#define (?:{'|'.join(HIDDEN_MACROS)})\b.*\n", "\n", text)
-    text = text.replace('extern "C" {', "", 1)
-    text = re.sub(r"[ \t]+", " ", text)
-    return re.sub(r"\n[ \n]*", "\n", text)
+    text = re.sub(rf"#define (?:{'|'.join(HIDDEN_MACROS)})\b.*\n", "", text)
+    text = re.sub(r"#define (\w+) (\w+)\n", r"enum { \1 = \2 };\n", text)
+    text = re.sub(r"#(?:if|ifdef|ifndef|else|elif|endif|include)\b.*\n", "", text)
+    text = re.sub(r'extern "C" \{(.*)\}', r"\1", text, flags=re.S)
+    return " ".join(text.split())
 
 
 def parse(path):
     """The declarations of one header."""
     with open(path, encoding="utf-8") as file:
-        text = without_comments(file.read())
-    text = re.sub(r"\n(?!#)", " ", text)  # only directives end with their line
-    text = re.sub(r"(#define [^\n#]*?\S+ \S+) ", r"\1\n", text)
+        text = declarations_alone(file.read())
     declarations, at = [], 0
-    rules = [(re.compile(pattern, re.S), make) for pattern, make in RULES]
-    while text[at:].strip(" \n}"):
-        at += len(text[at:]) - len(text[at:].lstrip(" \n"))
+    rules = [(re.compile(pattern + " ?"), make) for pattern, make in RULES]
+    while at < len(text):
         for pattern, make in rules:
             match = pattern.match(text, at)
             if match:
