@@ -35,15 +35,20 @@ class Chip:
     memory_bandwidth: Constant   # bytes/s of everything together
     performance_cores: int
 
-    def end(self, which):
-        """The chip at the good or the bad end of every constant's spread."""
+    def constants(self):
+        """By name."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if isinstance(value, Constant)}
+
+    def end(self, which, only=None):
+        """The chip at the good or the bad end of every constant's spread, or of one's."""
         def pick(name, constant):
             slow_is_high = name == "dispatch"
             high = (which == "bad") == slow_is_high
             return replace(constant, value=constant.high if high else constant.low)
-        return replace(self, **{field.name: pick(field.name, getattr(self, field.name))
-                                for field in fields(self)
-                                if isinstance(getattr(self, field.name), Constant)})
+        return replace(self, **{name: pick(name, constant)
+                                for name, constant in self.constants().items()
+                                if only in (None, name)})
 
 
 def published(value, low, high, confidence, source):

@@ -80,6 +80,9 @@ def summarize(records):
         studies[workload] = {
             "bound_ms": BOUNDS[workload], "evaluations": plan.evaluations(),
             "engine_gflop": plan.flops() / 1e9, "engine_megabytes": plan.outer() / 1e6,
+            "constants_ms": {name: [plan.total(chips.M4.end(which, name)) * 1e3
+                                    for which in ("good", "bad")]
+                             for name in chips.M4.constants()},
             "saved_ms": variants.sensitivity(plan, chips.M4, known),
             "alternatives_ms": alternatives,
             "proposed_ms": [{"change": name, "ms": ms} for name, ms in steps],

@@ -2,12 +2,9 @@
 
 import dataclasses
 
-import chips
-
 
 def constants(chip):
-    return {name: dataclasses.asdict(value) if isinstance(value, chips.Constant) else value
-            for name, value in vars(chip).items() if name != "name"}
+    return {name: dataclasses.asdict(constant) for name, constant in chip.constants().items()}
 
 
 def table(head, rows):
@@ -53,6 +50,11 @@ def prediction_tables(predictions):
 
 
 def study_tables(studies):
+    constants = list(next(iter(studies.values()))["constants_ms"])
+    yield "One constant at the ends of its spread, ms a step on M4\n" + table(
+        ["", *studies],
+        [[name, *("{:.0f}-{:.0f}".format(*s["constants_ms"][name]) for s in studies.values())]
+         for name in constants])
     names = list(next(iter(studies.values()))["saved_ms"])
     yield "One change alone, ms saved on M4\n" + table(
         ["", *studies], [[name, *(f"{s['saved_ms'][name]:.1f}" for s in studies.values())]

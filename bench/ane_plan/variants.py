@@ -169,10 +169,9 @@ CHANGES = {
 # Worth building where they save time, each on top of those before.
 PROPOSED = (ONE_CHUNK, "head's products on the engine", "weights as 1x1 convolutions",
             "gradients as 1x1 convolutions", "no peaks of gradients",
-            "peaks by largest and smallest", "loss fused on the CPU", "int8 constants",
-            "adapters joined to their weights", "AdamW reads fp16 gradients",
-            "embedding's rows alone", "4 layers a program", "update beside the next forward",
-            "AdamW's moments in bf16")
+            "peaks by largest and smallest", "loss fused on the CPU", "adapters joined to their weights",
+            "AdamW reads fp16 gradients", "embedding's rows alone", "4 layers a program",
+            "update beside the next forward", "AdamW's moments in bf16")
 
 
 def changes(one_chunk=None):
