@@ -85,6 +85,11 @@ if _native.anet_abi_version() != _native.ANET_ABI_VERSION:
     )
 
 
+def version_number() -> int:
+    """10000 * major + 100 * minor + patch of the library that is loaded."""
+    return _native.anet_version_number()
+
+
 def build_info() -> str:
     """One line: version, compiler, devices built in."""
     return _native.anet_build_info()
@@ -162,4 +167,5 @@ __all__ = [
     "find_checkpoint",
     "inspect_checkpoint",
     "options_from_json",
+    "version_number",
 ]

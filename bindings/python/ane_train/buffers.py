@@ -47,7 +47,7 @@ def dtype_of(wanted: DType | DTypeLike) -> DType:
         return wanted
     if isinstance(wanted, str):
         for dtype in DType:
-            if _native.anet_dtype_name(dtype) == wanted:
+            if str(dtype) == wanted:
                 return dtype
     found = _DTYPES.get(np.dtype(wanted))
     if found is None:

@@ -107,6 +107,14 @@ class DType(Choice):
     BF16 = _native.ANET_DTYPE_BF16
     FP32 = _native.ANET_DTYPE_FP32
 
+    @property
+    def itemsize(self) -> int:
+        """Bytes an element."""
+        return _native.anet_dtype_size(self)
+
+    def __str__(self) -> str:
+        return _native.anet_dtype_name(self)
+
 
 class MapAccess(Choice):
     """What mapped memory is wanted for."""
@@ -140,6 +148,10 @@ class Compression(Choice):
     INT8_BLOCK = _native.ANET_COMPRESSION_INT8_BLOCK
     INT4_BLOCK = _native.ANET_COMPRESSION_INT4_BLOCK
     PALETTE4 = _native.ANET_COMPRESSION_PALETTE4
+
+    def __str__(self) -> str:
+        """The library's name; that of NONE is "fp32"."""
+        return _native.anet_compression_name(self)
 
 
 class ExportFormat(Choice):

@@ -103,6 +103,7 @@ def test_enumerations_take_names() -> None:
     assert enums.Precision("f16") is enums.Precision.F16
     assert enums.Schedule("COSINE") is enums.Schedule.COSINE
     assert str(enums.Compression.INT4_BLOCK) == "int4_block"
-    assert _native.anet_compression_name(enums.Compression.INT4_BLOCK) == "int4_block"
+    assert str(enums.Compression.NONE) == str(enums.DType.FP32) == "fp32"
+    assert [dtype.itemsize for dtype in (enums.DType.FP16, enums.DType.INT64)] == [2, 8]
     with pytest.raises(ValueError, match="'adamw', 'sgd' as Optimizer, seen 'adam'"):
         enums.Optimizer("adam")
