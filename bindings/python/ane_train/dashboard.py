@@ -31,12 +31,14 @@ def _follow(picture: Picture, console: Console) -> None:
     with Live(console=console, screen=True, auto_refresh=False) as live:
         drawn: tuple[object, ...] = ()
         while True:
+            start = time.monotonic()
             changed = picture.log.poll()
             state = (console.size, int(time.time()))
             if changed or state != drawn:
                 live.update(picture.render(console, console.height, time.time()), refresh=True)
                 drawn = state
-            time.sleep(_INTERVAL)
+            # The picture of a long run takes a while; most of the processor is for the run.
+            time.sleep(max(_INTERVAL, 9 * (time.monotonic() - start)))
 
 
 def _fail(message: str) -> int:
