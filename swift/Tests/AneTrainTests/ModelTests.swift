@@ -153,7 +153,7 @@ import Testing
 
   @Test func refusesExportsThatAFormatLacks() throws {
     try withFolder { folder in
-      _ = expectError(.unsupported) {
+      _ = expectError(.unsupportedOption) {
         try smallModel().export(
           to: folder + "/model.bin", options: ExportOptions(.llama2c, type: .bf16))
       }
