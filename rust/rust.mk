@@ -17,7 +17,7 @@ rust-bindings:  ## Renews rust/ane-train-sys/src/bindings.rs from the headers
 rust-test: stage  ## Bindings, style, documentation and tests of the Rust crates
 	$(Q)$(RUST_ENV) sh rust/run.sh test '$(RUST_WORK)'
 
-rust-sanitized: stage  ## The Rust tests under valgrind: wrong accesses and leaks (10 minutes)
+rust-sanitized: stage  ## The Rust tests under valgrind: wrong accesses and leaks (4 minutes)
 	$(Q)$(RUST_ENV) sh rust/run.sh sanitized '$(RUST_WORK)'
 
 rust-package-test: stage $(OBJ)/examples/07_finetune_jsonl  ## The packed crates, used from outside of this tree
