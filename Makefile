@@ -442,7 +442,7 @@ $(OBJ)/bench/overhead_c: $(OBJ)/bench/overhead/step.o $(LIBRARY)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(FLAGS_$(MODE)) $(LDFLAGS) $< $(LINK_LIBRARY) -o $@
 
-bench-bindings: $(OBJ)/bench/overhead_c python stage  ## A step from C, Python, Rust and Swift, side by side (3 minutes)
+bench-bindings: $(OBJ)/bench/overhead_c stage python  ## A step from C, Python, Rust and Swift, side by side (5 minutes)
 	$(Q)$(STAGED) C_STEP=$< PYTHON_PACKAGE='$(PYTHON_PACKAGE)' CARGO='$(CARGO)' SWIFT='$(SWIFT)' \
 	  sh bench/overhead/run.sh $(PYTHON) $(VENV_PYTHON) '$(abspath $(OBJ))/bench/overhead' $(ARGS)
 
@@ -564,7 +564,7 @@ bindings-check:  ## Every call, option and constant of the header is reachable f
 languages-check: stage python $(CLI) $(OBJ)/examples/07_finetune_jsonl  ## One example in four languages: the same losses
 	$(Q)$(RUST_ENV) SWIFT='$(SWIFT)' sh scripts/check-languages.sh $(OBJ) $(VENV_PYTHON) $(PYTHON_PACKAGE)
 
-docs: python stage  ## The references of C, Python, Rust and Swift as HTML, for the tools that are here: build/docs
+docs: stage python  ## The references of C, Python, Rust and Swift as HTML, for the tools that are here: build/docs
 	$(Q)STAGE='$(STAGE)' PYTHON='$(VENV_PYTHON)' PYTHON_PACKAGE='$(PYTHON_PACKAGE)' CARGO='$(CARGO)' \
 	  SWIFT='$(SWIFT)' sh scripts/docs.sh '$(BUILD)/docs'
 

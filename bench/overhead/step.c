@@ -1,7 +1,7 @@
 /* Steps on demand, for bench/binding_overhead.py: a line with a number on the standard input runs
- * so many steps; the answer is the seconds that they took by the clock, those of the processor, and
- * the bits of the last loss. step.py and the packages step_rust and step_swift do the same in their
- * languages.
+ * so many steps of a session with a row of so many tokens; the answer is the seconds that they took
+ * by the clock, those of the processor, and the bits of the last loss. step.py and the packages
+ * step_rust and step_swift do the same in their languages.
  */
 #define _POSIX_C_SOURCE 199309L /* clock_gettime */
 
@@ -13,7 +13,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { batch_size = 1, row_length = 64, token_count = batch_size * row_length };
+enum { max_row_length = 256 };
 
 static void check(anet_status status, anet_error* error) {
   if (status == ANET_OK) return;
@@ -27,7 +27,12 @@ static double now(clockid_t clock) {
   return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
-int main(void) {
+int main(int argc, char** argv) {
+  if (argc != 3) {
+    fprintf(stderr, "usage: %s configuration row-length\n", argv[0]);
+    return 2;
+  }
+  const int32_t row_length = atoi(argv[2]) < max_row_length ? atoi(argv[2]) : max_row_length;
   anet_error* error = NULL;
   anet_device* device = NULL;
   anet_model* model = NULL;
@@ -45,21 +50,20 @@ int main(void) {
 
   threads.threads = 1;
   check(anet_device_open("cpu", &threads, &device, &error), error);
-  check(anet_model_config_get("stories15M", &config, &error), error);
-  config.layer_count = 2; /* a step of some 20 ms */
-  config.vocab_size = 4096;
+  check(anet_model_config_get(argv[1], &config, &error), error);
+  config.layer_count = 2;
+  config.vocab_size = 512;
   check(anet_model_create(&config, 1, &model, &error), error);
-  options.batch_size = batch_size;
   options.sequence_length = row_length;
   options.learning_rate = 1e-4;
   check(anet_session_create(device, model, &options, &session, &error), error);
 
-  int32_t tokens[token_count], targets[token_count];
-  for (int32_t i = 0; i < token_count; ++i) {
+  int32_t tokens[max_row_length], targets[max_row_length];
+  for (int32_t i = 0; i < row_length; ++i) {
     tokens[i] = 37 * i % config.vocab_size;
     targets[i] = 37 * (i + 1) % config.vocab_size;
   }
-  batch.sequence_count = batch_size;
+  batch.sequence_count = 1;
   batch.sequence_length = row_length;
   batch.tokens = tokens;
   batch.targets = targets;

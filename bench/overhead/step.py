@@ -9,16 +9,13 @@ import numpy as np
 
 import ane_train
 
-BATCH_SIZE, ROW_LENGTH = 1, 64
 
+name, row_length = sys.argv[1], int(sys.argv[2])
 device = ane_train.Device("cpu", threads=1)
-# A step of some 20 ms.
-config = replace(ane_train.ModelConfig.named("stories15M"), layer_count=2, vocab_size=4096)
+config = replace(ane_train.ModelConfig.named(name), layer_count=2, vocab_size=512)
 model = ane_train.Model.create(config, seed=1)
-session = ane_train.Session(
-    device, model, batch_size=BATCH_SIZE, sequence_length=ROW_LENGTH, learning_rate=1e-4
-)
-place = np.arange(BATCH_SIZE * ROW_LENGTH, dtype=np.int32).reshape(BATCH_SIZE, ROW_LENGTH)
+session = ane_train.Session(device, model, sequence_length=row_length, learning_rate=1e-4)
+place = np.arange(row_length, dtype=np.int32).reshape(1, row_length)
 tokens, targets = 37 * place % config.vocab_size, 37 * (place + 1) % config.vocab_size
 with session:
     for line in sys.stdin:

@@ -6,17 +6,18 @@ VENV_PYTHON    := $(abspath $(VENV))/bin/python
 PYTHON_MISSING  = $(shell sh $(PYTHON_BINDING)/missing.sh $(PYTHON))
 PYTHON_FLAGS   := $(if $(filter asan,$(MODE)),CFLAGS='$(FLAGS_asan)' LDFLAGS='$(FLAGS_asan)')
 
-# setup.py makes pip's wheel and this tree.
-python-package: venv stage
+# setup.py makes pip's wheel and this tree. Inner: `stage` is the outer make's, which may run others
+# that use it at the same time.
+python-package: venv
 	$(Q)cd $(PYTHON_BINDING) && ANE_TRAIN_STAGE='$(STAGE)' PATH="$(abspath $(VENV))/bin:$$PATH" \
 	  CC='$(CC)' $(PYTHON_FLAGS) $(VENV_PYTHON) -W ignore setup.py -q build \
 	  --build-lib '$(PYTHON_PACKAGE)' --build-temp '$(abspath $(OBJ))/python-objects'
 
-python:  ## The Python package, importable from build/release/python
+python: stage  ## The Python package, importable from build/release/python
 	$(Q)missing="$(PYTHON_MISSING)"; if [ -n "$$missing" ]; then \
 	  echo "the Python binding is not built: it needs $$missing"; else $(MAKE) python-package; fi
 
-python-test: all $(if $(EMULATOR_TEST),$(EMULATOR))  ## Tests, types and stubs of the Python package
+python-test: all stage $(if $(EMULATOR_TEST),$(EMULATOR))  ## Tests, types and stubs of the Python package
 	$(Q)missing="$(PYTHON_MISSING)"; if [ -n "$$missing" ]; then \
 	  echo "skipped: needs $$missing"; else $(MAKE) python-package && \
 	  sh $(PYTHON_BINDING)/tests/run.sh $(VENV_PYTHON) '$(PYTHON_PACKAGE)' $(ARGS); fi
@@ -27,7 +28,7 @@ PYTHON_SANITIZER := $(if $(filter asan,$(MODE)),LD_PRELOAD="$$($(CC) -print-file
   PYTHONMALLOC=malloc $(SANITIZER_ENV) ASAN_OPTIONS=detect_stack_use_after_return=0:leak_check_at_exit=0)
 STRESS_CYCLES ?= 10000
 
-python-stress: python-package  ## Objects of every class 10000 times each; MODE=asan with leak check
+python-stress: python  ## Objects of every class 10000 times each; MODE=asan with leak check
 	$(Q)PYTHONPATH='$(PYTHON_PACKAGE)' PYTHONDONTWRITEBYTECODE=1 $(PYTHON_SANITIZER) \
 	  $(VENV_PYTHON) $(PYTHON_BINDING)/tests/stress.py $(STRESS_CYCLES) $(ARGS)
 

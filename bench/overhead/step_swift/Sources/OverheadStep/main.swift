@@ -8,24 +8,23 @@ import AneTrain
   import Darwin
 #endif
 
-let batchSize = 1
-let rowLength = 64
-
 func processorSeconds() -> Double { Double(clock()) / Double(CLOCKS_PER_SEC) }
 
+guard CommandLine.arguments.count == 3, let rowLength = Int(CommandLine.arguments[2]) else {
+  fatalError("usage: OverheadStep configuration row-length")
+}
 let device = try Device("cpu", options: DeviceOptions(threads: 1))
-// A step of some 20 ms.
-var configuration = try ModelConfiguration(named: "stories15M")
+var configuration = try ModelConfiguration(named: CommandLine.arguments[1])
 configuration.layerCount = 2
-configuration.vocabularySize = 4096
+configuration.vocabularySize = 512
 let model = try Model(configuration, seed: 1)
 let session = try Session(
   training: model, on: device,
-  options: SessionOptions(batchSize: batchSize, sequenceLength: rowLength, learningRate: 1e-4))
+  options: SessionOptions(sequenceLength: rowLength, learningRate: 1e-4))
 
-let ids = (0...Int32(batchSize * rowLength)).map { 37 * $0 % 4096 }
+let ids = (0...Int32(rowLength)).map { 37 * $0 % 512 }
 let batch = Batch(
-  sequenceCount: batchSize, sequenceLength: rowLength, tokens: Array(ids.dropLast()),
+  sequenceCount: 1, sequenceLength: rowLength, tokens: Array(ids.dropLast()),
   targets: Array(ids.dropFirst()))
 while let line = readLine(), let steps = Int(line) {
   let start = ContinuousClock.now
