@@ -149,7 +149,8 @@ ANET_API int32_t anet_status_is_retryable(anet_status status);
 ANET_API anet_status anet_error_status(const anet_error *error);
 /** One line that says what was expected and what was seen. "" for NULL. Borrowed from `error`. */
 ANET_API const char *anet_error_message(const anet_error *error);
-/** Where the native code comes from: "errno", an NSError domain, or "". Borrowed from `error`. */
+/** Where the native code or the line comes from: "errno", an NSError domain, "data" for a line of a
+ * data file, or "". Borrowed from `error`. */
 ANET_API const char *anet_error_domain(const anet_error *error);
 /** errno, NSError code; 0 when there is none. */
 ANET_API int64_t anet_error_native_code(const anet_error *error);
@@ -2027,10 +2028,11 @@ ANET_API anet_status anet_generator_create(anet_device *device, anet_model *mode
  * Attaches adapters in place of those that were attached. Compiles nothing when they adapt no other
  * matrices and no larger rank than any before. Allowed in a token callback: it then holds from the
  * next token on, while what the cache has of the text stays as it is.
- * @param adapters as of anet_model_merge; nullable when `count` is 0: detaches all. DoRA can stand
- *        beside others that adapt other matrices.
- * @return as anet_model_merge; ANET_E_BUSY in a callback when programs
- * would have to be compiled, ANET_E_COMPILE_BUDGET. The adapters are as before then.
+ * @param adapters as of anet_model_merge, or of another model of the same configuration, as its
+ *        compressed copy; nullable when `count` is 0: detaches all. DoRA can stand beside others that
+ *        adapt other matrices.
+ * @return as anet_model_merge; ANET_E_BUSY in a callback when programs would have to be compiled,
+ *         ANET_E_COMPILE_BUDGET. The adapters are as before then.
  */
 ANET_API anet_status anet_generator_set_adapters(anet_generator *generator,
                                                  const anet_weighted_adapter *adapters,
