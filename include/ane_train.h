@@ -2029,8 +2029,8 @@ ANET_API anet_status anet_generator_create(anet_device *device, anet_model *mode
  * matrices and no larger rank than any before. Allowed in a token callback: it then holds from the
  * next token on, while what the cache has of the text stays as it is.
  * @param adapters as of anet_model_merge, or of another model of the same configuration, as its
- *        compressed copy; nullable when `count` is 0: detaches all. DoRA can stand beside others that
- *        adapt other matrices.
+ *        compressed copy; nullable when `count` is 0: detaches all. DoRA can stand beside others
+ * that adapt other matrices.
  * @return as anet_model_merge; ANET_E_BUSY in a callback when programs would have to be compiled,
  *         ANET_E_COMPILE_BUDGET. The adapters are as before then.
  */

@@ -2,7 +2,8 @@
 """Checks that what the public headers offer is reachable from Python, Rust and Swift.
 
 A call, a constant or a field of a struct is reachable when the hand-written layer of the binding,
-comments aside, names it; that layer's tests show that it works. Prints what is missing, a line each, and exits with 1 when anything is.
+comments aside, names it; that layer's tests show that it works. Prints what is missing, a line each,
+and exits with 1 when anything is.
 usage: check-bindings.py [--list]
 """
 
