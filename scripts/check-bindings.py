@@ -57,16 +57,11 @@ class Binding:
         self.literals = re.findall(r"= (-?\d+) *// (ANET_\w+)$", text, re.MULTILINE)
         text = re.sub(comments, "", text) + "\n".join(name for _, name in self.literals)
         self.words = set(re.findall(r"\w+", text))
-        # "ANET_PRECISION_" alone stands for every constant that begins so, and a struct that is
-        # handed whole to something that goes through its fields stands for them all.
+        # "ANET_PRECISION_" alone stands for every constant that begins so.
         self.prefixes = {word for word in self.words if re.fullmatch(r"ANET_\w+_", word)}
-        self.whole_structs = set(re.findall(r"[\"'.](anet_\w+)\b(?!\()", text))
 
     def has_constant(self, name):
         return name in self.words or any(name.startswith(prefix) for prefix in self.prefixes)
-
-    def has_field(self, struct, field, reflective):
-        return (reflective and struct in self.whole_structs) or field in self.words
 
 
 def missing(language):
@@ -85,7 +80,7 @@ def missing(language):
         for field in fields:
             if HIDDEN_FIELD.fullmatch(field) or f"{struct}.{field}" in COUNT_OF_A_LIST:
                 continue
-            if not binding.has_field(struct, field, reflective=language == "Python"):
+            if field not in binding.words:
                 yield f"field {struct}.{field}"
 
 
