@@ -24,8 +24,10 @@ python-test: all stage $(if $(EMULATOR_TEST),$(EMULATOR))  ## Tests, types and s
 
 # MODE=asan: the library and the module are instrumented, the interpreter is not. What leaked is asked
 # for while the interpreter lives, so what it never frees itself does not count.
-PYTHON_SANITIZER := $(if $(filter asan,$(MODE)),LD_PRELOAD="$$($(CC) -print-file-name=libasan.so)" \
-  PYTHONMALLOC=malloc $(SANITIZER_ENV) ASAN_OPTIONS=detect_stack_use_after_return=0:leak_check_at_exit=0)
+PYTHON_SANITIZER := $(if $(filter asan,$(MODE)),PYTHONMALLOC=malloc $(SANITIZER_ENV) \
+  ASAN_OPTIONS=detect_stack_use_after_return=0:leak_check_at_exit=0 \
+  LSAN_OPTIONS=suppressions=$(PYTHON_BINDING)/tests/lsan.supp:print_suppressions=0 \
+  LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libstdc++.so)")
 STRESS_CYCLES ?= 10000
 
 python-stress: python  ## Objects of every class 10000 times each; MODE=asan with leak check

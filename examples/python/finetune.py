@@ -101,5 +101,5 @@ def main(folder: Path, chats: Path, output: Path, steps: int) -> None:
 if __name__ == "__main__":
     if len(sys.argv) < 4:
         sys.exit(f"usage: {sys.argv[0]} model-folder chats-folder output-folder [steps]")
-    paths = [Path(argument) for argument in sys.argv[1:4]]
-    main(*paths, steps=int(sys.argv[4]) if len(sys.argv) > 4 else 20)
+    model_folder, chats_folder, output_folder = map(Path, sys.argv[1:4])
+    main(model_folder, chats_folder, output_folder, int(sys.argv[4]) if len(sys.argv) > 4 else 20)

@@ -204,7 +204,7 @@ class FitOptions(TypedDict, total=False):
     eval_every: int  # steps
     eval_windows: int  # rows; 0: the whole validation set
     save_every: int  # steps
-    checkpoint_root: Path
+    checkpoint_root: Path | None
     keep_last: int  # checkpoints kept besides the best; 0: all
     patience: int  # evaluations without improvement
     min_delta: float  # nats

@@ -1,4 +1,4 @@
-"""The annotations hold: mypy reads the package strictly, and stubtest compares it with what runs."""
+"""The annotations hold: mypy reads package and example, stubtest compares with what runs."""
 
 from __future__ import annotations
 
@@ -22,6 +22,11 @@ def check(*arguments: str) -> str:
 
 def test_mypy_strict() -> None:
     assert "no issues found" in check("mypy", "--config-file", str(CONFIG), "-p", "ane_train")
+
+
+def test_mypy_strict_of_a_program() -> None:
+    example = Path(__file__).parents[3] / "examples" / "python" / "finetune.py"
+    assert "no issues found" in check("mypy", "--config-file", str(CONFIG), str(example))
 
 
 def test_stubtest() -> None:
