@@ -5,6 +5,8 @@ import CAneTrain
 /// Sees the weights as they are at each call. One thread at a time, so a generator is not
 /// `Sendable`; ``GenerationSession`` is an actor that owns one.
 public final class Generator {
+  /// What it writes with.
+  public let model: Model
   private let handle: Handle
   private let vocabularySize: Int
 
@@ -15,6 +17,7 @@ public final class Generator {
     options: GeneratorOptions = GeneratorOptions()
   ) throws(AneTrainError) {
     var native = try options.native()
+    self.model = model
     vocabularySize = try model.configuration().vocabularySize
     handle = try Handle(anet_generator_release) {
       anet_generator_create(
