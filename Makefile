@@ -136,7 +136,8 @@ ifeq ($(OS),Darwin)
   LIB_FILE  := $(LIB_SO)
   SYMBOLS   := $(OBJ)/ane_train.symbols
   LIB_FLAGS := -dynamiclib -install_name @rpath/$(LIB_SO) -current_version $(VERSION) \
-               -compatibility_version $(ABI) -Wl,-exported_symbols_list,$(SYMBOLS) -Wl,-dead_strip
+               -compatibility_version $(ABI) -Wl,-exported_symbols_list,$(SYMBOLS) -Wl,-dead_strip \
+               -Wl,-headerpad_max_install_names
   ORIGIN    := @loader_path
 else
   LIB_LINK  := libane_train.so
@@ -298,7 +299,8 @@ SCRIPTS := header-check abi-check symbol-check layering-check example-check cli-
            cli-adapters-check tokenizer-check model-file-check adapter-file-check \
            install-check parity \
            $(if $(EMULATOR_TEST),cli-ane-check ane-plan-check) \
-           bindings-check python-test rust-test swift-test languages-check
+           bindings-check python-test rust-test swift-test languages-check \
+           xcframework-check
 
 test: deps deps-test  ## Every test; the last line counts them
 	$(Q)$(MAKE) run-tests

@@ -13,4 +13,22 @@ swift-package-test: stage $(OBJ)/examples/07_finetune_jsonl  ## The Swift packag
 	$(Q)$(STAGED) SWIFT='$(SWIFT)' PYTHON='$(PYTHON)' sh scripts/check-swift.sh consume \
 	  $(SWIFT_BUILD) '$(STAGE)' '$(OBJ)/examples/07_finetune_jsonl'
 
-.PHONY: swift swift-test swift-package-test
+# --- xcframework: what Xcode links into apps -----------------------------------------------------
+
+XCFRAMEWORK := $(BUILD)/xcframework
+# The cross-built library brings what it needs along; one that Homebrew's libraries were linked to does
+# not. There is no rule yet that builds the library for iOS.
+MACOS_LIBRARY         ?= $(firstword $(wildcard $(BUILD)/macos/libane_train.$(ABI).dylib) $(LIBRARY))
+IOS_LIBRARY           ?=
+IOS_SIMULATOR_LIBRARY ?=
+
+xcframework:  ## On a Mac with Xcode: build/xcframework/CAneTrain.xcframework of a library that was built
+	$(Q)sh scripts/xcframework.sh $(if $(MACOS_LIBRARY),--macos '$(MACOS_LIBRARY)') \
+	  $(if $(IOS_LIBRARY),--ios '$(IOS_LIBRARY)') \
+	  $(if $(IOS_SIMULATOR_LIBRARY),--simulator '$(IOS_SIMULATOR_LIBRARY)') $(XCFRAMEWORK) $(VERSION)
+
+xcframework-check:  ## The parts of xcframework that need no Mac, with LLVM's tools
+	$(Q)SWIFT='$(SWIFT)' $(PYTHON) scripts/check-xcframework.py $(OBJ)/xcframework-check $(VERSION) \
+	  $(BUILD)/macos/libane_train.$(ABI).dylib
+
+.PHONY: swift swift-test swift-package-test xcframework xcframework-check
