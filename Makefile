@@ -299,7 +299,7 @@ SCRIPTS := header-check abi-check symbol-check layering-check example-check cli-
            cli-adapters-check tokenizer-check model-file-check adapter-file-check \
            install-check parity \
            $(if $(EMULATOR_TEST),cli-ane-check ane-plan-check) \
-           bindings-check python-test rust-test swift-test languages-check \
+           bindings-check python-test rust-test swift-test notes-app-test languages-check \
            xcframework-check
 
 test: deps deps-test  ## Every test; the last line counts them

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Builds the Swift package, tests it, or uses it from a package outside this tree, against the
-# library that pkg-config finds. Without a Swift toolchain it says so and succeeds.
-# usage: check-swift.sh build|test build-directory
+# Builds the Swift package, tests it, uses it from a package outside this tree, or tests the sample app,
+# against the library that pkg-config finds. Without a Swift toolchain it says so and succeeds.
+# usage: check-swift.sh build|test|notes-app build-directory
 #        check-swift.sh consume build-directory staged-prefix C-example
 set -eu
 
@@ -17,6 +17,8 @@ fi
 run() { # Swift's progress lines say nothing about a failure
   "$@" > "$build/log" 2>&1 || { grep -v '^\[[0-9]*/[0-9]*\]' "$build/log"; return 1; }
 }
+
+lint() { "$swift" format lint --strict --parallel --recursive --configuration swift/.swift-format "$@"; }
 
 build_package() {
   # shellcheck disable=SC2086
@@ -120,12 +122,22 @@ mkdir -p "$build"
 case $1 in
   build) build_package --product AneTrain ;;
   test)
-    "$swift" format lint --strict --parallel --recursive --configuration swift/.swift-format swift \
-      examples/swift
+    lint swift examples/swift
     build_package --build-tests
     check_documentation
     test_package
     ;;
   consume) consume_package "$3" "$4" ;;
-  *) echo "usage: check-swift.sh build|test|consume build-directory [...]" >&2; exit 2 ;;
+  notes-app)
+    build=$build/notes-app
+    package="--package-path examples/notes-app --scratch-path $build"
+    mkdir -p "$build"
+    # Reads the views, too, which are not compiled where there is no SwiftUI.
+    lint examples/notes-app
+    build_package --build-tests
+    run "$build/debug/NotesApp" --demo
+    grep -q '^with notes: .* third stone' "$build/log"
+    test_package
+    ;;
+  *) echo "usage: check-swift.sh build|test|consume|notes-app build-directory [...]" >&2; exit 2 ;;
 esac

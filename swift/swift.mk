@@ -13,6 +13,9 @@ swift-package-test: stage $(OBJ)/examples/07_finetune_jsonl  ## The Swift packag
 	$(Q)$(STAGED) SWIFT='$(SWIFT)' PYTHON='$(PYTHON)' sh scripts/check-swift.sh consume \
 	  $(SWIFT_BUILD) '$(STAGE)' '$(OBJ)/examples/07_finetune_jsonl'
 
+notes-app-test: stage  ## The sample app's model, and its work without views
+	$(Q)$(STAGED) SWIFT='$(SWIFT)' sh scripts/check-swift.sh notes-app $(SWIFT_BUILD)
+
 # --- xcframework: what Xcode links into apps -----------------------------------------------------
 
 XCFRAMEWORK := $(BUILD)/xcframework
@@ -31,4 +34,4 @@ xcframework-check:  ## The parts of xcframework that need no Mac, with LLVM's to
 	$(Q)SWIFT='$(SWIFT)' $(PYTHON) scripts/check-xcframework.py $(OBJ)/xcframework-check $(VERSION) \
 	  $(BUILD)/macos/libane_train.$(ABI).dylib
 
-.PHONY: swift swift-test swift-package-test xcframework xcframework-check
+.PHONY: swift swift-test swift-package-test notes-app-test xcframework xcframework-check
