@@ -74,7 +74,8 @@ static int begin_interruptible(interruptible_call* call, void (*cancel)(void*), 
   interrupted_thread = pthread_self();
   struct sigaction action = {.sa_sigaction = on_interrupt, .sa_flags = SA_SIGINFO | SA_ONSTACK};
   sigemptyset(&action.sa_mask);
-  sigaction(SIGINT, &action, &python_handler);
+  sigaction(SIGINT, NULL, &python_handler); // first: the new handler needs it at once
+  sigaction(SIGINT, &action, NULL);
   return 1;
 }
 

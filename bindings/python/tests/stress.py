@@ -246,6 +246,7 @@ def main() -> int:
     cycles = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
     chosen = [kind for kind in KINDS if not sys.argv[2:] or kind.__name__ in sys.argv[2:]]
     warnings.simplefilter("ignore", ResourceWarning)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background
     random.seed(1)
     heap, bad = Heap(), 0
     for kind in chosen:

@@ -22,6 +22,7 @@ import os, signal, sys, threading, time
 import numpy as np
 from ane_train import Dataset, Device, Generator, Model, Session
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background
 device = Device("cpu", threads=2)
 model = Model.create("stories15M", seed=1)
 ids = np.random.default_rng(0).integers(0, 32000, (2, 257)).astype(np.int32)
@@ -97,6 +98,7 @@ def test_ctrl_c_in_a_callback_comes_out(session: Session, dataset: Dataset) -> N
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(1)
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with pytest.raises(KeyboardInterrupt):
         session.fit(dataset, steps=5, callback=interrupt)
     assert session.step_count == 1
