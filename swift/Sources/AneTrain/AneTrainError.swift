@@ -1,10 +1,5 @@
 import CAneTrain
-
-#if canImport(FoundationEssentials)
-  import FoundationEssentials
-#elseif canImport(Foundation)
-  import Foundation
-#endif
+import Foundation
 
 /// What went wrong, for people and for programs.
 public struct AneTrainError: Error, Hashable, Sendable {
@@ -150,11 +145,9 @@ extension AneTrainError: CustomStringConvertible {
   }
 }
 
-#if canImport(FoundationEssentials) || canImport(Foundation)
-  extension AneTrainError: LocalizedError {
-    /// The description, for interfaces that show `localizedDescription`.
-    public var errorDescription: String? {
-      description
-    }
+extension AneTrainError: LocalizedError {
+  /// The description, for interfaces that show `localizedDescription`.
+  public var errorDescription: String? {
+    description
   }
-#endif
+}

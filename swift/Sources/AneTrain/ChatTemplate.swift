@@ -1,10 +1,5 @@
 import CAneTrain
-
-#if canImport(FoundationEssentials)
-  import FoundationEssentials
-#elseif canImport(Foundation)
-  import Foundation
-#endif
+import Foundation
 
 /// How a model writes a conversation down: its own Jinja template, or a built-in one.
 ///
@@ -78,45 +73,43 @@ public final class ChatTemplate: Sendable {
   }
 }
 
-#if canImport(FoundationEssentials) || canImport(Foundation)
-  /// One turn of a conversation.
-  public struct ChatMessage: Codable, Hashable, Sendable {
-    /// "system", "user" or "assistant".
-    public var role: String
-    /// What was said.
-    public var content: String
+/// One turn of a conversation.
+public struct ChatMessage: Codable, Hashable, Sendable {
+  /// "system", "user" or "assistant".
+  public var role: String
+  /// What was said.
+  public var content: String
 
-    /// A turn of anybody.
-    public init(role: String, content: String) {
-      self.role = role
-      self.content = content
-    }
-
-    /// What the model is told first.
-    public static func system(_ content: String) -> ChatMessage {
-      ChatMessage(role: "system", content: content)
-    }
-
-    /// What the user says.
-    public static func user(_ content: String) -> ChatMessage {
-      ChatMessage(role: "user", content: content)
-    }
-
-    /// What the model says.
-    public static func assistant(_ content: String) -> ChatMessage {
-      ChatMessage(role: "assistant", content: content)
-    }
+  /// A turn of anybody.
+  public init(role: String, content: String) {
+    self.role = role
+    self.content = content
   }
 
-  extension ChatTemplate {
-    /// A conversation as text; otherwise as ``render(json:tools:variables:generationPrompt:)``.
-    public func render(
-      _ messages: [ChatMessage], tools: String? = nil, variables: String? = nil,
-      generationPrompt: Bool = false
-    ) throws -> String {
-      let json = String(decoding: try JSONEncoder().encode(messages), as: UTF8.self)
-      return try render(
-        json: json, tools: tools, variables: variables, generationPrompt: generationPrompt)
-    }
+  /// What the model is told first.
+  public static func system(_ content: String) -> ChatMessage {
+    ChatMessage(role: "system", content: content)
   }
-#endif
+
+  /// What the user says.
+  public static func user(_ content: String) -> ChatMessage {
+    ChatMessage(role: "user", content: content)
+  }
+
+  /// What the model says.
+  public static func assistant(_ content: String) -> ChatMessage {
+    ChatMessage(role: "assistant", content: content)
+  }
+}
+
+extension ChatTemplate {
+  /// A conversation as text; otherwise as ``render(json:tools:variables:generationPrompt:)``.
+  public func render(
+    _ messages: [ChatMessage], tools: String? = nil, variables: String? = nil,
+    generationPrompt: Bool = false
+  ) throws -> String {
+    let json = String(decoding: try JSONEncoder().encode(messages), as: UTF8.self)
+    return try render(
+      json: json, tools: tools, variables: variables, generationPrompt: generationPrompt)
+  }
+}
