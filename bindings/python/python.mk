@@ -26,7 +26,6 @@ python-test: all stage $(if $(EMULATOR_TEST),$(EMULATOR))  ## Tests, types and s
 # for while the interpreter lives, so what it never frees itself does not count.
 PYTHON_SANITIZER := $(if $(filter asan,$(MODE)),PYTHONMALLOC=malloc $(SANITIZER_ENV) \
   ASAN_OPTIONS=detect_stack_use_after_return=0:leak_check_at_exit=0 \
-  LSAN_OPTIONS=suppressions=$(PYTHON_BINDING)/tests/lsan.supp:print_suppressions=0 \
   LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libstdc++.so)")
 STRESS_CYCLES ?= 10000
 
