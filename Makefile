@@ -595,8 +595,8 @@ clean:  ## Removes build/
 	rm -rf $(BUILD)
 
 help:  ## This list
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z][a-z0-9-]*:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
-	@echo "  unit-<layer>     One layer's unit tests: "$(UNIT_LAYERS)
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z][a-z0-9-]*:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "  unit-<layer>         One layer's unit tests: "$(UNIT_LAYERS)
 
 FORCE:
 .PHONY: all demo test test-programs run-tests capi-test ane-test emulator emulator-test \

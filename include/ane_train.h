@@ -845,10 +845,11 @@ ANET_API void anet_model_release(anet_model *model);
  * A copy of a model with compressed matrices. It stays compressed in memory: programs expand it
  * tile by tile. It can be evaluated, generate, and be the base of adapters; sessions train its
  * vectors alone.
+ * @param model may be compressed: what is to be compressed otherwise is expanded first.
  * @param options nullable: int8 with a scale for each row.
- * @return ANET_E_UNSUPPORTED naming a tensor whose extents do not fit the block size, or for a
- * model that is compressed already; ANET_E_INVALID_DATA for weights that are not finite,
- *         ANET_E_INVALID_ARGUMENT for a pattern that matches no matrix, ANET_E_CANCELLED.
+ * @return ANET_E_UNSUPPORTED naming a tensor whose extents do not fit the block size;
+ * ANET_E_INVALID_DATA for weights that are not finite, ANET_E_INVALID_ARGUMENT for a pattern that
+ * matches no matrix, ANET_E_CANCELLED.
  */
 ANET_API anet_status anet_model_quantize(const anet_model *model,
                                          const anet_quantize_options *options,
@@ -1927,7 +1928,8 @@ ANET_API anet_status anet_session_resume(anet_device *device, const char *path,
 /**
  * anet_session_resume for a checkpoint of a session that trained an adapter.
  * @param model the one that was adapted.
- * @return also ANET_E_INVALID_CHECKPOINT for a checkpoint without an adapter, or of another model.
+ * @return also ANET_E_INVALID_CHECKPOINT for a checkpoint without an adapter,
+ * ANET_E_INVALID_ARGUMENT for another model than the one that was adapted.
  */
 ANET_API anet_status anet_session_resume_adapter(anet_device *device, anet_model *model,
                                                  const char *path,

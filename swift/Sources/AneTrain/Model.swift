@@ -142,10 +142,11 @@ extension Model {
   }
 
   /// A copy with compressed matrices. It stays compressed in memory: it can be evaluated, generate,
-  /// and be the base of adapters; sessions train its vectors alone.
+  /// and be the base of adapters; sessions train its vectors alone. What a compressed model has
+  /// compressed otherwise is expanded first.
   /// - Throws: ``AneTrainError``: `unsupported` naming a tensor whose extents do not fit the block
-  ///   size, or for a model that is compressed already; `invalidData` for weights that are not
-  ///   finite, `invalidArgument` for a pattern that matches no matrix; and what `progress` throws.
+  ///   size; `invalidData` for weights that are not finite, `invalidArgument` for a pattern that
+  ///   matches no matrix; and what `progress` throws.
   public func quantized(
     _ options: QuantizationOptions = QuantizationOptions(),
     progress: ProgressHandler = { _ in }

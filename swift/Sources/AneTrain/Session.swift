@@ -53,8 +53,8 @@ public final class Session {
 
   /// Continues from a checkpoint of a session that trained an adapter of `model`. Otherwise as
   /// ``init(resuming:on:options:)``.
-  /// - Throws: also ``AneTrainError/Code/invalidCheckpoint`` for a checkpoint without an adapter, or
-  ///   of another model.
+  /// - Throws: also ``AneTrainError/Code/invalidCheckpoint`` for a checkpoint without an adapter,
+  ///   `invalidArgument` for another model than the one that was adapted.
   public convenience init(
     resuming path: String, of model: Model, on device: Device, options: SessionOptions? = nil
   ) throws(AneTrainError) {
