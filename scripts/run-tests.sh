@@ -2,8 +2,8 @@
 # Runs test programs and, after "--", make targets; prints one line for each and then, alone on the
 # last line, the sum: "<n> passed, <n> failed".
 # A doctest program counts its test cases, anything else counts as one. A program that dies before
-# its summary, or that ran no case at all, counts as a failure. A target whose own last line is such
-# a sum counts as that many; one that ends with "skipped: <why>" is named again before the sum.
+# its summary, or that ran no case at all, counts as a failure. A target that prints such a sum
+# of its own counts as that many; one that ends with "skipped: <why>" is named again before the sum.
 # RUNNER, if set, is the command that runs the programs: an emulator of another processor.
 # usage: [RUNNER=command] run-tests.sh program... [-- target...]
 set -u
@@ -46,9 +46,12 @@ run_target() {
   status=0
   ${MAKE:-make} -s "$1" > "$output" 2>&1 || status=$?
   ok=$((status == 0)) bad=$((status != 0))
+  sum=$(sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' "$output" | tail -n 1)
+  if [ -n "$sum" ]; then
+    ok=${sum% *}
+    if [ "$status" -eq 0 ] || [ "${sum#* }" -ne 0 ]; then bad=${sum#* }; fi
+  fi
   last=$(tail -n 1 "$output")
-  sum=$(echo "$last" | sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p')
-  if [ -n "$sum" ] && [ "$status" -eq 0 ]; then ok=${sum% *} bad=${sum#* }; fi
   case $status$last in "0skipped: "*) ok=0 bad=0 skipped="$skipped$1 $last\n" ;; esac
   report "$1" $(($(date +%s) - start)) "$ok" "$bad"
 }
