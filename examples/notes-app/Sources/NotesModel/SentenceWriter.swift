@@ -46,11 +46,10 @@ public final class SentenceWriter {
       await previous?.value
       do {
         try await write(with: model, options)
-      } catch is CancellationError {
-        // What was written stays.
       } catch {
-        failure = PresentableError(error)
+        if !Task.isCancelled { failure = PresentableError(error) }
       }
+      // A sentence that was ended has nothing more to say: another may have begun.
       if !Task.isCancelled { task = nil }
     }
   }
@@ -78,6 +77,7 @@ public final class SentenceWriter {
     options.stopIDs = loaded.stopIDs
     let prompt = try loaded.tokenizer.encode(beginning, options: .asTrained)
     for try await token in loaded.session.stream(prompt, options: options) {
+      try Task.checkCancellation()
       completion += token.text
     }
   }
