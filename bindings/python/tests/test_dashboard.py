@@ -345,6 +345,8 @@ class Terminal:
             stdout=slave,
             stderr=slave,
             env=dict(environment, TERM="xterm"),
+            # Jobs in the background of a shell ignore Ctrl-C, and so do their children.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
         os.close(slave)
 
