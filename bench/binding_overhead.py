@@ -22,7 +22,7 @@ import sys
 
 
 # Configuration, tokens in a row, steps of each process in a round.
-LARGE = ("stories15M", 64, 1)
+LARGE = ("stories15M", 64, 5)
 SMALL = ("stories260K", 8, 50)
 
 
@@ -112,8 +112,8 @@ def report(rows, bound):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=20, help="of each set of processes")
-    parser.add_argument("--processes", type=int, default=8, help="sets of them")
+    parser.add_argument("--rounds", type=int, default=8, help="of each set of processes")
+    parser.add_argument("--processes", type=int, default=16, help="sets of them")
     parser.add_argument("--bound", type=float, default=1.01)
     parser.add_argument("--json", help="the results go to this file too")
     parser.add_argument("commands", nargs="+", metavar="name=command", help="C first")
