@@ -45,6 +45,7 @@ class BuildNative(build_ext):
         stub.write(installed / "include", package / "_native.py", package / "_native.pyi")
         for file in (installed / "lib").iterdir():
             if LIBRARY.fullmatch(file.name):
+                (package / file.name).unlink(missing_ok=True)  # who has it loaded keeps what it has
                 shutil.copy(file, package)
 
     def run_swig(self, headers: Path, package: Path) -> str:
