@@ -1635,6 +1635,7 @@ typedef struct anet_step_result {
 /**
  * Forward, backward and update over `batch_count` micro-batches whose gradients are averaged over
  * all their counted tokens.
+ * @param batches `batch_count` of them, all of the same struct_size.
  * @param result nullable.
  * @return ANET_E_SHAPE_MISMATCH, ANET_E_OUT_OF_RANGE naming the position of a bad id,
  *         ANET_E_INVALID_DATA when no token is counted, ANET_E_NUMERIC when the loss is not finite
