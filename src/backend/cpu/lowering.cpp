@@ -234,8 +234,7 @@ Operand Lowering::result_in(const Operand& layout) {
   return result();
 }
 
-Operand Lowering::result(size_t index, const Operand* like) {
-  const mil::ValueId id = op_->outputs[index];
+Operand Lowering::result_of(mil::ValueId id, const Operand* like) {
   const auto at = static_cast<size_t>(id);
   if (destinations_[at] && !destinations_[at]->accumulate) {
     values_[at] = destinations_[at]->place;
@@ -272,23 +271,23 @@ Operand Lowering::result_in_place(std::span<const Operand> reuse) {
   return result(0, like);
 }
 
-bool Lowering::accumulates() const {
-  const auto& destination = destinations_[static_cast<size_t>(op_->outputs.front())];
+bool Lowering::accumulates(mil::ValueId id) const {
+  const auto& destination = destinations_[static_cast<size_t>(id)];
   return destination && destination->accumulate;
 }
 
-Operand Lowering::accumulating_result(float& beta) {
+Operand Lowering::accumulating_result_of(mil::ValueId id, float& beta) {
   beta = 0;
-  if (!accumulates() || !can_accumulate(*op_)) return result();
+  if (!accumulates(id)) return result_of(id);
   beta = 1;
-  const auto at = static_cast<size_t>(op_->outputs.front());
+  const auto at = static_cast<size_t>(id);
   values_[at] = destinations_[at]->place;
   destinations_[at]->accumulate = false; // it has been taken care of
   return *values_[at];
 }
 
-void Lowering::bind(const Operand& view, size_t index) {
-  const auto at = static_cast<size_t>(op_->outputs[index]);
+void Lowering::bind_value(mil::ValueId id, const Operand& view) {
+  const auto at = static_cast<size_t>(id);
   if (destinations_[at] && !destinations_[at]->accumulate) {
     const Operand& place = destinations_[at]->place;
     if (place.storage != view.storage || !same_layout(place, view)) copy(view, place);
@@ -398,7 +397,7 @@ void Lowering::matmul(Operand a, Operand b, const Operand& c, float alpha, float
   const std::optional<CompressedMatrix> right = left ? std::nullopt : compressed_matrix(b);
   if (!left) a = float_matrix(a);
   if (!right) b = float_matrix(b);
-  plan_.flops += preparing_ ? 0 : 2 * c.elements() * a.shape.back();
+  count_flops(2 * c.elements() * a.shape.back());
   const bool direct = c.dtype == DataType::fp32 && is_matrix(c);
   const Operand product = direct ? c : temporary(DataType::fp32, c.shape);
   const float product_beta = direct ? beta : 0;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "backend/cpu/compressed.h"
+#include "backend/cpu/group.h"
 #include "backend/cpu/plan.h"
 #include "backend/cpu/pointwise.h"
 #include "backend/cpu/reduce.h"
@@ -16,7 +17,9 @@ namespace anet::backend::cpu {
 
 class Lowering {
 public:
-  Lowering(const mil::Function& function, const CompileOptions& options, int threads);
+  // `groups` are of this function, in which the ops of each follow each other.
+  Lowering(const mil::Function& function, const CompileOptions& options, int threads,
+           std::span<const Group> groups);
   Plan lower() &&;
 
   // The op being lowered, and its arguments.
@@ -63,16 +66,30 @@ public:
   const mil::Type& result_type(size_t index = 0) const;
 
   // Binds a result to a view of existing memory; copies when an output port wants it elsewhere.
-  void bind(const Operand& view, size_t index = 0);
+  void bind(const Operand& view, size_t index = 0) { bind_value(op_->outputs[index], view); }
   // Memory for a result: its output port when it has one, else a new temporary. `like` suggests
   // an order of dimensions: the result gets it when the shapes agree.
-  Operand result(size_t index = 0, const Operand* like = nullptr);
+  Operand result(size_t index = 0, const Operand* like = nullptr) {
+    return result_of(op_->outputs[index], like);
+  }
   Operand result_in(const Operand& layout); // a new temporary has these strides
   // As result(), but the memory of `reuse` when that is about to die and fits.
   Operand result_in_place(std::span<const Operand> reuse);
   // For products: the port itself when it accumulates and the op can add into it. Sets `beta`.
-  Operand accumulating_result(float& beta);
-  bool accumulates() const;
+  Operand accumulating_result(float& beta) {
+    return accumulating_result_of(op_->outputs.front(), beta);
+  }
+  bool accumulates() const { return accumulates(op_->outputs.front()); }
+
+  // The same for groups, by value.
+  Operand operand_of(mil::ValueId id) { return expanded(value(id)); }
+  void bind_value(mil::ValueId id, const Operand& view);
+  Operand result_of(mil::ValueId id, const Operand* like = nullptr);
+  Operand accumulating_result_of(mil::ValueId id, float& beta);
+  bool accumulates(mil::ValueId id) const;
+  // Multiply-adds count two.
+  void count_flops(int64_t flops) { plan_.flops += preparing_ ? 0 : flops; }
+
   // True when every element is known to be zero.
   bool is_zero(std::string_view argument) const;
 
@@ -119,6 +136,7 @@ private:
   void count_uses();
   void assign_destinations();
   void lower_op(const mil::Operation& op);
+  void lower_group(const Group& group);
   void watch_overflow(const mil::Operation& op);
   void deliver();
   void replace_nan();
@@ -139,6 +157,7 @@ private:
   const mil::Function& function_;
   const CompileOptions& options_;
   int threads_;
+  std::span<const Group> groups_;
   Plan plan_;
   const mil::Operation* op_ = nullptr;
   int32_t op_index_ = 0;

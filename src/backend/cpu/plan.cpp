@@ -44,18 +44,27 @@ std::unique_ptr<std::byte[], void (*)(std::byte*)> allocate_aligned(int64_t byte
   return {memory, [](std::byte* pointer) { std::free(pointer); }};
 }
 
-Lowering::Lowering(const mil::Function& function, const CompileOptions& options, int threads)
-    : function_(function), options_(options), threads_(threads), values_(function.values.size()),
-      destinations_(function.values.size()), uses_(function.values.size(), 0),
-      last_use_(function.values.size(), -1) {}
+Lowering::Lowering(const mil::Function& function, const CompileOptions& options, int threads,
+                   std::span<const Group> groups)
+    : function_(function), options_(options), threads_(threads), groups_(groups),
+      values_(function.values.size()), destinations_(function.values.size()),
+      uses_(function.values.size(), 0), last_use_(function.values.size(), -1) {}
 
 Plan Lowering::lower() && {
   count_uses();
   make_ports();
   assign_destinations();
-  for (const mil::Operation& op : function_.ops) {
-    if (op.schema != mil::const_schema()) lower_op(op);
-    ++op_index_;
+  std::vector<const Group*> ending(function_.ops.size(), nullptr);
+  std::vector<bool> grouped(function_.ops.size(), false);
+  for (const Group& group : groups_) {
+    ending[static_cast<size_t>(group.ops.back())] = &group;
+    for (const int32_t op : group.ops) grouped[static_cast<size_t>(op)] = true;
+  }
+  for (size_t i = 0; i < function_.ops.size(); ++i) {
+    op_index_ = static_cast<int32_t>(i);
+    const mil::Operation& op = function_.ops[i];
+    if (ending[i] != nullptr) lower_group(*ending[i]);
+    if (!grouped[i] && op.schema != mil::const_schema()) lower_op(op);
   }
   deliver();
   replace_nan();
@@ -217,6 +226,13 @@ void Lowering::lower_op(const mil::Operation& op) {
   preparing_ = false;
 }
 
+void Lowering::lower_group(const Group& group) {
+  op_ = &function_.ops[static_cast<size_t>(group.ops.back())];
+  const size_t steps = plan_.steps.size();
+  group.lower(*this);
+  if (plan_.steps.size() > steps) ++plan_.op_count;
+}
+
 // Element-wise steps watch what they store, and most ops end in one; these can make an infinity
 // before or without it. The others only move what is there.
 void Lowering::watch_overflow(const mil::Operation& op) {
@@ -298,7 +314,8 @@ void Lowering::finish_memory() {
 }
 
 Plan make_plan(const mil::Function& function, const CompileOptions& options, int threads) {
-  return Lowering(function, options, threads).lower();
+  const Schedule schedule = schedule_groups(function, find_groups(function));
+  return Lowering(schedule.function, options, threads, schedule.groups).lower();
 }
 
 } // namespace anet::backend::cpu

@@ -1,0 +1,14 @@
+// The finders of groups, each in a file of its own. They look at an optimised function.
+#pragma once
+
+#include "backend/cpu/group.h"
+
+#include <vector>
+
+namespace anet::backend::cpu {
+
+// Groups of ops of which none is taken.
+using GroupFinder = std::vector<Group> (*)(const mil::Function& function,
+                                           const std::vector<bool>& taken);
+
+} // namespace anet::backend::cpu
