@@ -19,6 +19,14 @@ struct Update {
   double gradient_factor = 1; // multiplies the accumulated gradient: mean, unscale and clip in one
 };
 
+// What one update reads and writes; each is one flat array.
+struct UpdateArrays {
+  std::span<float> weights;
+  std::span<float> gradients; // laid out like the trained tensors
+  // The new weights in bfloat16, rounded to nearest even, laid out like the weights; may be empty.
+  std::span<uint16_t> bfloat16_weights = {};
+};
+
 // What an optimizer remembers. The arrays are laid out like the gradients.
 struct OptimizerState {
   std::vector<FlatArray> arrays;
@@ -38,10 +46,10 @@ public:
   bool is_allocated() const { return state_.arrays.size() == names_.size(); }
 
   // L2 norm, accumulated in double over fixed segments: the same bits for any number of threads.
-  double gradient_norm(ThreadPool& pool, std::span<const float> gradients) const;
-  // Counts the update. Cannot fail: a session's step is atomic because this is its last act.
-  void update(ThreadPool& pool, const Update& update, std::span<float> weights,
-              std::span<const float> gradients);
+  double gradient_norm(ThreadPool& pool, std::span<const float> gradients);
+  // Counts the update, and leaves the gradients zero. Cannot fail: a session's step is atomic
+  // because this is its last act.
+  void update(ThreadPool& pool, const Update& update, const UpdateArrays& arrays);
 
   const std::vector<std::string>& names() const { return names_; }
   std::span<float> state(size_t index) { return state_.arrays[index].values(); }
@@ -60,16 +68,16 @@ private:
     bool decay = false;
   };
 
-  void update_adamw(const Segment& segment, const Update& update, float* weights,
-                    const float* gradients);
-  void update_sgd(const Segment& segment, const Update& update, float* weights,
-                  const float* gradients);
+  // Calls kernel(range, keep) for every segment.
+  template <typename Kernel>
+  void sweep(ThreadPool& pool, const Update& update, const UpdateArrays& arrays, Kernel&& kernel);
 
   SessionOptions options_;
   std::vector<std::string> names_;
   OptimizerState state_;
   int64_t flat_size_;
   std::vector<Segment> segments_;
+  std::vector<double> segment_sums_; // so that a step allocates nothing
 };
 
 } // namespace anet::train

@@ -347,6 +347,7 @@ StepResult Session::update() {
            "expected gradients within fp16's range, seen an overflow at loss scale ",
            loss_scale_.scale, "; precision f32 or a lower learning rate may help");
     loss_scale_.overflowed();
+    zero_gradients();
     logger_.write(LogLevel::warning, "session", "gradients overflowed, loss scale is now ",
                   loss_scale_.scale);
   } else {
@@ -356,12 +357,12 @@ StepResult Session::update() {
     // Skipped steps do not count: Adam's bias correction follows the updates made.
     steps_done_ += 1;
     tokens_seen_ += accumulated_.tokens;
-    optimizer_.update(pool, {result.learning_rate, factor}, weights(), gradients_.values());
+    optimizer_.update(pool, {result.learning_rate, factor}, {weights(), gradients_.values()});
     loss_scale_.succeeded();
     staged_trained_.reset();
     if (adapter_) adapter_->touch(); // generators that have it attached see it trained
   }
-  zero_gradients();
+  accumulated_ = {};
   result.step = steps_done_;
   result.tokens_seen = tokens_seen_;
   result.optimizer_seconds = watch.seconds();

@@ -4,7 +4,7 @@
 #include <limits>
 #include <unordered_map>
 
-#include "backend/cpu/simd_targets.h"
+#include "base/simd_targets.h"
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "backend/cpu/pointwise_kernels.cpp"
 #include <hwy/foreach_target.h>

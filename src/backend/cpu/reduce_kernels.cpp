@@ -3,7 +3,7 @@
 #include <cstring>
 #include <limits>
 
-#include "backend/cpu/simd_targets.h"
+#include "base/simd_targets.h"
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "backend/cpu/reduce_kernels.cpp"
 #include <hwy/foreach_target.h>

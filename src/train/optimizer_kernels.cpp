@@ -1,0 +1,157 @@
+#include "train/optimizer_kernels.h"
+
+#include "base/simd_targets.h"
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "train/optimizer_kernels.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace anet::train::HWY_NAMESPACE {
+namespace {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+using Tag = hn::ScalableTag<float>;
+using SingleTag = hn::CappedTag<float, 1>; // what is left at the end of a range
+
+// Rounds to nearest even, as float_to_bfloat16 does.
+template <class D>
+HWY_INLINE void store_bfloat16(D, hn::Vec<D> value, uint16_t* out) {
+  const hn::RebindToUnsigned<D> words;
+  const hn::RebindToSigned<D> integers;
+  const hn::Rebind<uint16_t, D> halves;
+  const auto bits = hn::BitCast(words, value);
+  const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(words, 1));
+  const auto rounded = hn::ShiftRight<16>(hn::Add(bits, hn::Add(odd, hn::Set(words, 0x7fff))));
+  const auto quiet = hn::Or(hn::ShiftRight<16>(bits), hn::Set(words, 0x40));
+  const auto is_nan = hn::RebindMask(words, hn::IsNaN(value));
+  const auto result = hn::IfThenElse(is_nan, quiet, rounded);
+  // Below 2^16, so that no lane saturates.
+  hn::StoreU(hn::DemoteTo(halves, hn::BitCast(integers, result)), halves, out);
+}
+
+// The end of both updates.
+template <bool with_bfloat16, class D>
+HWY_INLINE void store_weights(D d, const UpdateRange& range, int64_t at, hn::Vec<D> weights) {
+  hn::StoreU(weights, d, range.weights + at);
+  hn::StoreU(hn::Zero(d), d, range.gradients + at);
+  if constexpr (with_bfloat16) store_bfloat16(d, weights, range.bfloat16_weights + at);
+}
+
+template <bool with_bfloat16, class D>
+HWY_INLINE void adamw_at(D d, const UpdateRange& range, const AdamWFactors& f, float keep,
+                         int64_t at) {
+  const auto factor = [&](float value) HWY_ATTR { return hn::Set(d, value); };
+  const auto g = hn::Mul(hn::LoadU(d, range.gradients + at), factor(f.gradient));
+  const auto m = hn::Add(hn::Mul(factor(f.beta1), hn::LoadU(d, range.first + at)),
+                         hn::Mul(factor(1 - f.beta1), g));
+  const auto v = hn::Add(hn::Mul(factor(f.beta2), hn::LoadU(d, range.second + at)),
+                         hn::Mul(hn::Mul(factor(1 - f.beta2), g), g));
+  hn::StoreU(m, d, range.first + at);
+  hn::StoreU(v, d, range.second + at);
+  const auto root = hn::Add(hn::Mul(hn::Sqrt(v), factor(f.root_correction)), factor(f.epsilon));
+  const auto change = hn::Div(hn::Mul(factor(f.step_size), m), root);
+  const auto kept = hn::Mul(hn::LoadU(d, range.weights + at), factor(keep));
+  store_weights<with_bfloat16>(d, range, at, hn::Sub(kept, change));
+}
+
+template <bool with_bfloat16, class D>
+HWY_INLINE void sgd_at(D d, const UpdateRange& range, const SgdFactors& f, float keep, int64_t at) {
+  auto direction = hn::Mul(hn::LoadU(d, range.gradients + at), hn::Set(d, f.gradient));
+  if (range.first != nullptr) {
+    const auto before = hn::LoadU(d, range.first + at);
+    direction = hn::Add(hn::Mul(hn::Set(d, f.momentum), before), direction);
+    hn::StoreU(direction, d, range.first + at);
+  }
+  const auto kept = hn::Mul(hn::LoadU(d, range.weights + at), hn::Set(d, keep));
+  const auto change = hn::Mul(hn::Set(d, f.learning_rate), direction);
+  store_weights<with_bfloat16>(d, range, at, hn::Sub(kept, change));
+}
+
+// The same arithmetic for every element, whether it stands in a whole vector or in the rest.
+template <class Body>
+HWY_INLINE void for_each_vector(int64_t count, Body&& body) {
+  const auto lanes = static_cast<int64_t>(hn::Lanes(Tag()));
+  int64_t at = 0;
+  for (; at + lanes <= count; at += lanes) body(Tag(), at);
+  for (; at < count; ++at) body(SingleTag(), at);
+}
+
+void adamw(const UpdateRange& range, const AdamWFactors& factors, float keep) {
+  // Copies, which no store can change.
+  const UpdateRange r = range;
+  const AdamWFactors f = factors;
+  if (r.bfloat16_weights != nullptr)
+    for_each_vector(r.count, [&](auto d, int64_t at)
+                                 HWY_ATTR { adamw_at<true>(d, r, f, keep, at); });
+  else
+    for_each_vector(r.count, [&](auto d, int64_t at)
+                                 HWY_ATTR { adamw_at<false>(d, r, f, keep, at); });
+}
+
+void sgd(const UpdateRange& range, const SgdFactors& factors, float keep) {
+  const UpdateRange r = range;
+  const SgdFactors f = factors;
+  if (r.bfloat16_weights != nullptr)
+    for_each_vector(r.count, [&](auto d, int64_t at)
+                                 HWY_ATTR { sgd_at<true>(d, r, f, keep, at); });
+  else
+    for_each_vector(r.count, [&](auto d, int64_t at)
+                                 HWY_ATTR { sgd_at<false>(d, r, f, keep, at); });
+}
+
+// Element i belongs to running sum i % 16, however many of them a vector holds. The square of a
+// float is exact in a double, so that a fused multiply-add rounds as two operations do.
+double squares(const float* values, int64_t count) {
+  constexpr int64_t sum_count = 16;
+  const hn::CappedTag<double, sum_count> d;
+  const hn::Rebind<float, decltype(d)> floats;
+  constexpr int64_t lanes = hn::MaxLanes(d);
+  hn::Vec<decltype(d)> vectors[sum_count / lanes];
+  for (auto& vector : vectors) vector = hn::Zero(d);
+  const int64_t whole = count / sum_count * sum_count;
+  for (int64_t at = 0; at < whole; at += sum_count)
+    for (int64_t i = 0; i < sum_count / lanes; ++i) {
+      const auto value = hn::PromoteTo(d, hn::LoadU(floats, values + at + i * lanes));
+      vectors[i] = hn::MulAdd(value, value, vectors[i]);
+    }
+  double sums[sum_count];
+  for (int64_t i = 0; i < sum_count / lanes; ++i) hn::StoreU(vectors[i], d, sums + i * lanes);
+  for (int64_t at = whole; at < count; ++at) {
+    const double value = values[at];
+    sums[at - whole] += value * value;
+  }
+  double total = 0;
+  for (const double sum : sums) total += sum;
+  return total;
+}
+
+} // namespace
+} // namespace anet::train::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace anet::train {
+namespace {
+
+HWY_EXPORT(adamw);
+HWY_EXPORT(sgd);
+HWY_EXPORT(squares);
+
+} // namespace
+
+void update_adamw(const UpdateRange& range, const AdamWFactors& factors, float keep) {
+  HWY_DYNAMIC_DISPATCH(adamw)(range, factors, keep);
+}
+
+void update_sgd(const UpdateRange& range, const SgdFactors& factors, float keep) {
+  HWY_DYNAMIC_DISPATCH(sgd)(range, factors, keep);
+}
+
+double sum_of_squares(std::span<const float> values) {
+  return HWY_DYNAMIC_DISPATCH(squares)(values.data(), static_cast<int64_t>(values.size()));
+}
+
+} // namespace anet::train
+#endif

@@ -1,0 +1,48 @@
+// The arithmetic of the optimizers, in the widest vectors that the machine has. Each is one sweep
+// over memory, which is what an update costs.
+//
+// Nothing is reassociated or fused into a multiply-add, division and square root are correctly
+// rounded, and sums have an order that no width changes: from equal gradients every machine makes
+// the same bits, so that a checkpoint goes on anywhere as it would have here.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+namespace anet::train {
+
+// Weights and what belongs to them, element for element.
+struct UpdateRange {
+  int64_t count = 0;
+  float* weights = nullptr;
+  float* gradients = nullptr; // zeros afterwards
+  float* first = nullptr;     // exp_avg, or momentum_buffer or null
+  float* second = nullptr;    // exp_avg_sq, for AdamW alone
+  uint16_t* bfloat16_weights = nullptr; // the new weights in bfloat16, unless null
+};
+
+struct AdamWFactors {
+  float gradient = 1; // multiplies the gradient first
+  float beta1 = 0;
+  float beta2 = 0;
+  float epsilon = 0;
+  float step_size = 0;       // learning rate / (1 - beta1^t)
+  float root_correction = 0; // 1 / sqrt(1 - beta2^t)
+};
+
+struct SgdFactors {
+  float gradient = 1;
+  float momentum = 0;
+  float learning_rate = 0;
+};
+
+// w = keep w - step_size m / (root_correction sqrt(v) + epsilon), after m = b1 m + (1-b1) g and
+// v = b2 v + (1-b2) g^2. `keep` is 1 - learning rate * decay.
+void update_adamw(const UpdateRange& range, const AdamWFactors& factors, float keep);
+// w = keep w - learning_rate b, after b = momentum b + g; without `first` b is g.
+void update_sgd(const UpdateRange& range, const SgdFactors& factors, float keep);
+
+// In double.
+double sum_of_squares(std::span<const float> values);
+
+} // namespace anet::train

@@ -1,0 +1,185 @@
+#include "train/optimizer_kernels.h"
+
+#include "base/float16.h"
+#include "base/random.h"
+#include "base/simd_targets.h"
+
+#include <doctest/doctest.h>
+#include <hwy/targets.h>
+
+#include <bit>
+#include <cmath>
+#include <limits>
+#include <span>
+#include <vector>
+
+using namespace anet;
+using train::UpdateRange;
+
+namespace {
+
+// Calls test() once for each instruction set that this machine has.
+template <typename Test>
+void on_every_target(Test&& test) {
+  const auto choose = [](uint32_t targets) {
+    hwy::SetSupportedTargetsForTest(targets);
+    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+  };
+  for (const uint32_t target : hwy::SupportedAndGeneratedTargets()) {
+    INFO("on ", hwy::TargetName(target));
+    choose(target);
+    test();
+  }
+  choose(0); // all again
+}
+
+std::vector<uint32_t> bits_of(std::span<const float> values) {
+  std::vector<uint32_t> bits;
+  for (const float value : values) bits.push_back(std::bit_cast<uint32_t>(value));
+  return bits;
+}
+
+struct Arrays {
+  std::vector<float> weights, gradients, first, second;
+  std::vector<uint16_t> mirror;
+
+  explicit Arrays(size_t count)
+      : weights(count), gradients(count), first(count), second(count), mirror(count) {
+    Random random(count);
+    for (auto* array : {&weights, &gradients, &first, &second}) random.fill_normal(*array, 0, 1);
+    for (float& value : second) value *= value;
+  }
+  UpdateRange range(size_t count) {
+    return {.count = static_cast<int64_t>(count),
+            .weights = weights.data(),
+            .gradients = gradients.data(),
+            .first = first.data(),
+            .second = second.data(),
+            .bfloat16_weights = mirror.data()};
+  }
+};
+
+// The formulas of optimizer_kernels.h, an operation at a time.
+void plain_adamw(Arrays& a, size_t count, const train::AdamWFactors& f, float keep) {
+  for (size_t i = 0; i < count; ++i) {
+    const float g = a.gradients[i] * f.gradient;
+    const float old_mean = f.beta1 * a.first[i];
+    const float new_mean = (1 - f.beta1) * g;
+    a.first[i] = old_mean + new_mean;
+    const float old_square = f.beta2 * a.second[i];
+    const float scaled = (1 - f.beta2) * g;
+    const float new_square = scaled * g;
+    a.second[i] = old_square + new_square;
+    const float root = std::sqrt(a.second[i]) * f.root_correction;
+    const float moved = f.step_size * a.first[i];
+    const float change = moved / (root + f.epsilon);
+    const float kept = a.weights[i] * keep;
+    a.weights[i] = kept - change;
+    a.mirror[i] = float_to_bfloat16(a.weights[i]);
+    a.gradients[i] = 0;
+  }
+}
+
+void plain_sgd(Arrays& a, size_t count, const train::SgdFactors& f, float keep) {
+  for (size_t i = 0; i < count; ++i) {
+    const float g = a.gradients[i] * f.gradient;
+    const float old = f.momentum * a.first[i];
+    a.first[i] = old + g;
+    const float change = f.learning_rate * a.first[i];
+    const float kept = a.weights[i] * keep;
+    a.weights[i] = kept - change;
+    a.mirror[i] = float_to_bfloat16(a.weights[i]);
+    a.gradients[i] = 0;
+  }
+}
+
+void check_equal(const Arrays& seen, const Arrays& expected) {
+  CHECK(bits_of(seen.weights) == bits_of(expected.weights));
+  CHECK(bits_of(seen.gradients) == bits_of(expected.gradients));
+  CHECK(bits_of(seen.first) == bits_of(expected.first));
+  CHECK(bits_of(seen.second) == bits_of(expected.second));
+  CHECK(seen.mirror == expected.mirror);
+}
+
+} // namespace
+
+TEST_CASE("an update has the same bits in vectors of every width as a number at a time") {
+  const train::AdamWFactors adamw{.gradient = 0.37f,
+                                  .beta1 = 0.9f,
+                                  .beta2 = 0.999f,
+                                  .epsilon = 1e-8f,
+                                  .step_size = 0.013f,
+                                  .root_correction = 1.7f};
+  const train::SgdFactors sgd{.gradient = 0.37f, .momentum = 0.9f, .learning_rate = 0.013f};
+  on_every_target([&] {
+    for (size_t count = 0; count < 70; ++count) {
+      const size_t size = count + 3; // what lies behind stays as it is
+      Arrays seen(size), expected(size);
+      train::update_adamw(seen.range(count), adamw, 0.99f);
+      plain_adamw(expected, count, adamw, 0.99f);
+      check_equal(seen, expected);
+      train::update_sgd(seen.range(count), sgd, 0.99f);
+      plain_sgd(expected, count, sgd, 0.99f);
+      check_equal(seen, expected);
+    }
+  });
+}
+
+TEST_CASE("SGD needs no momentum, and no update a mirror") {
+  Arrays arrays(21), without(21);
+  UpdateRange range = without.range(21);
+  range.first = range.second = nullptr;
+  range.bfloat16_weights = nullptr;
+  const std::vector<float> weights = arrays.weights, gradients = arrays.gradients;
+  train::update_sgd(range, {.gradient = 2, .learning_rate = 0.5f}, 1);
+  for (size_t i = 0; i < 21; ++i) CHECK(without.weights[i] == weights[i] - gradients[i]);
+  CHECK(without.first == arrays.first);
+  CHECK(without.mirror == std::vector<uint16_t>(21));
+
+  std::vector<float> others = arrays.weights;
+  train::update_adamw(arrays.range(21), {.step_size = 0.1f, .root_correction = 1}, 0.5f);
+  Arrays again(21);
+  range = again.range(21);
+  range.bfloat16_weights = nullptr;
+  train::update_adamw(range, {.step_size = 0.1f, .root_correction = 1}, 0.5f);
+  CHECK(again.weights == arrays.weights);
+  CHECK(again.mirror == std::vector<uint16_t>(21));
+}
+
+TEST_CASE("the mirror rounds to nearest even, and keeps what is not finite") {
+  constexpr float infinity = std::numeric_limits<float>::infinity();
+  const auto of_bits = [](uint32_t bits) { return std::bit_cast<float>(bits); };
+  // Halfway below an even and an odd one, just beside them, the largest float, NaNs whose payload
+  // would be lost or carry, subnormals.
+  const std::vector<float> values = {
+      of_bits(0x3f808000), of_bits(0x3f818000), of_bits(0x3f807fff), of_bits(0x3f808001),
+      of_bits(0x7f7fffff), of_bits(0x7f800001), of_bits(0xffffffff), of_bits(0x00000001),
+      of_bits(0x00008001), infinity,            -infinity,           -0.0f,
+      of_bits(0xbf818000)};
+  const std::vector<uint16_t> expected = {0x3f80, 0x3f82, 0x3f80, 0x3f81, 0x7f80, 0x7fc0, 0xffff,
+                                          0x0000, 0x0001, 0x7f80, 0xff80, 0x8000, 0xbf82};
+  on_every_target([&] {
+    std::vector<float> weights = values, gradients(values.size());
+    std::vector<uint16_t> mirror(values.size());
+    train::update_sgd({.count = static_cast<int64_t>(values.size()),
+                       .weights = weights.data(),
+                       .gradients = gradients.data(),
+                       .bfloat16_weights = mirror.data()},
+                      {}, 1);
+    CHECK(mirror == expected);
+  });
+}
+
+TEST_CASE("a sum of squares has the same bits in vectors of every width") {
+  for (const size_t count : {0, 1, 15, 16, 17, 100, 4099}) {
+    const Arrays arrays(count);
+    double sums[16] = {};
+    for (size_t i = 0; i < count; ++i) {
+      const double value = arrays.weights[i];
+      sums[i % 16] += value * value;
+    }
+    double expected = 0;
+    for (const double sum : sums) expected += sum;
+    on_every_target([&] { CHECK(train::sum_of_squares(arrays.weights) == expected); });
+  }
+}
