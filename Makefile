@@ -297,7 +297,7 @@ SANITIZER_ENV := \
 # Scripts count as one test each.
 SCRIPTS := header-check abi-check symbol-check layering-check example-check cli-text-check \
            cli-adapters-check tokenizer-check model-file-check adapter-file-check \
-           install-check parity \
+           install-check parity bench-check \
            $(if $(EMULATOR_TEST),cli-ane-check ane-plan-check) \
            bindings-check python-test rust-test swift-test notes-app-test languages-check \
            xcframework-check
@@ -412,16 +412,21 @@ fuzz: deps-fuzz  ## Fuzzes every reader of files for FUZZ_SECONDS (300) each; ON
 	$(Q)$(MAKE) MODE=fuzz CC=$(FUZZ_CC) CXX=$(FUZZ_CXX) fuzzers
 	$(Q)sh scripts/fuzz.sh $(BUILD)/fuzz $(FUZZ_SECONDS) $(ONLY)
 
-# Programs, one a source: build/release/bench/<name>; all but w8a8 with Google Benchmark.
-BENCH_SOURCES := $(sort $(wildcard bench/*.cpp))
-BENCHES       := $(patsubst %.cpp,$(OBJ)/%,$(filter-out bench/w8a8.cpp,$(BENCH_SOURCES)))
+# Interpreters that may have a PyTorch: the distribution's, the one in build/venv, another of yours.
+TORCH_PYTHON ?=
+PYTORCHES    := $(PYTHON) $(wildcard $(VENV)/bin/python) $(TORCH_PYTHON)
+BENCH_SOURCES := bench/speed/machine.cpp bench/w8a8.cpp
 
-$(OBJ)/bench/%: $(OBJ)/bench/%.o $(foreach layer,capi $(BELOW_capi),$(call archive,$(layer)))
+$(OBJ)/bench/machine: $(OBJ)/bench/speed/machine.o $(foreach layer,backend mil base,$(call archive,$(layer)))
 	$(call say,LINK,$@)
-	$(Q)$(CXX) $(FLAGS_$(MODE)) $(LDFLAGS) $^ -lbenchmark $(LIBS) -o $@
+	$(Q)$(CXX) $(FLAGS_$(MODE)) $(LDFLAGS) $^ $(LIBS) -o $@
 
-bench: $(BENCHES)  ## Measures speed; ARGS=--benchmark_filter=... selects
-	$(Q)for program in $(BENCHES); do $$program $(ARGS) || exit 1; done
+bench: $(LIBRARY) $(OBJ)/bench/machine $(DEMO_CORPUS)  ## Speed against PyTorch and the machine's limits (25 minutes; ARGS=--quick: 2)
+	$(Q)$(PYTHON) bench/speed/main.py $(LIBRARY) $(OBJ)/bench/machine $(DEMO_CORPUS) $(BUILD)/bench \
+	  $(foreach python,$(PYTORCHES),--pytorch $(python)) $(ARGS)
+
+bench-check: $(LIBRARY)  ## The arithmetic of `make bench`: counts, statistics, pictures; times nothing
+	$(Q)$(PYTHON) bench/speed/check.py $(LIBRARY)
 
 bench-lora: $(LIBRARY)  ## Memory and speed of an adapter over int8, 4-bit and fp32 weights (3 minutes)
 	$(Q)/usr/bin/python3 bench/lora_memory.py $(LIBRARY) $(BUILD)/bench $(ARGS)
@@ -435,9 +440,6 @@ W8A8_ROUNDS ?= 9
 bench-w8a8: $(OBJ)/bench/w8a8  ## A chain of 1x1 convolutions in int8 against bf16 and f32, one report
 	@mkdir -p $(BUILD)/bench
 	$(Q)$< $(W8A8_DEPTH) $(W8A8_ROUNDS) 0 $(BUILD)/bench/w8a8.json
-
-bench-step: $(LIBRARY)  ## Whole training steps against PyTorch (needs deps-test)
-	$(Q)$(PYTHON) bench/train_step.py $(LIBRARY) $(ARGS)
 
 # A step from each language, C first: the languages whose toolchain is here.
 $(OBJ)/bench/overhead_c: $(OBJ)/bench/overhead/step.o $(LIBRARY)
@@ -603,7 +605,7 @@ FORCE:
   header-check abi-check symbol-check layering-check example-check install-check parity \
   cli-text-check cli-adapters-check cli-ane-check tokenizer-check model-file-check \
   adapter-file-check quantized-base venv stage docs bindings bindings-check languages-check test-packages \
-  asan tsan run-sanitized fuzz fuzzers bench bench-lora bench-w8a8 bench-step bench-bindings bench-ane bench-tokenizer \
+  asan tsan run-sanitized fuzz fuzzers bench bench-check bench-lora bench-w8a8 bench-bindings bench-ane bench-tokenizer \
   bench-ane-plan ane-plan-check \
   macos test-arm64 run-arm64 lint format-check format tidy \
   install uninstall deps deps-test deps-fuzz deps-macos deps-arm64 clean help

@@ -18,11 +18,11 @@ import statistics
 import subprocess
 import sys
 
-import model_load
-
-sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "tests" / "parity"))
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "bench" / "speed"), str(ROOT / "tests" / "parity")]
 
 from library import COMPRESSION, AdapterOptions, Library, QuantizeOptions, SessionOptions
+from workloads import SHAPES, model_folder
 
 BASES = {"int8": "int8_channel", "int4": "int4_block", "f32": None}
 BOUNDS_GB = {"int8": 1.8, "int4": 1.4}
@@ -37,7 +37,7 @@ def train(options):
                       folder=options.folder,
                       quantize=compression and QuantizeOptions(compression=COMPRESSION[compression]))
     ids = numpy.random.default_rng(1).integers(
-        0, model_load.SHAPE["vocab_size"], (1, options.sequence + 1))
+        0, SHAPES["qwen3-0.6b"].vocab_size, (1, options.sequence + 1))
     results = [library.step(ids[:, :-1], ids[:, 1:]) for _ in range(options.steps)]
     plan = library.memory_plan()
     print(json.dumps({"seconds": [result.seconds for result in results],
@@ -77,10 +77,7 @@ def main():
     if options.base:
         return train(options)
 
-    folder = pathlib.Path(options.folder) / "qwen3-0.6b-random"
-    if not (folder / "config.json").exists():
-        model_load.make(folder)
-    options.folder = str(folder)
+    options.folder = str(model_folder(options.folder, "qwen3-0.6b"))
     summary = {base: measure(options, base) for base in BASES
                if options.only in (None, base)}
     summary["bounds_gb"] = BOUNDS_GB

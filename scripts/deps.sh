@@ -4,13 +4,13 @@
 set -eu
 
 debian_build='g++ make pkg-config libdnnl-dev libhwy-dev libcjson-dev libpcre2-dev libutf8proc-dev python3'
-debian_test='python3-venv python3-dev doctest-dev gobjc libgnustep-base-dev libbenchmark-dev clang-format clang-tidy llvm lld python3-numpy python3-torch libopenblas0-pthread doxygen valgrind'
+debian_test='python3-venv python3-dev doctest-dev gobjc libgnustep-base-dev clang-format clang-tidy llvm lld python3-numpy python3-torch libopenblas0-pthread doxygen valgrind'
 debian_fuzz='clang libclang-rt-14-dev'
 debian_macos='dpkg-dev lld llvm python3-venv'
 debian_arm64='g++-aarch64-linux-gnu gobjc-aarch64-linux-gnu qemu-user'
 brew_build='highway cjson pcre2 utf8proc pkgconf'
 brew_fuzz='llvm'
-brew_test='doxygen doctest google-benchmark clang-format llvm numpy pytorch'
+brew_test='doxygen doctest clang-format llvm numpy pytorch'
 
 install_debian() {
   missing=

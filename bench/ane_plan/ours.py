@@ -1,6 +1,6 @@
 """This library's step: the programs of the truth log, and the CPU's work in bytes.
 
-The CPU's passes are assumed to reach its memory bandwidth. bench/train_step.py is where it is
+The CPU's passes are assumed to reach its memory bandwidth. bench/speed is where it is
 measured whether they do.
 """
 

@@ -41,7 +41,8 @@ class SessionOptions(Struct):
         ("reserved", C.c_int32), ("warmup_steps", C.c_int64), ("total_steps", C.c_int64),
         ("decay_steps", C.c_int64), ("min_learning_rate", C.c_double),
         ("initial_loss_scale", C.c_double), ("loss_scale_growth_steps", C.c_int64),
-        ("seed", C.c_uint64), ("max_memory", C.c_uint64),
+        ("seed", C.c_uint64), ("max_memory", C.c_uint64), ("documents", C.c_int32),
+        ("length_buckets", C.c_int32), ("trainable", C.c_char_p),
     ]
 
 
@@ -50,6 +51,7 @@ class Batch(Struct):
         ("struct_size", C.c_uint32), ("sequence_count", C.c_int32),
         ("sequence_length", C.c_int32), ("reserved", C.c_uint32),
         ("tokens", C.POINTER(C.c_int32)), ("targets", C.POINTER(C.c_int32)),
+        ("positions", C.POINTER(C.c_int32)), ("parts", C.c_int32), ("reserved2", C.c_int32),
     ]
 
 
@@ -92,7 +94,8 @@ class DeviceOptions(Struct):
 class Parameter(Struct):
     _fields_ = [("struct_size", C.c_uint32), ("rank", C.c_uint32), ("name", C.c_char_p),
                 ("shape", C.c_int64 * MAX_RANK), ("offset", C.c_uint64),
-                ("element_count", C.c_uint64)]
+                ("element_count", C.c_uint64), ("compression", C.c_int32),
+                ("block_size", C.c_int32), ("bytes", C.c_uint64)]
 
 
 class AdapterOverride(C.Structure):
@@ -267,16 +270,16 @@ class Library:
     def weights_changed(self):
         self._call("anet_session_weights_changed", self._session)
 
-    def _batch(self, tokens, targets):
+    def _batch(self, tokens, targets, parts=0):
         import numpy
         arrays = [numpy.ascontiguousarray(a, dtype=numpy.int32) for a in (tokens, targets)]
         pointers = [a.ctypes.data_as(C.POINTER(C.c_int32)) for a in arrays]
         batch = Batch(sequence_count=arrays[0].shape[0], sequence_length=arrays[0].shape[1],
-                      tokens=pointers[0], targets=pointers[1])
+                      tokens=pointers[0], targets=pointers[1], parts=parts)
         return batch, arrays
 
-    def step(self, tokens, targets):
-        batch, _keep = self._batch(tokens, targets)
+    def step(self, tokens, targets, parts=0):
+        batch, _keep = self._batch(tokens, targets, parts)
         result = StepResult()
         self._call("anet_session_step", self._session, C.byref(batch), C.c_size_t(1),
                    C.byref(result))

@@ -1,0 +1,74 @@
+"""No accuracy lost: the demo's model after 200 of its steps in bf16 against f32, and f32 twice.
+
+    python3 accuracy.py LIBRARY CORPUS PRECISION STEPS     prints one JSON object
+"""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+
+from ours import precision_number
+
+from library import Library, ModelConfig, SessionOptions
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+STEPS, EVALUATED, DEMO_STEPS = 200, 20, 400  # examples/demo/demo.sh makes 400 steps
+SCHEDULE = {"constant": 0, "linear": 1, "cosine": 2, "wsd": 3}
+
+
+def open_demo(path, precision):
+    """As examples/demo/config.json has it, the schedule that of the whole demo."""
+    config = json.loads((ROOT / "examples" / "demo" / "config.json").read_text())
+    # One token a byte, and the byte tokenizer's two others.
+    model = dict({key: int(value) for key, value in config["model"].items()}, vocab_size=258)
+    session = dict(config["session"], precision=precision_number(path, precision),
+                   total_steps=DEMO_STEPS)
+    session["schedule"] = SCHEDULE[session["schedule"]]
+    return Library(path, ModelConfig(**model), SessionOptions(**session))
+
+
+def run(path, corpus, precision, steps):
+    library = open_demo(path, precision)
+    text = subprocess.run([corpus, "200000"], check=True, stdout=subprocess.PIPE).stdout
+    ids = np.frombuffer(text, np.uint8).astype(np.int32)
+    generator = np.random.default_rng(1)
+    length, count = library.options.sequence_length, library.options.batch_size
+
+    def batch():
+        starts = generator.integers(0, len(ids) - length - 1, count)
+        return (np.stack([ids[s:s + length] for s in starts]),
+                np.stack([ids[s + 1:s + length + 1] for s in starts]))
+
+    losses = [library.step(*batch()).loss for _ in range(steps)]
+    after = []
+    for _ in range(EVALUATED):
+        after.append(library.forward_backward(*batch()).loss)
+        library.zero_gradients()
+    return {"losses": losses, "loss_after": float(np.mean(after))}
+
+
+def measure(library, corpus, steps=STEPS):
+    def result(precision):
+        process = subprocess.run([sys.executable, __file__, library, corpus, precision,
+                                  str(steps)], text=True, capture_output=True)
+        if process.returncode != 0:
+            return {"missing": process.stderr.strip().splitlines()[-1]
+                    .removeprefix("RuntimeError: ")}
+        return json.loads(process.stdout)
+
+    first, second, half = result("f32"), result("f32"), result("bf16")
+    for seen in (first, second):
+        if "missing" in seen:
+            raise RuntimeError(seen["missing"])
+    summary = {"steps": steps, "reproducible": first == second, "f32": first["loss_after"]}
+    if "missing" in half:
+        return summary | {"missing": half["missing"]}
+    return summary | {"bf16": half["loss_after"],
+                      "difference": abs(half["loss_after"] / first["loss_after"] - 1)}
+
+
+if __name__ == "__main__":
+    print(json.dumps(run(*sys.argv[1:4], int(sys.argv[4]))))

@@ -1,0 +1,56 @@
+"""The limits of this machine, measured by machine.cpp."""
+
+import json
+import os
+import platform
+import subprocess
+
+import counts
+
+
+class Machine:
+    def __init__(self, program, threads):
+        self.program, self.threads = str(program), threads
+
+    def _ask(self, *arguments):
+        output = subprocess.run([self.program, *map(str, arguments)], check=True,
+                                stdout=subprocess.PIPE, text=True).stdout
+        return json.loads(output)
+
+    def bandwidth(self, threads=None, megabytes=256):
+        """Bytes a second by kind of traffic."""
+        return self._ask("bandwidth", threads or self.threads, megabytes)
+
+    def products(self, precision, shapes, threads=None):
+        """FLOP/s of each shape, or the reason why this processor has none."""
+        return self._ask("matmul", precision, threads or self.threads,
+                         *(":".join(map(str, shape)) for shape in shapes))
+
+    def of_workload(self, workload):
+        """The limits at the shapes of a workload. Where oneDNN has no product in its precision,
+        fp32's is the best that there is."""
+        shapes, precision = counts.products(workload), workload.precision
+        seen = self.products(precision, shapes)
+        reason = seen.get("reason")
+        if reason:
+            precision, seen = "f32", self.products("f32", shapes)
+        return {"products": seen["products"], "product_precision": precision, "reason": reason,
+                "peak": max(entry["flops_per_second"] for entry in seen["products"]),
+                "bandwidth": self.bandwidth()}
+
+
+def describe(threads):
+    """Processor, extensions that matter here, threads."""
+    model, flags = platform.processor() or platform.machine(), set()
+    if os.path.exists("/proc/cpuinfo"):
+        with open("/proc/cpuinfo") as file:
+            for line in file:
+                key, _, value = line.partition(":")
+                if key.strip() == "model name":
+                    model = value.strip()
+                elif key.strip() in ("flags", "Features"):
+                    flags = set(value.split())
+    known = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "asimd", "bf16")
+    return {"model": model, "threads": threads, "cores": os.cpu_count(),
+            "extensions": [name for name in known if name in flags],
+            "system": f"{platform.system()} {platform.machine()}"}

@@ -1,0 +1,115 @@
+"""Whole training steps: the library and every PyTorch that is here, interleaved, against the limits."""
+
+import dataclasses
+import os
+import pathlib
+import sys
+
+import counts
+import workloads
+from spread import spread
+from turns import Missing, Runner, take_turns
+
+HERE = pathlib.Path(__file__).parent
+OURS = "libane_train"
+
+# Largest relative differences to PyTorch, of the loss and of the gradient's norm, in the first steps.
+# PyTorch adds up the squares of a norm in fp32, which alone makes 2e-4. In bf16 both round, and
+# not in the same places.
+TOLERANCE = {"f32": {"loss": 1e-4, "norm": 2e-3}, "bf16": {"loss": 1e-2, "norm": 1e-1}}
+COMPARED_STEPS = 2 * workloads.BATCHES
+
+
+def available_memory():
+    try:
+        with open("/proc/meminfo") as file:
+            for line in file:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return None
+
+
+def process_memory(workload):
+    """About what one process takes: weights with gradient and moments, logits three times, and ten
+    times what the backward pass needs at least."""
+    shape, tokens = workload.shape, workload.tokens
+    weights = shape.layer_count * counts.layer_weights(shape) + shape.vocab_size * shape.hidden_size
+    kept = counts.moved_bytes(dataclasses.replace(workload, precision="f32"))["forward"]
+    return (4 if workload.rank else 16) * weights + 12 * tokens * shape.vocab_size + 10 * (
+        kept - 4 * shape.layer_count * counts.layer_weights(shape))
+
+
+def start(workload, settings, library, pytorches):
+    """Runners that are ready, and by name why others are not."""
+    commands = {OURS: [sys.executable, HERE / "ours.py", library]}
+    commands |= {name: [python, HERE / "pytorch.py"] for name, python in pytorches.items()}
+    runners, missing = [], {}
+    free = available_memory()
+    for name, command in commands.items():
+        needed = process_memory(workload) * (len(runners) + 1)
+        if free is not None and needed > free:
+            missing[name] = (f"processes side by side would need about {needed / 1e9:.0f} GB, "
+                             f"{free / 1e9:.0f} are free")
+            continue
+        try:
+            runners.append(Runner(name, list(map(str, command)), settings))
+        except Missing as reason:
+            missing[name] = str(reason)
+    return runners, missing
+
+
+def parity(workload, ours, other):
+    """The largest relative differences of the first steps."""
+    pairs = list(zip(ours.records, other.records))[:COMPARED_STEPS]
+    worst = {key: max(abs(a[key] - b[key]) / abs(b[key]) for a, b in pairs)
+             for key in ("loss", "norm")}
+    tolerance = TOLERANCE[workload.precision]
+    return {"steps": len(pairs), **worst, "tolerance": tolerance,
+            "ok": all(worst[key] <= tolerance[key] for key in tolerance)}
+
+
+def median_phases(records):
+    return {phase: spread([record["phases"][phase] for record in records])["median"]
+            for phase in counts.PHASES}
+
+
+def against_limits(result, limits, workload):
+    """Adds the roofline's seconds and our share of it, by phase and in all."""
+    bound = counts.roofline(workload, limits["peak"], limits["bandwidth"])
+    result["limits"], result["roofline"] = limits, bound
+    result["flops"], result["bytes"] = counts.flops(workload), counts.moved_bytes(workload)
+    if OURS in result["seconds"]:
+        result["share"] = {phase: bound[phase] / seconds
+                           for phase, seconds in result["phases"].items() if bound[phase] > 0}
+        result["share"]["step"] = sum(bound.values()) / result["seconds"][OURS]["median"]
+
+
+def measure(workload, machine, library, pytorches, folder, rounds, budget, limit):
+    """One workload. `limit`: seconds that one step may take."""
+    result = {"name": workload.name, **dataclasses.asdict(workload)}
+    limits = machine.of_workload(workload)
+    settings = {"workload": dataclasses.asdict(workload), "threads": machine.threads,
+                "folder": str(workloads.model_folder(folder, workload.model)), "limit": limit}
+    runners, result["missing"] = start(workload, settings, library, pytorches)
+    try:
+        turns = take_turns(runners, rounds, budget)
+        result["seconds"] = {name: spread([record["seconds"] for record in records])
+                             for name, records in turns.records.items()}
+        result["idle_share"] = turns.idle_share
+        result["optimizer"] = {runner.name: runner.greeting["optimizer"] for runner in runners
+                               if "optimizer" in runner.greeting}
+        if OURS in turns.records:
+            ours = runners[0]
+            result["phases"] = median_phases(turns.records[OURS])
+            result["parity"] = {other.name: parity(workload, ours, other)
+                                for other in runners[1:]}
+            mine = result["seconds"][OURS]["median"]
+            result["ratio"] = {other.name: result["seconds"][other.name]["median"] / mine
+                               for other in runners[1:]}
+    finally:
+        for runner in runners:
+            runner.stop()
+    against_limits(result, limits, workload)
+    return result

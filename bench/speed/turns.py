@@ -1,0 +1,110 @@
+"""Processes that take turns with steps: the library and each PyTorch in a process of its own, none
+computing while another does. Between turns a process waits on a pipe, and its threads sleep.
+
+A process is started with one argument of JSON: the workload's fields, "threads", "folder" (its
+weights), "limit" (seconds that a step may take). It says an object when it is ready, one with
+"missing", a reason, when it cannot measure, and then answers each line {"first": n, "steps": k} with a list of k records:
+seconds, loss, norm of the gradient before clipping, and seconds by phase where they are known.
+"""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import time
+
+# OpenMP and OpenBLAS let idle threads spin some milliseconds before they sleep.
+PAUSE = 0.1
+
+
+def serve(greeting, step):
+    """The process's side: `step(number)` makes a record."""
+    print(json.dumps(greeting), flush=True)
+    for line in sys.stdin:
+        request = json.loads(line)
+        records = [step(request["first"] + i) for i in range(request["steps"])]
+        print(json.dumps(records), flush=True)
+
+
+class Missing(Exception):
+    """A process that cannot measure this workload; the reason is its text."""
+
+
+class Runner:
+    def __init__(self, name, command, settings):
+        self.name = name
+        self.process = subprocess.Popen([*command, json.dumps(settings)], text=True,
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE)
+        self.records = []  # of all steps, those that warm up too
+        self.greeting = self._read()
+        if "missing" in self.greeting:
+            self.stop()
+            raise Missing(self.greeting["missing"])
+
+    def _read(self):
+        line = self.process.stdout.readline()
+        if line:
+            return json.loads(line)
+        lines = self.process.communicate()[1].strip().splitlines()
+        raise Missing(lines[-1] if lines else f"ended with {self.process.returncode}")
+
+    def run(self, steps):
+        request = {"first": len(self.records), "steps": steps}
+        self.process.stdin.write(json.dumps(request) + "\n")
+        self.process.stdin.flush()
+        records = self._read()
+        self.records += records
+        return records
+
+    def busy_seconds(self):
+        """Processor time so far, where the system tells it of other processes."""
+        try:
+            with open(f"/proc/{self.process.pid}/stat") as file:
+                fields = file.read().rpartition(")")[2].split()
+        except OSError:
+            return None
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.stdin.close()
+            self.process.wait()
+        self.process.stdout.close()
+        self.process.stderr.close()
+
+
+@dataclasses.dataclass
+class Turns:
+    """What take_turns saw: records by name in order; the largest share of a core that others used
+    during a turn, which would make the comparison unfair."""
+    records: dict
+    idle_share: float
+
+
+def take_turns(runners, rounds, budget, turn_seconds=1.0):
+    """One warm-up turn each, then `rounds` rounds in alternating order; at least two, and no more
+    when `budget` seconds are used up. A turn has so many steps that it takes about
+    `turn_seconds`."""
+    start = time.perf_counter()
+    steps = {}
+    for runner in runners:
+        runner.run(1)
+        seconds = runner.run(1)[0]["seconds"]
+        steps[runner] = max(1, round(turn_seconds / seconds))
+    records = {runner.name: [] for runner in runners}
+    idle_share = 0.0
+    for number in range(rounds):
+        if number >= 2 and time.perf_counter() - start > budget:
+            break
+        for runner in (runners if number % 2 == 0 else reversed(runners)):
+            time.sleep(PAUSE)
+            before = {other: other.busy_seconds() for other in runners if other is not runner}
+            begin = time.perf_counter()
+            records[runner.name] += runner.run(steps[runner])
+            elapsed = time.perf_counter() - begin
+            for other, busy in before.items():
+                if busy is not None:
+                    idle_share = max(idle_share, (other.busy_seconds() - busy) / elapsed)
+    return Turns(records, idle_share)
