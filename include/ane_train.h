@@ -247,7 +247,7 @@ typedef struct anet_device_info {
   const char *name;        /**< "cpu"; borrowed from the device */
   const char *description; /**< "AMD EPYC 9B45, 2 threads, AVX3"; borrowed from the device */
   size_t buffer_alignment; /**< bytes; imported memory must have it */
-  /** 1: sessions and generators run in ANET_PRECISION_F32; 0: in ANET_PRECISION_F16 alone. */
+  /** 1: sessions and generators run in every anet_precision; 0: in ANET_PRECISION_F16 alone. */
   int32_t has_f32;
   uint32_t reserved;
 } anet_device_info;
@@ -1442,7 +1442,10 @@ typedef int32_t anet_precision;
 enum {
   ANET_PRECISION_DEFAULT = 0, /**< F32 where the device has it (the CPU), else F16 */
   ANET_PRECISION_F32 = 1,     /**< same seed, same threads: same bits */
-  ANET_PRECISION_F16 = 2      /**< programs in fp16, fp32 master weights, dynamic loss scale */
+  ANET_PRECISION_F16 = 2,     /**< programs in fp16, fp32 master weights, dynamic loss scale */
+  /** Programs in bf16, products summed in fp32; fp32 master weights, gradients and loss. Fastest
+   * where the processor multiplies bf16; elsewhere the kernel reports say that fp32 does. */
+  ANET_PRECISION_BF16 = 3
 };
 
 /** How gradients become updates. */
@@ -1542,7 +1545,7 @@ ANET_API anet_status anet_session_plan_memory(anet_device *device, const anet_mo
 /**
  * Creates a session that trains `model` in place.
  * @param options nullable.
- * @return ANET_E_UNSUPPORTED_OPTION (also for ANET_PRECISION_F32 on "ane") or
+ * @return ANET_E_UNSUPPORTED_OPTION (also for a precision but F16 on "ane") or
  *         ANET_E_INVALID_ARGUMENT naming the field, ANET_E_UNSUPPORTED when `trainable`
  *         names compressed matrices, ANET_E_MEMORY_LIMIT with the plan's numbers,
  *         ANET_E_COMPILE_BUDGET, ANET_E_BUSY while another session trains the model.
@@ -1607,7 +1610,7 @@ typedef struct anet_step_result {
   uint64_t tokens;      /**< counted */
   double grad_norm;     /**< of the mean gradient, before clipping; 0 without an update */
   double learning_rate; /**< of this update */
-  double loss_scale;    /**< of this update; 1 in F32 */
+  double loss_scale;    /**< of this update; 1 but in F16 */
   /* Seconds by phase. */
   double seconds;
   double forward_seconds;
@@ -1874,7 +1877,7 @@ ANET_API anet_status anet_session_get_tokens(const anet_session *session, uint64
 /** See anet_session_get_tokens. */
 ANET_API anet_status anet_session_set_tokens(anet_session *session, uint64_t tokens,
                                              anet_error **error) ANET_CHECK;
-/** Call after writing into anet_session_get_weights, so that F16 copies are renewed. */
+/** Call after writing into anet_session_get_weights, so that F16 and BF16 copies are renewed. */
 ANET_API anet_status anet_session_weights_changed(anet_session *session,
                                                   anet_error **error) ANET_CHECK;
 

@@ -34,7 +34,7 @@ constexpr SessionKey session_keys[] = {
     {"momentum", Kind::number, "X", "sgd (0)"},
     {"weight_decay", Kind::number, "X", "decoupled, matrices only (0)"},
     {"clip_norm", Kind::number, "X", "of the whole gradient (off)"},
-    {"precision", Kind::word, "NAME", "default, f32 or f16 (f32 where the device has it)"},
+    {"precision", Kind::word, "NAME", "default, f32, f16 or bf16 (f32 where the device has it)"},
     {"initial_loss_scale", Kind::number, "X", "f16 (65536)"},
     {"loss_scale_growth_steps", Kind::integer, "N", "f16 (2000)"},
     {"activation_checkpointing", Kind::boolean, "0|1", "recompute activations to save memory (0)"},
@@ -294,7 +294,8 @@ anet_precision parse_precision(const std::string& text) {
   if (text == "default") return ANET_PRECISION_DEFAULT;
   if (text == "f32") return ANET_PRECISION_F32;
   if (text == "f16") return ANET_PRECISION_F16;
-  throw UsageError("--precision expects default, f32 or f16, got '" + text + "'");
+  if (text == "bf16") return ANET_PRECISION_BF16;
+  throw UsageError("--precision expects default, f32, f16 or bf16, got '" + text + "'");
 }
 
 } // namespace cli

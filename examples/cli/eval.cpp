@@ -47,7 +47,7 @@ CommandLine eval_command_line(EvalConfig& config) {
          {"sequence_length", "N", "tokens in a row (the model's context, at most 512)",
           store_integer("sequence_length", config.data.sequence_length)},
          {"batch_size", "N", "(8)", store_integer("batch_size", config.data.batch_size)},
-         {"precision", "NAME", "default, f32 or f16 (f32 where the device has it)",
+         {"precision", "NAME", "default, f32, f16 or bf16 (f32 where the device has it)",
           [&config](const std::string& value) { config.data.precision = parse_precision(value); }},
          {"per_example", "", "print a JSON object for each example, or window of a text",
           store_switch(config.data.per_example)},

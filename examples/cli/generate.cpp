@@ -43,7 +43,7 @@ CommandLine generate_command_line(GenerateConfig& config) {
          {"batch_size", "N", "prompts at once (8)", store_integer("batch_size", config.batch_size)},
          {"context_length", "N", "tokens that are remembered (the model's, at most 4096)",
           store_integer("context_length", config.context_length)},
-         {"precision", "NAME", "default, f32 or f16 (f32 where the device has it)",
+         {"precision", "NAME", "default, f32, f16 or bf16 (f32 where the device has it)",
           [&config](const std::string& value) { config.precision = parse_precision(value); }},
          {"statistics", "", "tokens and speed at the end, to the standard error",
           store_switch(config.statistics)}}},

@@ -60,10 +60,10 @@ bool computes_fp32(const Device& device) {
 }
 
 void check_precision(const Device& device, DataType dtype) {
-  if (dtype != DataType::fp32 || computes_fp32(device)) return;
+  if (dtype == DataType::fp16 || computes_fp32(device)) return;
   fail(Status::unsupported_option, "expected precision f16 on the device ",
-       device.capabilities().name,
-       ", which computes in fp16 alone, seen f32; choose f16, or the device cpu");
+       device.capabilities().name, ", which computes in fp16 alone, seen ",
+       dtype == DataType::bf16 ? "bf16" : "f32", "; choose f16, or the device cpu");
 }
 
 std::optional<Layout> as_matrix(const Layout& port) {

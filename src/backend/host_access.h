@@ -37,8 +37,8 @@ void read_elements(Buffer& buffer, std::span<T> values) {
   std::memcpy(values.data(), mapping.data(), values.size_bytes());
 }
 
-// fp32 values, row-major, into a buffer of fp32 or fp16 (rounded to nearest even), whatever its
-// strides.
+// fp32 values, row-major, into a buffer of fp32, fp16 or bf16 (rounded to nearest even), whatever
+// its strides.
 void write_floats(Buffer& buffer, std::span<const float> values);
 // The same, out of it.
 void read_floats(Buffer& buffer, std::span<float> values);
@@ -53,7 +53,8 @@ std::unique_ptr<Kernel> compile_chained(Device& device, const mil::Function& fun
                                         const std::string& output);
 
 bool computes_fp32(const Device& device);
-// Throws unsupported_option for fp32 on a device that computes in fp16 alone. fp16 runs everywhere.
+// Throws unsupported_option for fp32 and bf16 on a device that computes in fp16 alone. fp16 runs
+// everywhere.
 void check_precision(const Device& device, DataType dtype);
 
 // A port [rows, columns, 1, 1] as the matrix [rows, columns] at the same bytes; nullopt when its

@@ -45,7 +45,7 @@ void copy_converted(const std::byte* source, int64_t from, std::byte* target, in
     const int64_t count = std::min(block, n - done);
     load(source + done * from, from / element_bytes(source_type), values, count);
     // A store would write 0 for NaN: right for what a kernel computed, wrong for what it is given.
-    if constexpr (source_type != DataType::fp16)
+    if constexpr (target_type == DataType::fp16)
       for (int64_t i = 0; i < count; ++i)
         values[i] = values[i] != values[i] ? std::numeric_limits<float>::infinity() : values[i];
     store(values, target + done * to, to / element_bytes(target_type), count);
@@ -71,7 +71,12 @@ CopyRow row_copy(DataType from, DataType to) {
     return copy_converted<DataType::fp32, DataType::fp16>;
   if (from == DataType::fp16 && to == DataType::fp32)
     return copy_converted<DataType::fp16, DataType::fp32>;
-  fail(Status::type_mismatch, "expected equal types, or fp32 and fp16, to copy between, got ",
+  if (from == DataType::fp32 && to == DataType::bf16)
+    return copy_converted<DataType::fp32, DataType::bf16>;
+  if (from == DataType::bf16 && to == DataType::fp32)
+    return copy_converted<DataType::bf16, DataType::fp32>;
+  fail(Status::type_mismatch,
+       "expected equal types, or fp32 and either fp16 or bf16, to copy between, got ",
        mil::data_type_name(from), " and ", mil::data_type_name(to));
 }
 

@@ -13,8 +13,9 @@ namespace anet::backend {
 // Planned once, run often; a run allocates nothing.
 class TensorCopy {
 public:
-  // The shapes agree but for axes of one element. Types are equal, or fp32 and fp16. A NaN that is
-  // converted becomes +infinity, as the ANE reads it (ane-facts.md 6, R): never a number.
+  // The shapes agree but for axes of one element. Types are equal, or one is fp32 and the other
+  // fp16 or bf16. A NaN that is converted to or from fp16 becomes +infinity, as the ANE reads it
+  // (ane-facts.md 6, R): never a number.
   // Throws shape_mismatch or type_mismatch.
   TensorCopy(const Layout& from, const Layout& to);
 

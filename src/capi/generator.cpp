@@ -21,7 +21,7 @@ static_assert(static_cast<anet_finish_reason>(FinishReason::callback) == ANET_FI
 std::unique_ptr<anet_generator> create(anet_device& device, anet_model& model,
                                        const anet_tokenizer* tokenizer,
                                        const anet_generator_options& options) {
-  const int32_t precision = check_enumerator(options.precision, ANET_PRECISION_DEFAULT, 3,
+  const int32_t precision = check_enumerator(options.precision, ANET_PRECISION_DEFAULT, 4,
                                              Status::unsupported_option, "options.precision");
   auto handle = std::make_unique<anet_generator>();
   handle->device = Ref(device);
@@ -31,6 +31,7 @@ std::unique_ptr<anet_generator> create(anet_device& device, anet_model& model,
   std::optional<mil::DataType> dtype;
   if (precision == ANET_PRECISION_F32) dtype = mil::DataType::fp32;
   if (precision == ANET_PRECISION_F16) dtype = mil::DataType::fp16;
+  if (precision == ANET_PRECISION_BF16) dtype = mil::DataType::bf16;
   handle->generator = std::make_unique<generate::Generator>(
       device.device, model.model,
       generate::GeneratorOptions{.context_length = options.context_length,

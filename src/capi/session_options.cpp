@@ -19,6 +19,7 @@ using train::ScheduleKind;
 static_assert(static_cast<anet_precision>(PrecisionMode::device_default) == ANET_PRECISION_DEFAULT);
 static_assert(static_cast<anet_precision>(PrecisionMode::f32) == ANET_PRECISION_F32);
 static_assert(static_cast<anet_precision>(PrecisionMode::f16) == ANET_PRECISION_F16);
+static_assert(static_cast<anet_precision>(PrecisionMode::bf16) == ANET_PRECISION_BF16);
 static_assert(static_cast<anet_optimizer>(OptimizerKind::adamw) == ANET_OPTIMIZER_ADAMW);
 static_assert(static_cast<anet_optimizer>(OptimizerKind::sgd) == ANET_OPTIMIZER_SGD);
 static_assert(static_cast<anet_schedule>(ScheduleKind::constant) == ANET_SCHEDULE_CONSTANT);
@@ -90,7 +91,7 @@ Struct summary_of(const train::StepResult& result) {
 train::SessionOptions options_of(const anet_session_options& options) {
   train::SessionOptions result;
   copy_numbers(options, result);
-  result.precision = read_enum<PrecisionMode>(options.precision, 3, "precision");
+  result.precision = read_enum<PrecisionMode>(options.precision, 4, "precision");
   result.activation_checkpointing = check_flag(
       options.activation_checkpointing, Status::unsupported_option, "activation_checkpointing");
   result.optimizer = read_enum<OptimizerKind>(options.optimizer, 2, "optimizer");

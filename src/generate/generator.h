@@ -21,7 +21,7 @@ struct Programs;
 
 struct GeneratorOptions {
   int32_t context_length = 0; // tokens in the KV cache; 0: the model's
-  // fp32 or fp16; none: fp32 where the device has it
+  // fp32, fp16 or bf16; none: fp32 where the device has it
   std::optional<mil::DataType> dtype = std::nullopt;
   // Prompts that generate_batch decodes at once, each with a KV cache of its own; 0: 1
   int32_t batch_size = 0;

@@ -32,9 +32,10 @@ public:
 
   void write(ValueId id, const CompressedWeight& weight) {
     const Shape shape = function_.type(id).shape;
-    const DataType dtype = function_.type(id).dtype;
+    const bool cast = function_.type(id).dtype == DataType::bf16;
+    const DataType dtype = cast ? DataType::fp32 : function_.type(id).dtype;
     Operation op;
-    op.outputs = {id};
+    op.outputs = {cast ? add_value(id, "fp32", {dtype, shape, {}}) : id};
     const auto argument = [&](const char* name, const Literal& literal) {
       op.arguments.push_back({name, {add_constant(id, name, literal)}, false});
     };
@@ -70,7 +71,9 @@ public:
       break;
     }
     }
+    const ValueId written = op.outputs.front();
     ops_.push_back(std::move(op));
+    if (cast) write_cast(written, id);
   }
 
   void insert() {
@@ -88,11 +91,24 @@ private:
     return Literal::numbers({dtype, std::move(shape), {}}, halves.numbers());
   }
 
-  ValueId add_constant(ValueId weight, const char* argument, const Literal& literal) {
-    std::string name = concat(function_.value(weight).name, "_", argument);
+  void write_cast(ValueId from, ValueId to) {
+    const Literal name = Literal::string(data_type_name(function_.type(to).dtype));
+    Operation op;
+    op.schema = find_op("cast");
+    op.arguments = {{"x", {from}, false}, {"dtype", {add_constant(to, "dtype", name)}, false}};
+    op.outputs = {to};
+    ops_.push_back(std::move(op));
+  }
+
+  ValueId add_value(ValueId weight, const char* suffix, const Type& type) {
+    std::string name = concat(function_.value(weight).name, "_", suffix);
     while (function_.find(name) != no_value) name += "_";
-    const auto id = static_cast<ValueId>(function_.values.size());
-    function_.values.push_back({name, literal.type, -1});
+    function_.values.push_back({name, type, -1});
+    return static_cast<ValueId>(function_.values.size() - 1);
+  }
+
+  ValueId add_constant(ValueId weight, const char* argument, const Literal& literal) {
+    const ValueId id = add_value(weight, argument, literal.type);
     write(id, literal);
     return id;
   }
@@ -118,8 +134,7 @@ void check_fits(const Value& input, const ConstantValue& value) {
                     element_count(shape) == weight.rows * weight.columns;
   expect(fits, Status::shape_mismatch,
          concat("a compressed matrix of ", weight.rows, " x ", weight.columns));
-  expect(input.type.dtype == DataType::fp16 || input.type.dtype == DataType::fp32,
-         Status::type_mismatch, "a compressed matrix");
+  expect(is_floating(input.type.dtype), Status::type_mismatch, "a compressed matrix");
 }
 
 // [rows, columns, 1...] without codes and scales, or nullopt.

@@ -78,8 +78,8 @@ void expand(const CompressedWeight& weight, std::span<float> values);
 std::optional<CompressedWeight> compressed_weight(const Function& function, const Operation& op);
 
 // Turns inputs [rows, columns, 1...] into constants that stay compressed: each becomes the op of
-// its compression, with scales of the input's type (fp16 or fp32). With bind_constants in one call:
-// a frozen model's weights are of both kinds.
+// its compression, with scales of the input's type (fp16 or fp32), or with a cast behind it (bf16,
+// which does not hold the scales). Literals too: a frozen model's weights are of both kinds.
 using ConstantValue = std::variant<Literal, CompressedWeight>;
 Function bind_constants(const Function& function,
                         const std::map<std::string, ConstantValue>& values);

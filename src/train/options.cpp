@@ -13,7 +13,7 @@ using PrecisionMember = EnumMember<SessionOptions, PrecisionMode>;
 using OptimizerMember = EnumMember<SessionOptions, OptimizerKind>;
 using ScheduleMember = EnumMember<SessionOptions, ScheduleKind>;
 
-constexpr std::string_view precision_names[] = {"default", "f32", "f16"};
+constexpr std::string_view precision_names[] = {"default", "f32", "f16", "bf16"};
 constexpr std::string_view optimizer_names[] = {"adamw", "sgd"};
 constexpr std::string_view schedule_names[] = {"constant", "linear", "cosine", "wsd"};
 
@@ -144,7 +144,7 @@ void resolve_schedule(SessionOptions& o) {
 }
 
 void resolve_loss_scale(SessionOptions& o) {
-  if (o.precision == PrecisionMode::f32) {
+  if (o.precision != PrecisionMode::f16) {
     check_unused("initial_loss_scale", o.initial_loss_scale, "precision f16");
     check_unused("loss_scale_growth_steps", static_cast<double>(o.loss_scale_growth_steps),
                  "precision f16");

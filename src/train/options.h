@@ -11,7 +11,7 @@
 
 namespace anet::train {
 
-enum class PrecisionMode : int32_t { device_default = 0, f32 = 1, f16 = 2 };
+enum class PrecisionMode : int32_t { device_default = 0, f32 = 1, f16 = 2, bf16 = 3 };
 enum class OptimizerKind : int32_t { adamw = 0, sgd = 1 };
 enum class ScheduleKind : int32_t { constant = 0, linear = 1, cosine = 2, wsd = 3 };
 

@@ -275,7 +275,7 @@ void Session::accumulate(const Batch& batch, StepResult& result) {
     return plan_.forward_backward(batch, loss_scale_.scale, moment, renewal, cancel_);
   });
   add_timing(result, pass);
-  if (options_.precision == PrecisionMode::f32 && !std::isfinite(pass.loss_sum))
+  if (options_.precision != PrecisionMode::f16 && !std::isfinite(pass.loss_sum))
     fail(Status::numeric, "expected a finite loss, seen ", pass.loss_sum,
          "; a lower learning rate or clip_norm may help");
   accumulated_.micro_batches += 1;
@@ -338,7 +338,7 @@ StepResult Session::update() {
   ThreadPool& pool = device_->thread_pool();
   result.grad_norm = optimizer_.gradient_norm(pool, gradients_.values()) * to_mean;
   result.skipped = accumulated_.overflowed || !std::isfinite(result.grad_norm);
-  if (result.skipped && options_.precision == PrecisionMode::f32)
+  if (result.skipped && options_.precision != PrecisionMode::f16)
     fail(Status::numeric, "expected a finite gradient, seen a norm of ", result.grad_norm);
 
   if (result.skipped) {

@@ -35,7 +35,16 @@ Batch batch_of(const io::Batch& data) {
 }
 
 DataType StepPlan::dtype_of(const SessionOptions& options) {
-  return options.precision == PrecisionMode::f16 ? DataType::fp16 : DataType::fp32;
+  switch (options.precision) {
+  case PrecisionMode::f16:
+    return DataType::fp16;
+  case PrecisionMode::bf16:
+    return DataType::bf16;
+  case PrecisionMode::f32:
+  case PrecisionMode::device_default: // none is left once options are resolved
+    break;
+  }
+  return DataType::fp32;
 }
 
 StepPlan::StepPlan(backend::Device& device, StepWeights weights, const SessionOptions& options)

@@ -26,11 +26,11 @@ mil::Shape port_shape(const model::Parameter& parameter, bool is_table) {
   return {1, parameter.shape[0], 1, 1};
 }
 
-mil::Bytes halves_of(std::span<const float> values) {
+mil::Bytes narrowed(std::span<const float> values, DataType dtype) {
   std::vector<std::byte> bytes(values.size() * 2);
   const auto count = static_cast<int64_t>(values.size());
   backend::TensorCopy(Layout::contiguous(DataType::fp32, {count}),
-                      Layout::contiguous(DataType::fp16, {count}))
+                      Layout::contiguous(dtype, {count}))
       .run(reinterpret_cast<const std::byte*>(values.data()), bytes.data(), nullptr);
   return mil::Bytes(std::move(bytes));
 }
@@ -136,9 +136,9 @@ mil::ConstantValue StepWeights::constant(const Entry& entry, DataType dtype) con
   const std::span<const float> values = model_->values(parameter);
   if (dtype == DataType::fp32)
     return mil::Literal::bytes(type, mil::Bytes(model_, std::as_bytes(values)));
-  if (!is_embedding) return mil::Literal::bytes(type, halves_of(values));
-  if (half_embedding_.size() == 0) half_embedding_ = halves_of(values);
-  return mil::Literal::bytes(type, half_embedding_);
+  if (!is_embedding) return mil::Literal::bytes(type, narrowed(values, dtype));
+  if (narrow_embedding_.size() == 0) narrow_embedding_ = narrowed(values, dtype);
+  return mil::Literal::bytes(type, narrow_embedding_);
 }
 
 uint64_t StepWeights::constant_copy_bytes(DataType dtype) const {

@@ -94,8 +94,8 @@ private:
   bool prefers_constants_;
   std::vector<Norms> norms_;
   int64_t norms_size_ = 0;
-  // The embedding in fp16, which a tied head shares.
-  mutable mil::Bytes half_embedding_;
+  // The embedding in the programs' type, which a tied head shares.
+  mutable mil::Bytes narrow_embedding_;
 };
 
 } // namespace anet::train

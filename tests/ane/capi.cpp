@@ -267,9 +267,11 @@ TEST_CASE("a session trains, reports and evaluates; precision is the engine's by
   options.sequence_length = 16;
   options.learning_rate = 1e-2;
   anet_session* session = nullptr;
-  options.precision = ANET_PRECISION_F32;
-  CHECK(attempt(anet_session_create, device.get(), model.get(), &options, &session) ==
-        ANET_E_UNSUPPORTED_OPTION);
+  for (const anet_precision precision : {ANET_PRECISION_F32, ANET_PRECISION_BF16}) {
+    options.precision = precision;
+    CHECK(attempt(anet_session_create, device.get(), model.get(), &options, &session) ==
+          ANET_E_UNSUPPORTED_OPTION);
+  }
   options.precision = ANET_PRECISION_DEFAULT;
   must(anet_session_create, device.get(), model.get(), &options, &session);
   const Session owned(session);

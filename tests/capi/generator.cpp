@@ -299,13 +299,16 @@ TEST_CASE("without a tokenizer there is no text") {
 TEST_CASE("half precision ranks tokens alike") {
   Writer writer(memorise("abcdefgh"));
   auto options = initialised<anet_generator_options>();
-  options.precision = ANET_PRECISION_F16;
   anet_generator* handle = nullptr;
-  must(anet_generator_create, writer.device.get(), writer.model.get(), nullptr, &options, &handle);
-  writer.generator.reset(handle);
-  CHECK(writer.generate({'a', 'b', 'c'}, sampling(4)).ids ==
-        std::vector<int32_t>{'d', 'e', 'f', 'g'});
-  options.precision = 3;
+  for (const anet_precision precision : {ANET_PRECISION_F16, ANET_PRECISION_BF16}) {
+    options.precision = precision;
+    must(anet_generator_create, writer.device.get(), writer.model.get(), nullptr, &options,
+         &handle);
+    writer.generator.reset(handle);
+    CHECK(writer.generate({'a', 'b', 'c'}, sampling(4)).ids ==
+          std::vector<int32_t>{'d', 'e', 'f', 'g'});
+  }
+  options.precision = 4;
   CHECK(attempt(anet_generator_create, writer.device.get(), writer.model.get(), nullptr, &options,
                 &handle)
             .status == ANET_E_UNSUPPORTED_OPTION);

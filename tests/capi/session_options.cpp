@@ -42,14 +42,16 @@ TEST_CASE("JSON sets the options that it names") {
 TEST_CASE("the default precision is the device's") {
   const Device device = open_device();
   const Model model = create_model();
-  for (const anet_precision asked : {ANET_PRECISION_DEFAULT, ANET_PRECISION_F32}) {
+  for (const anet_precision asked :
+       {ANET_PRECISION_DEFAULT, ANET_PRECISION_F32, ANET_PRECISION_BF16}) {
     anet_session_options options = session_options();
     options.precision = asked;
     anet_session* handle = nullptr;
     must(anet_session_create, device.get(), model.get(), &options, &handle);
     const Session session(handle);
     must(anet_session_get_options, session.get(), &options);
-    CHECK(options.precision == ANET_PRECISION_F32);
+    CHECK(options.precision ==
+          (asked == ANET_PRECISION_BF16 ? ANET_PRECISION_BF16 : ANET_PRECISION_F32));
   }
 }
 

@@ -278,11 +278,9 @@ TEST_CASE("weights can be changed in place") {
   CHECK(eval(training.session.get(), tokens) == doctest::Approx(std::log(258.0)).epsilon(1e-6));
 }
 
-TEST_CASE("half precision follows single precision and stages its weights") {
-  anet_session_options options = session_options();
-  Training single(options);
-  options.precision = ANET_PRECISION_F16;
-  options.initial_loss_scale = 64;
+// Five steps in F32 and in the precision of `options`; returns the result of the last.
+anet_step_result follow_single_precision(const anet_session_options& options) {
+  Training single(session_options());
   Training half(options);
   auto result = initialised<anet_step_result>();
   for (uint64_t seed = 1; seed < 6; ++seed) {
@@ -291,12 +289,48 @@ TEST_CASE("half precision follows single precision and stages its weights") {
     step(single.session.get(), tokens);
     must(anet_session_step, half.session.get(), &batch, size_t{1}, &result);
   }
-  CHECK(result.loss_scale == 64);
   CHECK(result.skipped == 0);
   CHECK(result.bytes_staged >= 2 * anet_model_weight_count(half.model.get()));
   const Tokens tokens(9);
   CHECK(eval(half.session.get(), tokens) ==
         doctest::Approx(eval(single.session.get(), tokens)).epsilon(0.02));
+  CHECK_FALSE(same_bits(weights_of(half.session.get()), weights_of(single.session.get())));
+  return result;
+}
+
+TEST_CASE("half precision follows single precision and stages its weights") {
+  anet_session_options options = session_options();
+  options.precision = ANET_PRECISION_F16;
+  options.initial_loss_scale = 64;
+  CHECK(follow_single_precision(options).loss_scale == 64);
+}
+
+TEST_CASE("bf16 follows single precision without a loss scale") {
+  anet_session_options options = session_options();
+  options.precision = ANET_PRECISION_BF16;
+  CHECK(follow_single_precision(options).loss_scale == 1);
+  options.initial_loss_scale = 64;
+  anet_session* handle = nullptr;
+  const Device device = open_device();
+  const Model model = create_model();
+  CHECK(attempt(anet_session_create, device.get(), model.get(), &options, &handle)
+            .says("initial_loss_scale"));
+}
+
+TEST_CASE("a loss in bf16 that is not finite is an error") {
+  anet_session_options options = session_options();
+  options.precision = ANET_PRECISION_BF16;
+  Training training(options);
+  float* weights = nullptr;
+  size_t count = 0;
+  must(anet_session_get_weights, training.session.get(), &weights, &count);
+  weights[0] = std::numeric_limits<float>::quiet_NaN();
+  must(anet_session_weights_changed, training.session.get());
+  Tokens tokens(1);
+  std::fill(tokens.inputs.begin(), tokens.inputs.end(), 0); // the embedding's first row
+  const anet_batch batch = tokens.batch();
+  CHECK(attempt(anet_session_step, training.session.get(), &batch, size_t{1}, nullptr).status ==
+        ANET_E_NUMERIC);
 }
 
 TEST_CASE("gradients that overflow half precision skip the update and halve the scale") {

@@ -4,7 +4,7 @@ import ctypes as C
 import json
 
 MAX_RANK = 8
-PRECISION = {"default": 0, "f32": 1, "f16": 2}
+PRECISION = {"default": 0, "f32": 1, "f16": 2, "bf16": 3}
 PLACEMENT = {"measured": 0, "engine": 1, "host": 2}
 
 # What several structs count: the work and where it ran.

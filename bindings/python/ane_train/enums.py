@@ -243,6 +243,7 @@ class Precision(Choice):
     DEFAULT = _native.ANET_PRECISION_DEFAULT
     F32 = _native.ANET_PRECISION_F32
     F16 = _native.ANET_PRECISION_F16
+    BF16 = _native.ANET_PRECISION_BF16
 
 
 class Optimizer(Choice):

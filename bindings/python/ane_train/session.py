@@ -421,7 +421,7 @@ class Session(Handle[_native.anet_session]):
         _native.anet_session_set_tokens(self._handle, count)
 
     def weights_changed(self) -> None:
-        """Call it after writing into `weights`, so that copies in F16 are renewed."""
+        """Call it after writing into `weights`, so that copies in F16 and BF16 are renewed."""
         _native.anet_session_weights_changed(self._handle)
 
     @property

@@ -85,7 +85,7 @@ def test_status_predicates() -> None:
 def test_options_are_checked(device: Device, model: Model) -> None:
     with pytest.raises(TypeError, match="no 'lerning_rate'; did you mean 'learning_rate'"):
         Session(device, model, lerning_rate=1e-3)
-    with pytest.raises(ValueError, match="'f32', 'f16'"):
+    with pytest.raises(ValueError, match="'f32', 'f16', 'bf16'"):
         Session(device, model, precision="f8")
     with pytest.raises(ValueError, match="batch_size"):
         Session(device, model, batch_size=1 << 40)

@@ -30,6 +30,14 @@ def test_step_takes_arrays_batches_and_lists(make_session: Make, dataset: Datase
     assert 5 < losses.pop() < 8  # ln(512) = 6.2 before anything is learned
 
 
+def test_bf16_follows_f32(make_session: Make, dataset: Dataset) -> None:
+    batch = dataset.read(0, BATCH)
+    narrow, wide = make_session(precision="bf16"), make_session()
+    losses = [session.step(batch).loss for session in (narrow, wide)]
+    assert losses[0] != losses[1]
+    assert losses[0] == pytest.approx(losses[1], rel=0.01)
+
+
 def test_step_over_two_micro_batches_is_the_mean_of_both(
     make_session: Make, dataset: Dataset
 ) -> None:

@@ -672,6 +672,7 @@ pub type anet_precision = i32;
 pub const ANET_PRECISION_DEFAULT: i32 = 0;
 pub const ANET_PRECISION_F32: i32 = 1;
 pub const ANET_PRECISION_F16: i32 = 2;
+pub const ANET_PRECISION_BF16: i32 = 3;
 
 pub type anet_optimizer = i32;
 

@@ -292,7 +292,7 @@ results! {
         threads: u32,
         /// Bytes; imported memory must have it.
         buffer_alignment: usize,
-        /// Sessions and generators run in [`Precision::F32`](crate::Precision::F32); else in `F16`
+        /// Sessions and generators run in every [`Precision`](crate::Precision); else in `F16`
         /// alone.
         has_f32: bool,
     }

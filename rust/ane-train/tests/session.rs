@@ -88,6 +88,10 @@ fn options_come_back_and_wrong_ones_are_named() {
     assert_eq!((seen.beta2, seen.precision), (0.999, Precision::F32));
     assert_eq!(seen.trainable.as_deref(), Some("layers.1.*"));
     drop(session);
+    let brain = options().precision(Precision::Bf16);
+    let session = Session::create(&device, &model(), &brain).unwrap();
+    assert_eq!(session.options().unwrap().precision, Precision::Bf16);
+    drop(session);
     let no_total = options().schedule(Schedule::Linear);
     let error = Session::create(&device, &model(), &no_total).unwrap_err();
     assert!(error.message().contains("total_steps"), "{error}");

@@ -48,6 +48,7 @@ void gelu(Lowering& l) {
 
 // Nothing moves when the type stays.
 void cast(Lowering& l) {
+  if (l.keep_compressed_cast()) return;
   const Operand x = l.operand("x");
   const DataType to = l.result_type().dtype;
   if (x.dtype == to) return l.bind(x);

@@ -119,18 +119,30 @@ bool Lowering::keep_compressed() {
   if (type.dtype != DataType::fp32 && type.dtype != DataType::fp16) return false;
   std::optional<mil::CompressedWeight> weight = mil::compressed_weight(function_, *op_);
   if (!weight) return false;
+  bind_compressed(*std::move(weight));
+  return true;
+}
+
+bool Lowering::keep_compressed_cast() {
+  const auto wide = compressed_.find(stored_operand("x").storage);
+  if (wide == compressed_.end() || result_type().dtype != DataType::bf16) return false;
+  bind_compressed(wide->second);
+  return true;
+}
+
+void Lowering::bind_compressed(mil::CompressedWeight weight) {
+  const mil::Type& type = result_type();
   Operand x;
   x.dtype = type.dtype;
   x.shape = type.shape;
   x.strides = mil::contiguous_strides(x.shape);
   Storage storage;
   storage.kind = Storage::Kind::constant;
-  storage.bytes = static_cast<int64_t>(weight->bytes());
-  storage.literal = weight->codes.view().data();
+  storage.bytes = static_cast<int64_t>(weight.bytes());
+  storage.literal = weight.codes.view().data();
   x.storage = add_storage(std::move(storage));
-  compressed_.emplace(x.storage, *std::move(weight));
+  compressed_.emplace(x.storage, std::move(weight));
   bind(x);
-  return true;
 }
 
 std::optional<CompressedMatrix> Lowering::compressed_matrix(const Operand& x) const {

@@ -35,6 +35,7 @@ public:
   std::optional<CompressedMatrix> compressed_matrix(const Operand& x) const;
   // Binds the result to the compressed weight that the op describes, when it does.
   bool keep_compressed();
+  bool keep_compressed_cast(); // the same for the cast of such a weight to bf16
 
   // Int8 tensors seen as numbers, one scale a tensor: dequantized only for readers that cannot take
   // the codes.
@@ -151,6 +152,7 @@ private:
   // x, or what it shows of a dense copy of what is stored in codes.
   Operand expanded(const Operand& x);
   const mil::Operation* only_reader(mil::ValueId id) const;
+  void bind_compressed(mil::CompressedWeight weight);
   Operand float_matrix(const Operand& x); // that gemm can read
   bool is_constant(const Operand& x) const;
 

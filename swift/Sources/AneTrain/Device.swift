@@ -202,7 +202,7 @@ public struct DeviceInfo: Hashable, Sendable {
   public let threads: Int
   /// Bytes; imported memory must have it.
   public let bufferAlignment: Int
-  /// Sessions and generators run in ``Precision/f32``; otherwise in ``Precision/f16`` alone.
+  /// Sessions and generators run in every ``Precision``; otherwise in ``Precision/f16`` alone.
   public let hasF32: Bool
 
   init(_ native: anet_device_info) {

@@ -14,7 +14,7 @@ public struct StepSummary: Hashable, Sendable {
   public let gradientNorm: Double
   /// Of this update.
   public let learningRate: Double
-  /// Of this update; 1 in ``Precision/f32``.
+  /// Of this update; 1 but in ``Precision/f16``.
   public let lossScale: Double
   /// The whole step.
   public let seconds: Double

@@ -9,7 +9,7 @@ public final class Session {
   let handle: Handle
 
   /// Creates a session that trains `model` in place.
-  /// - Throws: ``AneTrainError``: `unsupportedOption` (also for ``Precision/f32`` on `"ane"`) or
+  /// - Throws: ``AneTrainError``: `unsupportedOption` (also for a precision but ``Precision/f16`` on `"ane"`) or
   ///   `invalidArgument` naming the option, `unsupported` when ``SessionOptions/trainable`` names
   ///   compressed matrices, `memoryLimit` with the plan's numbers, `compileBudget`, `busy` while
   ///   another session trains the model.

@@ -176,6 +176,9 @@ public enum Precision: Int32, Sendable, CaseIterable {
   case f32 = 1  // ANET_PRECISION_F32
   /// Programs in fp16, fp32 master weights, dynamic loss scale.
   case f16 = 2  // ANET_PRECISION_F16
+  /// Programs in bf16, products summed in fp32; fp32 master weights, gradients and loss. Fastest where
+  /// the processor multiplies bf16; elsewhere the kernel reports say that fp32 does.
+  case bf16 = 3  // ANET_PRECISION_BF16
 }
 
 /// What makes updates of gradients.

@@ -123,7 +123,7 @@ extension Session {
       var values = try flat(anet_session_get_weights).mutableSpan
       return try body(&values)
     }
-    // Copies in f16 are renewed, also when only a part was written.
+    // Copies in f16 and bf16 are renewed, also when only a part was written.
     try check { anet_session_weights_changed(handle.pointer, $0) }
     return try result.get()
   }

@@ -128,7 +128,9 @@ import Testing
   }
 
   @Test func training() {
-    expect(Precision.self, [ANET_PRECISION_DEFAULT, ANET_PRECISION_F32, ANET_PRECISION_F16])
+    expect(
+      Precision.self,
+      [ANET_PRECISION_DEFAULT, ANET_PRECISION_F32, ANET_PRECISION_F16, ANET_PRECISION_BF16])
     expect(
       Schedule.self,
       [

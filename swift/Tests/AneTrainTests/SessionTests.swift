@@ -39,6 +39,8 @@ import CAneTrain
       lossScaleGrowthSteps: 7)
     #expect(try smallSession(options: half).options().initialLossScale == 64)
     #expect(try smallSession(options: half).options().lossScaleGrowthSteps == 7)
+    let brain = SessionOptions(precision: .bf16, batchSize: 1, sequenceLength: 8)
+    #expect(try smallSession(options: brain).options().precision == .bf16)
   }
 
   @Test func readsJSON() throws {

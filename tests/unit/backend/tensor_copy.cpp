@@ -7,6 +7,7 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <cstring>
 #include <limits>
 #include <vector>
@@ -99,6 +100,21 @@ TEST_CASE("copies back from padded rows give the values that fp16 holds") {
   TensorCopy(rows, dense).run(halves.data(), reinterpret_cast<std::byte*>(back.data()), nullptr);
   for (size_t i = 0; i < values.size(); ++i)
     REQUIRE(back[i] == half_to_float(float_to_half(values[i])));
+}
+
+TEST_CASE("copies convert to bf16 and back; NaN stays NaN") {
+  const Shape shape = {3, 40, 1, 17};
+  std::vector<float> values = random_values(shape);
+  values[5] = std::numeric_limits<float>::quiet_NaN();
+  values[6] = std::numeric_limits<float>::infinity();
+  const Layout dense = Layout::contiguous(DataType::fp32, shape);
+  const Layout rows = padded(DataType::bf16, shape);
+  const std::vector<std::byte> narrow = copy(values, dense, rows, nullptr);
+  std::vector<float> back(values.size());
+  TensorCopy(rows, dense).run(narrow.data(), reinterpret_cast<std::byte*>(back.data()), nullptr);
+  CHECK(std::isnan(back[5]));
+  for (size_t i = 0; i < values.size(); ++i)
+    if (i != 5) REQUIRE(back[i] == bfloat16_to_float(float_to_bfloat16(values[i])));
 }
 
 TEST_CASE("axes of one element do not count; equal types move bits") {

@@ -14,6 +14,9 @@ enumeration! {
         F32 = sys::ANET_PRECISION_F32,
         /// Programs in fp16, fp32 master weights, dynamic loss scale.
         F16 = sys::ANET_PRECISION_F16,
+        /// Programs in bf16, products summed in fp32; fp32 master weights, gradients and loss. Fastest
+        /// where the processor multiplies bf16; elsewhere the kernel reports say that fp32 does.
+        Bf16 = sys::ANET_PRECISION_BF16,
     }
 }
 
