@@ -18,11 +18,13 @@ import acceptance
 import counts
 import generation
 import ours
+import report
+import svg
 import text
 import turns
 from spread import spread
 from steps import OURS
-from tables import table
+from tables import Table
 from workloads import SHAPES, WORKLOADS, Shape, Workload, make_folder, read_bf16
 
 from library import (COMPRESSION, AdapterOptions, Library, ModelConfig, QuantizeOptions,
@@ -273,11 +275,61 @@ def verdicts():
 
 def tables():
     summary = made_up_summary()
-    lines = text.step_table(summary["steps"], list(summary["pytorch"]), markdown=True)
+    lines = text.step_table(summary["steps"], list(summary["pytorch"])).markdown()
     check("Markdown has the same columns in each row", len({line.count("|") for line in lines}) == 1
           and "| 1,250 ms | 3,500 ms | 2.80 x |" in lines[2])
-    plain = table(["a", "b"], [["1", "22"], ["333", "4"]])
+    plain = Table(["a", "b"], [["1", "22"], ["333", "4"]]).text()
     check("columns of a table line up", len({len(line) for line in plain}) == 1)
+
+
+def shapes_of(picture):
+    """Elements of a picture by their tag; raises when it is not well-formed."""
+    tree = xml.etree.ElementTree.fromstring(picture)
+    elements = {}
+    for element in tree.iter():
+        elements.setdefault(element.tag.rpartition("}")[2], []).append(element.attrib)
+    return elements
+
+
+def pictures():
+    seen = shapes_of(svg.bars("<a & b>", [("x & y", [svg.Bar("one", 2.0, 1.0, 4.0),
+                                                     svg.Bar("two", 1.0)])], str))
+    bars = [float(rect["width"]) for rect in seen["rect"]][-2:]
+    room = svg.WIDTH - svg.LABELS - svg.VALUES
+    check("bars are as long as their values, the longest whisker fits",
+          bars == [room / 2, room / 4] and len(seen["path"]) == 1)
+    seen = shapes_of(svg.stacks("s", [("a", {"p": 3.0, "q": 1.0}), ("b", {"p": 1.0, "q": 1.0})],
+                                str))
+    rects = [(float(rect["x"]), float(rect["width"])) for rect in seen["rect"]][-4:]
+    check("parts of a stack lie end to end",
+          rects[0] == (svg.LABELS, room * 0.75)
+          and rects[1] == (svg.LABELS + room * 0.75, room * 0.25)
+          and rects[3] == (svg.LABELS + room * 0.25, room * 0.25))
+    seen = shapes_of(svg.lines("l", [("one", [(256, 1.0), (1024, 2.0)])], "size", str))
+    first, last = (float(circle["cx"]) for circle in seen["circle"])
+    low, high = (float(circle["cy"]) for circle in seen["circle"])
+    bottom = svg.LINE_HEIGHT - svg.BOTTOM
+    check("points of a line lie where their values are",
+          first == svg.LEFT and last == svg.WIDTH - svg.RIGHT - svg.VALUES
+          and abs((bottom - high) - 2 * (bottom - low)) < 0.11)
+    check("ticks are round and reach the largest value",
+          svg.round_steps(0.93) == [0.2 * i for i in range(6)]
+          and svg.round_steps(50) == [0, 10, 20, 30, 40, 50]
+          and svg.round_steps(7.1)[-1] == 8)
+
+
+def pages():
+    summary = made_up_summary()
+    page = report.page(summary).partition("\n")[2]
+    elements = shapes_of(page)
+    check("the page is well-formed and has its plots", len(elements["svg"]) == 3)
+    document = ("a\n<!-- bench: checklist -->\nold\n<!-- /bench -->\n"
+                "<!-- bench: startup -->\nkept\n<!-- /bench -->\nz\n")
+    filled = report.renewed(document, report.markdown_blocks(summary))
+    check("a run renews what it measured and leaves the rest",
+          "old" not in filled and "| to be shown | bound |" in filled and "\nkept\n" in filled
+          and filled.startswith("a\n") and filled.endswith("\nz\n")
+          and report.renewed(filled, report.markdown_blocks(summary)) == filled)
 
 
 def main():
@@ -292,6 +344,8 @@ def main():
     taking_turns()
     verdicts()
     tables()
+    pictures()
+    pages()
     print(f"{checks - len(failures)} passed, {len(failures)} failed")
     return bool(failures)
 

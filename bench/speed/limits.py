@@ -38,6 +38,18 @@ class Machine:
                 "peak": max(entry["flops_per_second"] for entry in seen["products"]),
                 "bandwidth": self.bandwidth()}
 
+    def all_limits(self, workload):
+        """Every precision at the shapes of a workload, and memory, on one thread and on all."""
+        shapes = counts.products(workload)
+        products, bandwidth = [], []
+        for threads in sorted({1, self.threads}):
+            bandwidth.append({"threads": threads, **self.bandwidth(threads)})
+            for precision in ("f32", "bf16", "int8"):
+                seen = self.products(precision, shapes, threads)
+                products.append({"precision": precision, "threads": threads,
+                                 "products": seen["products"], "reason": seen.get("reason")})
+        return {"products": products, "bandwidth": bandwidth}
+
 
 def describe(threads):
     """Processor, extensions that matter here, threads."""

@@ -20,13 +20,14 @@ import accuracy
 import generation
 import limits
 import memory
+import report
 import scaling
 import startup
 import steps
 import text
 from workloads import SHAPES, WORKLOADS, Workload, model_folder
 
-PARTS = ("steps", "generation", "scaling", "memory", "startup", "accuracy")
+PARTS = ("limits", "steps", "generation", "scaling", "memory", "startup", "accuracy")
 
 
 def find_pytorches(interpreters):
@@ -59,6 +60,10 @@ def measure_steps(options, machine, pytorches):
                                      options.folder, options.rounds, options.budget,
                                      options.limit))
     return results
+
+
+def measure_limits(options, machine, _):
+    return machine.all_limits(Workload("stories110M", 0, 256, "f32"))
 
 
 def measure_generation(options, machine, _):
@@ -94,8 +99,9 @@ def measure_accuracy(options, *_):
     return accuracy.measure(options.library, options.corpus)
 
 
-MEASURES = {"steps": measure_steps, "generation": measure_generation, "scaling": measure_scaling,
-            "memory": measure_memory, "startup": measure_startup, "accuracy": measure_accuracy}
+MEASURES = {"limits": measure_limits, "steps": measure_steps, "generation": measure_generation, 
+            "scaling": measure_scaling, "memory": measure_memory, "startup": measure_startup,
+            "accuracy": measure_accuracy}
 
 
 def progress(options, what):
@@ -153,11 +159,15 @@ def main():
             continue
         progress(options, part)
         summary[part] = MEASURES[part](options, machine, pytorches)
-        print("\n".join(["", *text.part_lines(part, summary[part], list(pytorches)), ""]))
+        tables, notes = text.part(part, summary[part], list(pytorches))
+        for table in tables:
+            print("\n".join(["", *table.text()]))
+        print("\n".join(["", *("  " + note for note in notes)]), flush=True)
         # What is done is kept, also when a later part is interrupted.
         (options.folder / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
+        (options.folder / "report.html").write_text(report.page(summary))
     print("\n".join(text.checklist_lines(summary)))
-    progress(options, f"written: {options.folder / 'summary.json'}")
+    progress(options, f"written: summary.json and report.html in {options.folder}")
     return not all(seen["ok"] for row in summary.get("steps", ())
                    for seen in row.get("parity", {}).values())
 

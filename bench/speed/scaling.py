@@ -80,9 +80,9 @@ def of_width(width):
 
 
 def by_threads(library, machine, shape, steps, precision):
-    counts_of_threads = sorted({1, machine.threads})
-    return {threads: seconds(library, machine, shape, steps, threads, precision=precision)
-            for threads in counts_of_threads}
+    return [{"threads": threads,
+             **seconds(library, machine, shape, steps, threads, precision=precision)}
+            for threads in sorted({1, machine.threads})]
 
 
 def measure(library, machine, quick, precision):

@@ -1,19 +1,37 @@
-"""Tables of what was measured, as text for a terminal and as Markdown."""
+"""A table that a terminal, Markdown and HTML can show."""
+
+import dataclasses
+import html
 
 
-def table(head, rows, markdown=False):
-    """Rows of strings under a head; columns after the first are set right."""
-    if markdown:
-        rule = "|---|" + "---:|" * (len(head) - 1)
-        return ["| " + " | ".join(head) + " |", rule,
-                *("| " + " | ".join(row) + " |" for row in rows)]
-    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """Strings under a head; columns after the first are numbers and set right."""
+    head: list
+    rows: list
 
-    def line(row):
-        cells = [cell.rjust(width) for cell, width in zip(row, widths)]
-        return "  " + "  ".join([row[0].ljust(widths[0]), *cells[1:]])
+    def text(self):
+        rows = [self.head, *self.rows]
+        widths = [max(len(row[i]) for row in rows) for i in range(len(self.head))]
 
-    return [line(head), "  " + "  ".join("-" * width for width in widths), *map(line, rows)]
+        def line(row):
+            cells = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:])]
+            return "  " + "  ".join([row[0].ljust(widths[0]), *cells])
+
+        rule = "  " + "  ".join("-" * width for width in widths)
+        return [line(self.head), rule, *map(line, self.rows)]
+
+    def markdown(self):
+        rule = "|---|" + "---:|" * (len(self.head) - 1)
+        head, *rows = ("| " + " | ".join(row) + " |" for row in [self.head, *self.rows])
+        return [head, rule, *rows]
+
+    def html(self):
+        def line(row, tag):
+            return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row) + "</tr>"
+
+        return "\n".join(["<table>", line(self.head, "th"),
+                          *(line(row, "td") for row in self.rows), "</table>"])
 
 
 def milliseconds(seconds):

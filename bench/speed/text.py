@@ -1,12 +1,16 @@
-"""The results of a run as tables, for a terminal or as Markdown."""
+"""The results of a run as tables and notes."""
 
 import acceptance
 from counts import PHASES
 from steps import OURS
-from tables import milliseconds, table
+from tables import Table, milliseconds
 
 
-def step_table(rows, pytorch, markdown=False):
+def of_threads(entry):
+    return f"{entry['threads']} thread{'s' if entry['threads'] > 1 else ''}"
+
+
+def step_table(rows, pytorch):
     head = ["step, batch 1", OURS, *pytorch, *(f"/ {name.split()[1]}" for name in pytorch),
             "roofline", "share"]
     lines = []
@@ -20,46 +24,68 @@ def step_table(rows, pytorch, markdown=False):
         cells.append(f"{milliseconds(sum(row['roofline'].values()))} ms")
         cells.append(f"{row['share']['step']:.0%}" if "share" in row else "-")
         lines.append(cells)
-    return table(head, lines, markdown)
+    return Table(head, lines)
 
 
-def phase_table(rows, markdown=False):
+def spread_table(rows):
+    head = ["spread, ms", "steps", "least", "quarter", "median", "three quarters", "most"]
+    names = ("min", "lower_quartile", "median", "upper_quartile", "max")
+    return Table(head, [[f"{row['name']}, {name}", str(seen["count"]),
+                         *(milliseconds(seen[key]) for key in names)]
+                        for row in rows for name, seen in row["seconds"].items()])
+
+
+def phase_table(rows):
     shown = [phase for phase in PHASES if phase != "staging"]
-    head = ["ms, and share of the roofline", *shown, "staging"]
-    lines = []
-    for row in rows:
-        if "phases" not in row:
-            continue
-        cells = [f"{milliseconds(row['phases'][phase])} {row['share'][phase]:>4.0%}"
-                 for phase in shown]
-        lines.append([row["name"], *cells, milliseconds(row["phases"]["staging"])])
-    return table(head, lines, markdown) if lines else []
+    lines = [[row["name"], *(f"{milliseconds(row['phases'][phase])} {row['share'][phase]:>4.0%}"
+                             for phase in shown), milliseconds(row["phases"]["staging"])]
+             for row in rows if "phases" in row]
+    return Table(["ms, and share of the roofline", *shown, "staging"], lines)
 
 
-def limit_table(rows, markdown=False):
-    head = ["limits", "products, GFLOP/s", "of", "read, GB/s", "copy", "AdamW"]
+def limit_table(rows):
     lines = []
     for row in rows:
         limits = row["limits"]
         rates = [f"{limits['bandwidth'][kind] / 1e9:.1f}" for kind in ("read", "copy", "adamw")]
         lines.append([row["name"], f"{limits['peak'] / 1e9:.0f}", limits["product_precision"],
                       *rates])
-    return table(head, lines, markdown)
+    return Table(["limits", "products, GFLOP/s", "in", "read, GB/s", "copy", "AdamW"], lines)
 
 
-def notes(rows):
+def peak_table(seen):
+    """FLOP/s of oneDNN by precision and threads."""
+    lines = []
+    for entry in seen:
+        rates = [product["flops_per_second"] for product in entry["products"]]
+        lines.append([f"{entry['precision']}, {of_threads(entry)}",
+                      *([f"{max(rates) / 1e9:.0f}", f"{min(rates) / 1e9:.0f}"] if not entry["reason"]
+                        else ["-", "-"])])
+    return Table(["oneDNN at the shapes of stories110M, GFLOP/s", "best", "worst"], lines)
+
+
+def bandwidth_table(seen):
+    return Table(["memory, GB/s", "read", "copy", "AdamW"],
+                 [[of_threads(entry), *(f"{entry[kind] / 1e9:.1f}" for kind in
+                                                    ("read", "copy", "adamw"))]
+                  for entry in seen])
+
+
+def step_notes(rows):
     """What could not be measured, and what was checked."""
     for row in rows:
         for name, reason in row["missing"].items():
             yield f"{row['name']}: no {name}: {reason}"
         for name, seen in row.get("parity", {}).items():
-            verdict = "" if seen["ok"] else "  FAILED"
             yield (f"{row['name']}: loss within {seen['loss']:.1e} and norm of the gradient "
-                   f"within {seen['norm']:.1e} of {name} in {seen['steps']} steps{verdict}")
+                   f"within {seen['norm']:.1e} of {name} in {seen['steps']} steps"
+                   + ("" if seen["ok"] else "  FAILED"))
+        if row.get("idle_share", 0) > 0.05:
+            yield (f"{row['name']}: a process that should have slept used {row['idle_share']:.0%} "
+                   "of a core")
 
 
-def generation_table(entries, markdown=False):
-    head = ["generation", "decode, tokens/s", "of the bandwidth", "prefill, tokens/s"]
+def generation_table(entries):
     lines = []
     for entry in entries:
         for row in entry["rows"]:
@@ -72,99 +98,113 @@ def generation_table(entries, markdown=False):
             lines.append([name, f"{1 / row['decode_seconds']['median']:.1f}",
                           f"{row['bandwidth_share']:.0%}",
                           f"{1 / row['prefill_seconds']['median']:.0f}"])
-    return table(head, lines, markdown)
+    return Table(["generation", "decode, tokens/s", "of the bandwidth", "prefill, tokens/s"], lines)
 
 
-def sequence_table(seen, markdown=False):
-    head = [f"{seen['model']} {seen['precision']}, us a token", "step", "passes",
-            "passes, attention of 256"]
+def sequence_table(seen):
     lines = [[f"sequence {row['sequence']}", f"{row['whole']['step_per_token'] * 1e6:.0f}",
               f"{row['whole']['passes_per_token'] * 1e6:.0f}",
               f"{row['confined']['passes_per_token'] * 1e6:.0f}"] for row in seen["rows"]]
-    growth = seen["growth"]
-    lines.append(["growth"] + [f"{growth[key]:.2f} x" for key in (
-        "whole_step", "whole_passes", "confined_passes")])
-    return table(head, lines, markdown)
+    lines.append(["growth", *(f"{seen['growth'][key]:.2f} x" for key in (
+        "whole_step", "whole_passes", "confined_passes"))])
+    return Table([f"{seen['model']} {seen['precision']}, us a token", "step", "passes",
+                  "passes, attention of 256"], lines)
 
 
-def size_table(name, rows, markdown=False):
-    head = [name, "step, ms", "passes, GFLOP/s"]
-    return table(head, [[str(row["value"]), milliseconds(row["seconds"]),
-                         f"{row['flops_per_second'] / 1e9:.0f}"] for row in rows], markdown)
+def size_table(name, rows):
+    return Table([name, "step, ms", "passes, GFLOP/s"],
+                 [[str(row["value"]), milliseconds(row["seconds"]),
+                   f"{row['flops_per_second'] / 1e9:.0f}"] for row in rows])
 
 
-def thread_table(seen, markdown=False):
-    head = [f"{seen['model']} f32, ms", "step", *PHASES]
-    lines = [[f"{threads} threads", milliseconds(row["step"]["median"]),
-              *(milliseconds(row["phases"][phase]) for phase in PHASES)]
-             for threads, row in seen["rows"].items()]
-    rows = list(seen["rows"].values())
+def thread_table(seen):
+    rows = seen["rows"]
+    lines = [[of_threads(row), milliseconds(row["step"]["median"]),
+              *(milliseconds(row["phases"][phase]) for phase in PHASES)] for row in rows]
     if len(rows) > 1:
         first, last = rows[0], rows[-1]
         lines.append(["speed-up", f"{first['step']['median'] / last['step']['median']:.2f} x", *(
             f"{first['phases'][phase] / last['phases'][phase]:.2f} x" for phase in PHASES)])
-    return table(head, lines, markdown)
+    return Table([f"{seen['model']} f32, ms", "step", *PHASES], lines)
 
 
-def program_table(seen, markdown=False):
-    row = list(seen["rows"].values())[-1]
-    return table([f"programs of {seen['model']} f32", "runs", "ms a run"],
+def program_table(seen):
+    return Table([f"programs of {seen['model']} f32", "runs", "ms a run"],
                  [[entry["label"], str(entry["runs"]),
                    milliseconds(entry["seconds"] / entry["runs"])]
-                  for entry in row["programs"] if entry["runs"]], markdown)
+                  for entry in seen["rows"][-1]["programs"] if entry["runs"]])
 
 
-def memory_table(rows, markdown=False):
-    head = ["memory", "plan, MB", "peak, MB", "ratio"]
-    return table(head, [[row["name"], "-", "-", "-"] if "missing" in row else
-                        [row["name"], f"{row['plan']['total'] / 1e6:,.0f}",
-                         f"{row['peak_bytes'] / 1e6:,.0f}", f"{row['ratio']:.2f}"]
-                        for row in rows], markdown)
+def scaling_tables(seen):
+    yield sequence_table(seen["sequence"])
+    for name in ("batch", "width", "depth"):
+        if name in seen:
+            yield size_table(name, seen[name])
+    yield thread_table(seen["threads"])
+    yield program_table(seen["threads"])
 
 
-def startup_table(rows, markdown=False):
+def memory_table(rows):
+    return Table(["memory", "plan, MB", "peak, MB", "ratio"],
+                 [[row["name"], "-", "-", "-"] if "missing" in row else
+                  [row["name"], f"{row['plan']['total'] / 1e6:,.0f}",
+                   f"{row['peak_bytes'] / 1e6:,.0f}", f"{row['ratio']:.2f}"] for row in rows])
+
+
+def startup_table(rows):
     stages = ("library", "device", "model", "session")
-    return table(["start-up, ms", *stages],
+    return Table(["start-up, ms", *stages],
                  [[row["model"], *(milliseconds(row[stage]["median"]) for stage in stages)]
-                  for row in rows], markdown)
+                  for row in rows])
 
 
-def accuracy_lines(seen):
-    yield (f"  f32 loss after {seen['steps']} demo steps {seen['f32']:.4f}, a second run "
-           f"{'equal to the last bit' if seen['reproducible'] else 'DIFFERENT'}")
+def accuracy_table(seen):
+    lines = [["f32", f"{seen['f32']:.4f}", "-"],
+             ["f32 again", "the same bits" if seen["reproducible"] else "DIFFERENT", "-"]]
     if "missing" not in seen:
-        yield f"  bf16 {seen['bf16']:.4f}, {seen['difference']:.2%} away"
+        lines.append(["bf16", f"{seen['bf16']:.4f}", f"{seen['difference']:.2%}"])
+    return Table([f"loss after {seen['steps']} demo steps", "loss", "difference"], lines)
 
 
-def part_lines(part, seen, pytorch):
-    """What is printed when a part has been measured."""
-    if part == "steps":
-        return [*step_table(seen, pytorch), "", *phase_table(seen), "", *limit_table(seen), "",
-                *("  " + note for note in notes(seen))]
-    if part == "generation":
-        return generation_table(seen)
-    if part == "scaling":
-        lines = sequence_table(seen["sequence"])
-        for name in ("batch", "width", "depth"):
-            if name in seen:
-                lines += ["", *size_table(name, seen[name])]
-        return [*lines, "", *thread_table(seen["threads"]), "", *program_table(seen["threads"])]
-    if part == "memory":
-        return memory_table(seen)
-    if part == "startup":
-        return startup_table(seen)
-    return list(accuracy_lines(seen))
+def missing_notes(rows, name):
+    for row in rows:
+        if "missing" in row:
+            yield f"{row[name]}: {row['missing']}"
 
 
-def checklist_lines(summary, markdown=False):
-    mark = {acceptance.MET: "[x]", acceptance.MISSED: "[ ]", acceptance.UNKNOWN: "[?]",
-            acceptance.NOT_RUN: "[-]"}
-    lines = [[line.what, line.bound, line.figure or "-", f"{mark[line.verdict]} {line.verdict}"
-              + (f": {line.why}" if line.why else "")]
-             for line in acceptance.checklist(summary)]
-    head = ["what", "bound", "figure", "verdict"]
-    if markdown:
-        return table(head, lines, True)
-    widths = [max(len(line[i]) for line in lines) for i in range(3)]
-    return ["  " + "  ".join([line[0].ljust(widths[0]), line[1].rjust(widths[1]),
-                              line[2].rjust(widths[2]), line[3]]) for line in lines]
+def part(name, seen, pytorch):
+    """The tables and the notes of a part."""
+    if name == "limits":
+        notes = [f"{entry['precision']}, {of_threads(entry)}: {entry['reason']}"
+                 for entry in seen["products"] if entry["reason"]]
+        return [peak_table(seen["products"]), bandwidth_table(seen["bandwidth"])], notes
+    if name == "steps":
+        return ([step_table(seen, pytorch), phase_table(seen), limit_table(seen),
+                 spread_table(seen)], list(step_notes(seen)))
+    if name == "generation":
+        notes = [note for entry in seen for note in missing_notes(entry["rows"], "precision")]
+        return [generation_table(seen)], list(dict.fromkeys(notes))
+    if name == "scaling":
+        return list(scaling_tables(seen)), []
+    if name == "memory":
+        return [memory_table(seen)], list(missing_notes(seen, "name"))
+    if name == "startup":
+        return [startup_table(seen)], []
+    return [accuracy_table(seen)], [f"bf16: {seen['missing']}"] if "missing" in seen else []
+
+
+def checklist_table(summary):
+    return Table(["to be shown", "bound", "figure", "verdict"],
+                 [[line.what, line.bound, line.figure or "-",
+                   line.verdict + (f": {line.why}" if line.why else "")]
+                  for line in acceptance.checklist(summary)])
+
+
+def checklist_lines(summary):
+    """As a table, with the verdicts set left."""
+    table = checklist_table(summary)
+    widths = [max(len(row[i]) for row in table.rows) for i in range(3)]
+    mark = {acceptance.MET: "[x]", acceptance.MISSED: "[ ]"}
+    for what, bound, figure, verdict in table.rows:
+        yield (f"  {mark.get(verdict.partition(':')[0], '[?]')} {what.ljust(widths[0])}  "
+               f"{bound.rjust(widths[1])}  {figure.rjust(widths[2])}  {verdict}")
