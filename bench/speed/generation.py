@@ -105,10 +105,9 @@ def bytes_of(shape, precision, computed):
 
 
 def measure(library, machine, model, folder, repeats):
-    bandwidth = machine.bandwidth()["read"]
-    result = {"model": model, "prompt": PROMPT, "generated": GENERATED, "bandwidth": bandwidth,
-              "rows": []}
+    result = {"model": model, "prompt": PROMPT, "generated": GENERATED, "rows": []}
     for precision in PRECISIONS:
+        bandwidth = machine.bandwidth()["read"]
         computed = computed_in(library, precision)
         row = {"precision": precision, "computed_in": computed}
         result["rows"].append(row)
@@ -124,6 +123,7 @@ def measure(library, machine, model, folder, repeats):
         row["decode_seconds"] = spread([entry["decode"] for entry in seen])
         row["prefill_seconds"] = spread([entry["prefill"] for entry in seen])
         row["bytes_per_token"] = moved
+        row["bandwidth"] = bandwidth
         row["bandwidth_share"] = moved / row["decode_seconds"]["median"] / bandwidth
     return result
 

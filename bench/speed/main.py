@@ -9,6 +9,7 @@ and is no failure; losses that differ from PyTorch's are one.
 """
 
 import argparse
+import dataclasses
 import json
 import os
 import pathlib
@@ -77,16 +78,25 @@ def measure_generation(options, machine, _):
     return results
 
 
-def measure_scaling(options, machine, _):
-    return scaling.measure(options.library, machine, options.quick, "f32")
+def starter(options):
+    """Makes processes of the library over random weights."""
+    def start(workload, name="", threads=options.threads, parts=1):
+        return steps.start_ours(options.library, name or workload.name, {
+            "workload": dataclasses.asdict(workload), "threads": threads, "parts": parts})
+
+    return start
 
 
-def measure_memory(options, machine, _):
+def measure_scaling(options, *_):
+    return scaling.measure(starter(options), options.threads, options.quick)
+
+
+def measure_memory(options, *_):
     chosen = [Workload("stories110M", 0, 256, "f32")]
     if not options.quick:
         chosen += [Workload("stories110M", 0, 256, "bf16"), Workload("stories110M", 0, 1024, "f32"),
                    Workload("qwen3-0.6b", 8, 256, "f32"), Workload("qwen3-0.6b", 8, 256, "bf16")]
-    return memory.measure(options.library, machine, chosen)
+    return memory.measure(starter(options), chosen)
 
 
 def measure_startup(options, machine, _):

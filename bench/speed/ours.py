@@ -1,6 +1,8 @@
 """A process that trains with the library: answers the requests of turns.py.
 
     python3 ours.py LIBRARY SETTINGS     SETTINGS is JSON; see turns.py
+
+Without a "folder" the weights are random; "parts" cuts each row into so many sequences.
 """
 
 import ctypes as C
@@ -33,11 +35,10 @@ def session_options(path, workload, **more):
                           clip_norm=CLIP_NORM, **ADAMW, **more)
 
 
-def open_session(path, workload, threads, folder=None, shape=None, **more):
+def open_session(path, workload, threads, folder=None, **more):
     """A session of the workload: over the weights in a folder, or over random ones."""
-    shape = shape or SHAPES[workload.model]
     adapter = AdapterOptions(rank=workload.rank, alpha=2 * workload.rank) if workload.rank else None
-    library = Library(path, None if folder else ModelConfig(**shape.fields()),
+    library = Library(path, None if folder else ModelConfig(**workload.shape.fields()),
                       session_options(path, workload, **more), threads=threads, adapter=adapter,
                       folder=folder)
     if adapter:
@@ -54,11 +55,33 @@ def step_record(result):
             "phases": {name: getattr(result, f"{name}_seconds") for name in PHASES}}
 
 
+def resident_bytes(field):
+    """VmRSS: now, VmHWM: at most so far; None where the system does not say."""
+    try:
+        with open("/proc/self/status") as file:
+            for line in file:
+                if line.startswith(field + ":"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return None
+
+
 def main():
+    before = resident_bytes("VmRSS")  # the interpreter's own
     path, settings = sys.argv[1], json.loads(sys.argv[2])
-    workload = Workload(**settings["workload"])
-    library = open_session(path, workload, settings["threads"], settings["folder"])
-    serve({}, lambda step: step_record(library.step(*batch(workload, step))))
+    workload, parts = Workload.of(settings["workload"]), settings.get("parts", 1)
+    library = open_session(path, workload, settings["threads"], settings.get("folder"),
+                           length_buckets=parts.bit_length() - 1)
+
+    def report():
+        plan, peak = library.memory_plan(), resident_bytes("VmHWM")
+        return {"plan": {name: getattr(plan, name) for name, _ in plan._fields_[2:]},
+                "peak_bytes": None if peak is None else peak - before,
+                "programs": [{"label": kernel.label.decode(), "runs": kernel.runs,
+                              "seconds": kernel.host_seconds} for kernel in library.kernels()]}
+
+    serve({}, lambda step: step_record(library.step(*batch(workload, step), parts)), report)
 
 
 if __name__ == "__main__":

@@ -188,7 +188,7 @@ def main():
     if sys.argv[1:] == ["--version"]:
         return print(json.dumps(version()))
     settings = json.loads(sys.argv[1])
-    workload = Workload(**settings["workload"])
+    workload = Workload.of(settings["workload"])
     torch.set_num_threads(settings["threads"])
     if workload.precision == "bf16" and (reason := too_slow(workload, settings["limit"])):
         return print(json.dumps({"missing": reason}), flush=True)

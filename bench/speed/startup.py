@@ -38,7 +38,7 @@ def once(path, settings):
             raise RuntimeError(f"{name}: {c.anet_error_message(error).decode()}")
 
     threads = DeviceOptions(threads=settings["threads"])
-    options = session_options(path, Workload(**settings["workload"]))
+    options = session_options(path, Workload(settings["model"], 0, 256, "f32"))
     timed("device", lambda: call("anet_device_open", b"cpu", C.byref(threads), C.byref(device)))
     timed("model", lambda: call("anet_model_load", settings["folder"].encode(), None,
                                 C.byref(model)))
@@ -51,11 +51,11 @@ def measure(library, machine, folder, models, repeats):
     rows = []
     for name in models:
         settings = {"threads": machine.threads, "folder": str(model_folder(folder, name)),
-                    "workload": dict(model=name, rank=0, sequence=256, precision="f32")}
+                    "model": name}
         command = [sys.executable, __file__, library, json.dumps(settings)]
         runs = [json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
                 for _ in range(repeats)]
-        rows.append({"model": name, **{stage: spread([run[stage] for run in runs])
+        rows.append({"name": name, **{stage: spread([run[stage] for run in runs])
                                        for stage in STAGES}})
     return rows
 

@@ -1,7 +1,6 @@
 """Whole training steps: the library and every PyTorch that is here, interleaved, against the limits."""
 
 import dataclasses
-import os
 import pathlib
 import sys
 
@@ -41,20 +40,26 @@ def process_memory(workload):
         kept - 4 * shape.layer_count * counts.layer_weights(shape))
 
 
+def start_ours(library, name, settings):
+    return Runner(name, [sys.executable, str(HERE / "ours.py"), library], settings)
+
+
 def start(workload, settings, library, pytorches):
     """Runners that are ready, and by name why others are not."""
-    commands = {OURS: [sys.executable, HERE / "ours.py", library]}
-    commands |= {name: [python, HERE / "pytorch.py"] for name, python in pytorches.items()}
     runners, missing = [], {}
     free = available_memory()
-    for name, command in commands.items():
+    for name in (OURS, *pytorches):
         needed = process_memory(workload) * (len(runners) + 1)
         if free is not None and needed > free:
             missing[name] = (f"processes side by side would need about {needed / 1e9:.0f} GB, "
                              f"{free / 1e9:.0f} are free")
             continue
         try:
-            runners.append(Runner(name, list(map(str, command)), settings))
+            if name == OURS:
+                runners.append(start_ours(library, name, settings))
+            else:
+                command = [pytorches[name], str(HERE / "pytorch.py")]
+                runners.append(Runner(name, command, settings))
         except Missing as reason:
             missing[name] = str(reason)
     return runners, missing

@@ -154,7 +154,7 @@ def memory_table(rows):
 def startup_table(rows):
     stages = ("library", "device", "model", "session")
     return Table(["start-up, ms", *stages],
-                 [[row["model"], *(milliseconds(row[stage]["median"]) for stage in stages)]
+                 [[row["name"], *(milliseconds(row[stage]["median"]) for stage in stages)]
                   for row in rows])
 
 

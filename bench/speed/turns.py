@@ -3,8 +3,9 @@ computing while another does. Between turns a process waits on a pipe, and its t
 
 A process is started with one argument of JSON: the workload's fields, "threads", "folder" (its
 weights), "limit" (seconds that a step may take). It says an object when it is ready, one with
-"missing", a reason, when it cannot measure, and then answers each line {"first": n, "steps": k} with a list of k records:
-seconds, loss, norm of the gradient before clipping, and seconds by phase where they are known.
+"missing", a reason, when it cannot measure. Then it answers each line {"first": n, "steps": k} with a
+list of k records: seconds, loss, norm of the gradient before clipping, and seconds by phase where they
+are known; the line {} asks for its report.
 """
 
 import dataclasses
@@ -18,13 +19,14 @@ import time
 PAUSE = 0.1
 
 
-def serve(greeting, step):
+def serve(greeting, step, report=dict):
     """The process's side: `step(number)` makes a record."""
     print(json.dumps(greeting), flush=True)
     for line in sys.stdin:
         request = json.loads(line)
-        records = [step(request["first"] + i) for i in range(request["steps"])]
-        print(json.dumps(records), flush=True)
+        answer = ([step(request["first"] + i) for i in range(request["steps"])] if request
+                  else report())
+        print(json.dumps(answer), flush=True)
 
 
 class Missing(Exception):
@@ -50,13 +52,18 @@ class Runner:
         lines = self.process.communicate()[1].strip().splitlines()
         raise Missing(lines[-1] if lines else f"ended with {self.process.returncode}")
 
-    def run(self, steps):
-        request = {"first": len(self.records), "steps": steps}
+    def _ask(self, request):
         self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
-        records = self._read()
+        return self._read()
+
+    def run(self, steps):
+        records = self._ask({"first": len(self.records), "steps": steps})
         self.records += records
         return records
+
+    def report(self):
+        return self._ask({})
 
     def busy_seconds(self):
         """Processor time so far, where the system tells it of other processes."""

@@ -78,10 +78,17 @@ class Workload:
     sequence: int
     precision: str
     batch: int = 1
+    custom: Shape = None  # of a model that has no name
+
+    @classmethod
+    def of(cls, fields):
+        """Of what dataclasses.asdict made."""
+        custom = fields["custom"] and Shape(**fields["custom"])
+        return cls(**{**fields, "custom": custom})
 
     @property
     def shape(self):
-        return SHAPES[self.model]
+        return self.custom or SHAPES[self.model]
 
     @property
     def tokens(self):
