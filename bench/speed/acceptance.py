@@ -7,6 +7,10 @@ from steps import OURS
 
 MET, MISSED, UNKNOWN, NOT_RUN = "met", "missed", "not measurable here", "not run"
 
+# Milliseconds; bench/ane_plan predicts them.
+ENGINE_BOUNDS = {"stories110m full": 52, "stories110m lora": 30, "qwen3-0.6b full": 250,
+                 "qwen3-0.6b lora": 120}
+
 
 @dataclasses.dataclass(frozen=True)
 class Line:
@@ -129,13 +133,24 @@ def accuracy_lines(summary):
         yield not_run("two runs in f32, every bit of the losses", "equal")
         yield not_run(what, bound)
         return
-    yield Line(f"two runs of {seen['steps']} steps in f32, every bit of the losses", "equal",
+    yield Line(f"two runs of {seen['repeated']} steps in f32, every bit of the losses", "equal",
                "equal" if seen["reproducible"] else "different",
                MET if seen["reproducible"] else MISSED)
     if "missing" in seen:
         yield unknown(what, bound, seen["missing"])
     else:
         yield judged(what, bound, seen["difference"], at_most(0.005), lambda x: f"{x:.2%}")
+
+
+def engine_lines(summary):
+    """What `make bench-ane-plan` predicted, where it ran."""
+    plan = summary.get("ane_plan", {})
+    for workload, bound in ENGINE_BOUNDS.items():
+        what, shown = f"the engine's step on M4, {workload}, predicted", f"<= {bound} ms"
+        if workload not in plan:
+            yield not_run(what, shown)
+        else:
+            yield judged(what, shown, plan[workload], at_most(bound), lambda ms: f"{ms:.0f} ms")
 
 
 def checklist(summary):
@@ -150,4 +165,5 @@ def checklist(summary):
         *memory_lines(summary),
         *decode_lines(summary),
         *accuracy_lines(summary),
+        *engine_lines(summary),
     ]

@@ -212,8 +212,8 @@ def taking_turns():
     for each in runners:
         each.stop()
     check("turns alternate and have about a second of steps", order == [
-        ("fast", 1), ("fast", 1), ("slow", 1), ("slow", 1), ("fast", 4), ("slow", 1), ("slow", 1),
-        ("fast", 4), ("fast", 4), ("slow", 1)])
+        ("fast", 1), ("fast", 1), ("slow", 1), ("fast", 4), ("slow", 1), ("slow", 1), ("fast", 4),
+        ("fast", 4), ("slow", 1)])
     check("steps are numbered on, and those that warm up are left out",
           [record["step"] for record in seen.records["fast"]] == list(range(2, 14))
           and [record["step"] for record in runners[0].records] == list(range(14)))
@@ -287,7 +287,8 @@ def shapes_of(picture):
 
 def pictures():
     seen = shapes_of(svg.bars("<a & b>", [("x & y", [svg.Bar("one", 2.0, 1.0, 4.0),
-                                                     svg.Bar("two", 1.0)])], str))
+                                                     svg.Bar("two", 1.0)])], str,
+                              ["one", "two"]))
     bars = [float(rect["width"]) for rect in seen["rect"]][-2:]
     room = svg.WIDTH - svg.LABELS - svg.VALUES
     check("bars are as long as their values, the longest whisker fits",

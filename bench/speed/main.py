@@ -30,6 +30,8 @@ from workloads import SHAPES, WORKLOADS, Workload, model_folder
 
 PARTS = ("limits", "steps", "generation", "scaling", "memory", "startup", "accuracy")
 
+QUICK_PARTS = ("steps", "generation", "scaling", "memory", "startup")
+
 
 def find_pytorches(interpreters):
     """Name, interpreter and description of each PyTorch; one of each version."""
@@ -114,6 +116,15 @@ MEASURES = {"limits": measure_limits, "steps": measure_steps, "generation": meas
             "accuracy": measure_accuracy}
 
 
+def predicted(file):
+    """Milliseconds on M4 by workload, where `make bench-ane-plan` has left them."""
+    if not file.exists():
+        return {}
+    return {workload: chips["M4"]["ms"]
+            for workload, chips in json.loads(file.read_text())["predictions"].items()
+            if "M4" in chips}
+
+
 def progress(options, what):
     elapsed = time.perf_counter() - options.start
     print(f"[{elapsed // 60:3.0f}:{elapsed % 60:02.0f}] {what}", flush=True)
@@ -140,11 +151,11 @@ def parse(arguments):
     parser.add_argument("--limit", type=float, help="longest step of a PyTorch that is measured, s")
     options = parser.parse_args(arguments)
     quick = options.quick
-    options.parts = options.parts or (PARTS[:-1] if quick else PARTS)
+    options.parts = options.parts or (QUICK_PARTS if quick else PARTS)
     options.models = options.models or (("stories15M", "stories110M") if quick else tuple(SHAPES))
     options.sequences = options.sequences or ((256,) if quick else (256, 1024))
     options.rounds = options.rounds or (3 if quick else 9)
-    options.budget = options.budget or (12 if quick else 60)
+    options.budget = options.budget or (10 if quick else 45)
     options.limit = options.limit or (5 if quick else 30)
     options.start = time.perf_counter()
     return options
@@ -156,7 +167,8 @@ def main():
     machine = limits.Machine(options.machine, options.threads)
     pytorches, described = find_pytorches(options.pytorch)
     summary = {"machine": limits.describe(options.threads), "pytorch": described,
-               "quick": options.quick, "date": time.strftime("%Y-%m-%d")}
+               "quick": options.quick, "date": time.strftime("%Y-%m-%d"),
+               "ane_plan": predicted(options.folder / "ane_plan.json")}
     print(f"{summary['machine']['model']}, {options.threads} threads, "
           f"{' '.join(summary['machine']['extensions'])}")
     for name, seen in described.items():

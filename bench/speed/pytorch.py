@@ -153,9 +153,12 @@ def too_slow(workload, limit):
     s, tokens = workload.shape, min(workload.tokens, 256)
     x = torch.ones(tokens, s.hidden_size, dtype=torch.bfloat16)
     w = torch.ones(s.intermediate_size, s.hidden_size, dtype=torch.bfloat16)
-    start = time.perf_counter()
-    F.linear(x, w)
-    rate = 2 * tokens * s.hidden_size * s.intermediate_size / (time.perf_counter() - start)
+    best = float("inf")
+    for _ in range(2):
+        start = time.perf_counter()
+        F.linear(x, w)
+        best = min(best, time.perf_counter() - start)
+    rate = 2 * tokens * s.hidden_size * s.intermediate_size / best
     seconds = sum(flops(workload).values()) / rate
     if seconds <= limit:
         return None

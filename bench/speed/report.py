@@ -15,6 +15,7 @@ import sys
 import svg
 import text
 from counts import PHASES
+from steps import OURS
 from svg import Bar
 from tables import milliseconds
 
@@ -61,7 +62,7 @@ def short(row):
     return f"{row['sequence']}, {row['precision']}"
 
 
-def step_figures(rows):
+def step_figures(rows, pytorch):
     for model in dict.fromkeys(row["model"] for row in rows):
         mine = [row for row in rows if row["model"] == model]
         groups = [(short(row), [Bar(name, seen["median"], seen["min"], seen["max"])
@@ -70,7 +71,7 @@ def step_figures(rows):
         if groups:
             title = f"A step of {model}" + (" with an adapter" if mine[0]["rank"] else "")
             yield figure(title, "sequence and precision; median, least and most",
-                         svg.bars(title, groups, shown_milliseconds))
+                         svg.bars(title, groups, shown_milliseconds, [OURS, *pytorch]))
         stacks = []
         for row in mine:
             if "phases" in row:
@@ -82,16 +83,16 @@ def step_figures(rows):
                          svg.stacks(title, stacks, shown_milliseconds))
 
 
-def generation_figures(entries):
-    groups = [(f"{entry['model']}, {row['precision']}",
-               [Bar("share of the memory bandwidth", row["bandwidth_share"])])
+def generation_figures(entries, _):
+    name = "share of the memory bandwidth"
+    groups = [(f"{entry['model']}, {row['precision']}", [Bar(name, row["bandwidth_share"])])
               for entry in entries for row in entry["rows"] if "missing" not in row]
     if groups:
         yield figure("Decoding", "share of the bandwidth that reading has",
-                     svg.bars("Decoding", groups, lambda share: f"{share:.0%}"))
+                     svg.bars("Decoding", groups, lambda share: f"{share:.0%}", [name]))
 
 
-def scaling_figures(seen):
+def scaling_figures(seen, _):
     rows = seen["sequence"]["rows"]
     yield figure("Time per token", f"{seen['sequence']['model']}, forward, loss and backward",
                  svg.lines("Time per token",
@@ -108,12 +109,12 @@ def scaling_figures(seen):
                 title, [("GFLOP/s", points)], name, lambda rate: f"{rate / 1e9:.0f}"))
 
 
-def memory_figures(rows):
+def memory_figures(rows, _):
     groups = [(row["name"], [Bar("plan", row["plan"]["total"]), Bar("peak", row["peak_bytes"])])
               for row in rows if "missing" not in row]
     if groups:
         yield figure("Memory", "of a process that only trains", svg.bars(
-            "Memory", groups, lambda size: f"{size / 1e9:.2f} GB"))
+            "Memory", groups, lambda size: f"{size / 1e9:.2f} GB", ["plan", "peak"]))
 
 
 FIGURES = {"steps": step_figures, "generation": generation_figures, "scaling": scaling_figures,
@@ -135,9 +136,11 @@ def page(summary):
     for name, title in TITLES.items():
         if name not in summary:
             continue
-        tables, notes = text.part(name, summary[name], list(summary["pytorch"]))
+        pytorch = list(summary["pytorch"])
+        tables, notes = text.part(name, summary[name], pytorch)
         parts.append(f"<h2>{html.escape(title)}</h2>")
-        parts += FIGURES.get(name, lambda _: ())(summary[name])
+        if name in FIGURES:
+            parts += FIGURES[name](summary[name], pytorch)
         parts += [table.html() for table in tables]
         parts += [f'<p class="note">{html.escape(note)}</p>' for note in notes]
     return ("<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>"

@@ -102,7 +102,7 @@ def measure(workload, machine, library, pytorches, folder, rounds, budget, limit
         turns = take_turns(runners, rounds, budget)
         result["seconds"] = {name: spread([record["seconds"] for record in records])
                              for name, records in turns.records.items()}
-        result["idle_share"] = turns.idle_share
+        result["disturbance"] = turns.disturbance
         result["optimizer"] = {runner.name: runner.greeting["optimizer"] for runner in runners
                                if "optimizer" in runner.greeting}
         if OURS in turns.records:

@@ -38,10 +38,9 @@ class Bar:
     high: float = None
 
 
-def bars(title, groups, show):
-    """Groups of bars from left to right, one below another; `groups` is label and bars. A whisker goes
-    from low to high."""
-    names = list(dict.fromkeys(bar.series for _, group in groups for bar in group))
+def bars(title, groups, show, names):
+    """Groups of bars from left to right, one below another; `groups` is label and bars, `names` the
+    series in the order of their colours. A whisker goes from low to high."""
     most = max(max(bar.value, bar.high or 0) for _, group in groups for bar in group)
     scale = (WIDTH - LABELS - VALUES) / most
     parts, y = key(names), TOP

@@ -80,9 +80,9 @@ def step_notes(rows):
             yield (f"{row['name']}: loss within {seen['loss']:.1e} and norm of the gradient "
                    f"within {seen['norm']:.1e} of {name} in {seen['steps']} steps"
                    + ("" if seen["ok"] else "  FAILED"))
-        if row.get("idle_share", 0) > 0.05:
-            yield (f"{row['name']}: a process that should have slept used {row['idle_share']:.0%} "
-                   "of a core")
+        if row.get("disturbance", 0) > 0.05:
+            yield (f"{row['name']}: other processes used {row['disturbance']:.2f} cores meanwhile; "
+                   "repeat it on a quiet machine")
 
 
 def generation_table(entries):
@@ -160,7 +160,7 @@ def startup_table(rows):
 
 def accuracy_table(seen):
     lines = [["f32", f"{seen['f32']:.4f}", "-"],
-             ["f32 again", "the same bits" if seen["reproducible"] else "DIFFERENT", "-"]]
+             [f"f32, {seen['repeated']} steps again", "the same bits" if seen["reproducible"] else "DIFFERENT", "-"]]
     if "missing" not in seen:
         lines.append(["bf16", f"{seen['bf16']:.4f}", f"{seen['difference']:.2%}"])
     return Table([f"loss after {seen['steps']} demo steps", "loss", "difference"], lines)

@@ -65,15 +65,6 @@ class Runner:
     def report(self):
         return self._ask({})
 
-    def busy_seconds(self):
-        """Processor time so far, where the system tells it of other processes."""
-        try:
-            with open(f"/proc/{self.process.pid}/stat") as file:
-                fields = file.read().rpartition(")")[2].split()
-        except OSError:
-            return None
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
     def stop(self):
         if self.process.poll() is None:
             self.process.stdin.close()
@@ -82,36 +73,56 @@ class Runner:
         self.process.stderr.close()
 
 
+def processor_seconds(pid=None):
+    """What a process has used, or the whole machine; None where the system does not say. What a
+    hypervisor gave to others counts as used."""
+    try:
+        with open(f"/proc/{pid}/stat" if pid else "/proc/stat") as file:
+            fields = file.readline().rpartition(")")[2].split()
+    except OSError:
+        return None
+    if pid:
+        ticks = int(fields[11]) + int(fields[12])
+    else:
+        user, nice, system, _, _, interrupts, soft, stolen = map(int, fields[1:9])
+        ticks = user + nice + system + interrupts + soft + stolen
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 @dataclasses.dataclass
 class Turns:
-    """What take_turns saw: records by name in order; the largest share of a core that others used
-    during a turn, which would make the comparison unfair."""
+    """What take_turns saw: records by name in order, and how many cores others used meanwhile: the
+    processes that should sleep, or programs that have nothing to do with it."""
     records: dict
-    idle_share: float
+    disturbance: float = 0.0
+
+
+def warm_up(runner, turn_seconds):
+    """Makes a step, or two when they are short; the number of steps in a turn."""
+    seconds = runner.run(1)[0]["seconds"]
+    if seconds < 3 * turn_seconds:
+        seconds = runner.run(1)[0]["seconds"]
+    return max(1, round(turn_seconds / seconds))
 
 
 def take_turns(runners, rounds, budget, turn_seconds=1.0):
-    """One warm-up turn each, then `rounds` rounds in alternating order; at least two, and no more
-    when `budget` seconds are used up. A turn has so many steps that it takes about
-    `turn_seconds`."""
+    """After a warm-up `rounds` rounds in alternating order; at least two, and no more when `budget`
+    seconds are used up. A turn has so many steps that it takes about `turn_seconds`."""
     start = time.perf_counter()
-    steps = {}
-    for runner in runners:
-        runner.run(1)
-        seconds = runner.run(1)[0]["seconds"]
-        steps[runner] = max(1, round(turn_seconds / seconds))
-    records = {runner.name: [] for runner in runners}
-    idle_share = 0.0
+    steps = {runner: warm_up(runner, turn_seconds) for runner in runners}
+    result = Turns({runner.name: [] for runner in runners})
+    elapsed, foreign = 0.0, 0.0
     for number in range(rounds):
         if number >= 2 and time.perf_counter() - start > budget:
             break
         for runner in (runners if number % 2 == 0 else reversed(runners)):
             time.sleep(PAUSE)
-            before = {other: other.busy_seconds() for other in runners if other is not runner}
             begin = time.perf_counter()
-            records[runner.name] += runner.run(steps[runner])
-            elapsed = time.perf_counter() - begin
-            for other, busy in before.items():
-                if busy is not None:
-                    idle_share = max(idle_share, (other.busy_seconds() - busy) / elapsed)
-    return Turns(records, idle_share)
+            everyone, own = processor_seconds(), processor_seconds(runner.process.pid)
+            result.records[runner.name] += runner.run(steps[runner])
+            elapsed += time.perf_counter() - begin
+            if everyone is not None:
+                own = processor_seconds(runner.process.pid) - own
+                foreign += max(0.0, processor_seconds() - everyone - own)
+    result.disturbance = foreign / elapsed
+    return result
