@@ -1,9 +1,9 @@
-// A large array of floats: zeroed, 64-byte aligned, of a size fixed at creation.
+// A large array of floats: zeroed, aligned to 64 bytes, of a size fixed at creation.
 #pragma once
 
-#include <cstddef>
+#include "base/aligned_memory.h"
+
 #include <cstdint>
-#include <memory>
 #include <span>
 
 namespace anet {
@@ -13,14 +13,13 @@ public:
   FlatArray() = default;
   explicit FlatArray(int64_t elements); // throws out_of_memory
 
-  std::span<float> values() { return {data_.get(), static_cast<size_t>(elements_)}; }
-  std::span<const float> values() const { return {data_.get(), static_cast<size_t>(elements_)}; }
+  std::span<float> values() { return {data(), static_cast<size_t>(elements_)}; }
+  std::span<const float> values() const { return {data(), static_cast<size_t>(elements_)}; }
 
 private:
-  struct Free {
-    void operator()(float* data) const;
-  };
-  std::unique_ptr<float[], Free> data_;
+  float* data() const { return reinterpret_cast<float*>(memory_.get()); }
+
+  AlignedMemory memory_;
   int64_t elements_ = 0;
 };
 

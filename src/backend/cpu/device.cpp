@@ -52,7 +52,7 @@ public:
   }
 
 private:
-  std::unique_ptr<std::byte[], void (*)(std::byte*)> owned_{nullptr, nullptr};
+  AlignedMemory owned_;
   std::byte* data_;
 };
 

@@ -23,7 +23,7 @@ public:
 private:
   size_t size_ = 0;
   size_t reserved_ = 0;
-  std::unique_ptr<std::byte[], void (*)(std::byte*)> memory_{nullptr, nullptr};
+  AlignedMemory memory_;
 };
 
 class CpuKernel final : public Kernel {

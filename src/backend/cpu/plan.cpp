@@ -7,15 +7,11 @@
 #include "base/status.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <limits>
-#include <new>
 
 namespace anet::backend::cpu {
 
 namespace {
-
-constexpr size_t alignment = 64;
 
 Operand port_operand(const Layout& layout, int32_t storage) {
   Operand x;
@@ -35,14 +31,6 @@ void check_port_type(const mil::Value& value) {
 }
 
 } // namespace
-
-std::unique_ptr<std::byte[], void (*)(std::byte*)> allocate_aligned(int64_t bytes) {
-  const size_t rounded =
-      (static_cast<size_t>(std::max<int64_t>(bytes, 1)) + alignment - 1) / alignment * alignment;
-  auto* memory = static_cast<std::byte*>(std::aligned_alloc(alignment, rounded));
-  if (memory == nullptr) fail(Status::out_of_memory, "cannot allocate ", rounded, " bytes");
-  return {memory, [](std::byte* pointer) { std::free(pointer); }};
-}
 
 Lowering::Lowering(const mil::Function& function, const CompileOptions& options, int threads,
                    std::span<const Group> groups)

@@ -3,6 +3,7 @@
 
 #include "backend/backend.h"
 #include "backend/cpu/step.h"
+#include "base/aligned_memory.h"
 
 #include <memory>
 #include <vector>
@@ -22,7 +23,7 @@ struct Storage {
   int64_t offset = 0;
   size_t index = 0;
   const std::byte* literal = nullptr; // a constant that needs no copy
-  std::unique_ptr<std::byte[], void (*)(std::byte*)> owned{nullptr, nullptr};
+  AlignedMemory owned;
 };
 
 // A step and the storages that it touches.
@@ -43,9 +44,6 @@ struct Plan {
   int64_t workspace_bytes = 0;
   int64_t constant_bytes = 0;
 };
-
-// 64-byte aligned; throws out_of_memory.
-std::unique_ptr<std::byte[], void (*)(std::byte*)> allocate_aligned(int64_t bytes);
 
 // Lowers an optimised function, to be run by as many threads. Throws unsupported naming the op,
 // invalid_argument or shape_mismatch for options that do not fit the function.
