@@ -3,6 +3,8 @@
 #include "train/optimizer_kernels.h"
 
 #include <algorithm>
+#include <atomic>
+#include <bit>
 #include <cmath>
 #include <numeric>
 #include <utility>
@@ -21,16 +23,28 @@ std::vector<std::string> Optimizer::state_names(const SessionOptions& options) {
   return {};
 }
 
-Optimizer::Optimizer(const SessionOptions& options, const TrainedTensors& tensors)
+Optimizer::Optimizer(const SessionOptions& options, const TrainedTensors& tensors,
+                     const model::Parameter* table)
     : options_(options), names_(state_names(options)), flat_size_(tensors.flat_size()) {
   for (const TrainedTensor& tensor : tensors.all()) {
-    const int64_t end = tensor.offset + tensor.parameter->elements;
-    const int64_t distance = tensor.parameter->offset - tensor.offset;
-    for (int64_t begin = tensor.offset; begin < end; begin += segment_elements)
-      segments_.push_back({begin, std::min(begin + segment_elements, end), begin + distance,
-                           tensor.parameter->decay});
+    const bool is_table = tensor.parameter == table;
+    if (is_table) seen_ = SeenRows(table->shape[0]);
+    add_segments(tensor, is_table ? table->shape[1] : 0);
   }
   segment_sums_.resize(segments_.size());
+}
+
+void Optimizer::add_segments(const TrainedTensor& tensor, int64_t row_size) {
+  const int64_t rows = row_size == 0 ? 0 : std::max<int64_t>(1, segment_elements / row_size);
+  const int64_t size = row_size == 0 ? segment_elements : rows * row_size;
+  const int64_t elements = tensor.parameter->elements;
+  for (int64_t begin = 0; begin < elements; begin += size)
+    segments_.push_back({.begin = tensor.offset + begin,
+                         .end = tensor.offset + std::min(begin + size, elements),
+                         .weights = tensor.parameter->offset + begin,
+                         .decay = tensor.parameter->decay,
+                         .row_size = row_size,
+                         .first_row = row_size == 0 ? 0 : begin / row_size});
 }
 
 OptimizerState Optimizer::fresh_state() const {
@@ -47,14 +61,62 @@ OptimizerState Optimizer::exchange(OptimizerState state) noexcept {
   return std::exchange(state_, std::move(state));
 }
 
-double Optimizer::gradient_norm(ThreadPool& pool, std::span<const float> gradients) {
-  pool.parallel_for(static_cast<int64_t>(segments_.size()), 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const Segment& segment = segments_[static_cast<size_t>(i)];
-      const auto size = static_cast<size_t>(segment.end - segment.begin);
-      segment_sums_[static_cast<size_t>(i)] =
-          sum_of_squares(gradients.subspan(static_cast<size_t>(segment.begin), size));
+// Bits other than +0 count: -0 in a state changes the sign of a weight that is 0.
+void Optimizer::see_rows_of_state() {
+  for (const Segment& segment : segments_) {
+    if (segment.row_size == 0) continue;
+    for (int64_t at = segment.begin; at < segment.end; at += segment.row_size) {
+      const auto row =
+          static_cast<int32_t>(segment.first_row + (at - segment.begin) / segment.row_size);
+      for (const FlatArray& array : state_.arrays) {
+        const auto values =
+            array.values().subspan(static_cast<size_t>(at), static_cast<size_t>(segment.row_size));
+        if (std::any_of(values.begin(), values.end(),
+                        [](float value) { return std::bit_cast<uint32_t>(value) != 0; }))
+          seen_.add({&row, 1});
+      }
     }
+  }
+}
+
+template <typename Visitor>
+void Optimizer::for_each_segment(ThreadPool& pool, Visitor&& visit) {
+  std::atomic<size_t> next = 0;
+  pool.parallel_for(pool.threads(), 1, [&](int64_t /*begin*/, int64_t /*end*/) {
+    for (size_t i = next.fetch_add(1); i < segments_.size(); i = next.fetch_add(1)) visit(i);
+  });
+}
+
+template <typename Visitor>
+void Optimizer::for_each_run(const Segment& segment, Visitor&& visit) const {
+  if (segment.row_size == 0) return visit(segment.begin, segment.end, true);
+  const auto place = [&](int64_t row) {
+    return segment.begin + (row - segment.first_row) * segment.row_size;
+  };
+  const int64_t rows = (segment.end - segment.begin) / segment.row_size;
+  seen_.for_each_run(
+      segment.first_row, segment.first_row + rows,
+      [&](int64_t begin, int64_t end, bool seen) { visit(place(begin), place(end), seen); });
+}
+
+// That of a table is the sum over its rows, so that rows of zeros can be left out.
+double Optimizer::sum_of_squares(const Segment& segment, std::span<const float> gradients) const {
+  const auto sum_of = [&](int64_t begin, int64_t size) {
+    return train::sum_of_squares(
+        gradients.subspan(static_cast<size_t>(begin), static_cast<size_t>(size)));
+  };
+  if (segment.row_size == 0) return sum_of(segment.begin, segment.end - segment.begin);
+  double sum = 0;
+  for_each_run(segment, [&](int64_t begin, int64_t end, bool seen) {
+    for (int64_t at = begin; seen && at < end; at += segment.row_size)
+      sum += sum_of(at, segment.row_size);
+  });
+  return sum;
+}
+
+double Optimizer::gradient_norm(ThreadPool& pool, std::span<const float> gradients) {
+  for_each_segment(pool, [&](size_t index) {
+    segment_sums_[index] = sum_of_squares(segments_[index], gradients);
   });
   return std::sqrt(std::accumulate(segment_sums_.begin(), segment_sums_.end(), 0.0));
 }
@@ -69,19 +131,24 @@ void Optimizer::sweep(ThreadPool& pool, const Update& update, const UpdateArrays
   const auto state = [&](size_t index, int64_t at) {
     return index < state_.arrays.size() ? this->state(index).data() + at : nullptr;
   };
-  pool.parallel_for(static_cast<int64_t>(segments_.size()), 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const Segment& segment = segments_[static_cast<size_t>(i)];
+  for_each_segment(pool, [&](size_t index) {
+    const Segment& segment = segments_[index];
+    for_each_run(segment, [&](int64_t begin, int64_t end, bool seen) {
+      const int64_t weights = segment.weights + (begin - segment.begin);
       const bool mirrored = !arrays.bfloat16_weights.empty();
-      kernel(UpdateRange{.count = segment.end - segment.begin,
-                         .weights = arrays.weights.data() + segment.weights,
-                         .gradients = arrays.gradients.data() + segment.begin,
-                         .first = state(0, segment.begin),
-                         .second = state(1, segment.begin),
-                         .bfloat16_weights =
-                             mirrored ? arrays.bfloat16_weights.data() + segment.weights : nullptr},
-             segment.decay ? decayed : kept);
-    }
+      const UpdateRange range{.count = end - begin,
+                              .weights = arrays.weights.data() + weights,
+                              .gradients = arrays.gradients.data() + begin,
+                              .first = state(0, begin),
+                              .second = state(1, begin),
+                              .bfloat16_weights =
+                                  mirrored ? arrays.bfloat16_weights.data() + weights : nullptr};
+      const float factor = segment.decay ? decayed : kept;
+      if (seen)
+        kernel(range, factor);
+      else if (factor != 1)
+        scale_weights(range, factor);
+    });
   });
 }
 

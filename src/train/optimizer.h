@@ -4,6 +4,7 @@
 #include "base/flat_array.h"
 #include "base/thread_pool.h"
 #include "train/options.h"
+#include "train/seen_rows.h"
 #include "train/trained_tensors.h"
 
 #include <cstdint>
@@ -38,8 +39,11 @@ public:
   // Names of the state arrays: {"exp_avg", "exp_avg_sq"}, {"momentum_buffer"} or none.
   static std::vector<std::string> state_names(const SessionOptions& options);
 
-  // The tensors' parameters outlive this object.
-  Optimizer(const SessionOptions& options, const TrainedTensors& tensors);
+  // The tensors' parameters outlive this object. Of `table`, unless it is null, programs read only
+  // the rows of a batch's tokens: where no row was ever seen, gradient and state are zeros, and the
+  // update leaves them out, with the same result.
+  Optimizer(const SessionOptions& options, const TrainedTensors& tensors,
+            const model::Parameter* table = nullptr);
 
   // Zeros, once; a later call does nothing. Throws out_of_memory.
   void allocate();
@@ -60,15 +64,30 @@ public:
   // Goes on from another state, and returns the one so far.
   OptimizerState exchange(OptimizerState state) noexcept;
 
+  // Rows of the table whose gradients may have become, or may become, other than zero.
+  void see_rows(std::span<const int32_t> rows) { seen_.add(rows); }
+  void see_all_rows() { seen_.add_all(); }
+  void see_rows_of_state(); // after the state has been read from a file
+
 private:
   struct Segment {
     int64_t begin = 0; // in the gradients and the state
     int64_t end = 0;
     int64_t weights = 0; // in the weights
     bool decay = false;
+    int64_t row_size = 0; // of a table's rows, whole ones; 0: any other tensor
+    int64_t first_row = 0;
   };
 
-  // Calls kernel(range, keep) for every segment.
+  void add_segments(const TrainedTensor& tensor, int64_t row_size);
+  // Segments go to whichever thread is free: none of what they write depends on another.
+  template <typename Visitor>
+  void for_each_segment(ThreadPool& pool, Visitor&& visit);
+  // Calls visit(begin, end, seen) for parts of the segment, in elements of the gradients.
+  template <typename Visitor>
+  void for_each_run(const Segment& segment, Visitor&& visit) const;
+  double sum_of_squares(const Segment& segment, std::span<const float> gradients) const;
+  // Calls kernel(range, keep) for all that has a gradient or a state.
   template <typename Kernel>
   void sweep(ThreadPool& pool, const Update& update, const UpdateArrays& arrays, Kernel&& kernel);
 
@@ -76,6 +95,7 @@ private:
   std::vector<std::string> names_;
   OptimizerState state_;
   int64_t flat_size_;
+  SeenRows seen_;
   std::vector<Segment> segments_;
   std::vector<double> segment_sums_; // so that a step allocates nothing
 };

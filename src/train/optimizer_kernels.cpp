@@ -31,11 +31,9 @@ HWY_INLINE void store_bfloat16(D, hn::Vec<D> value, uint16_t* out) {
   hn::StoreU(hn::DemoteTo(halves, hn::BitCast(integers, result)), halves, out);
 }
 
-// The end of both updates.
 template <bool with_bfloat16, class D>
 HWY_INLINE void store_weights(D d, const UpdateRange& range, int64_t at, hn::Vec<D> weights) {
   hn::StoreU(weights, d, range.weights + at);
-  hn::StoreU(hn::Zero(d), d, range.gradients + at);
   if constexpr (with_bfloat16) store_bfloat16(d, weights, range.bfloat16_weights + at);
 }
 
@@ -53,6 +51,7 @@ HWY_INLINE void adamw_at(D d, const UpdateRange& range, const AdamWFactors& f, f
   const auto root = hn::Add(hn::Mul(hn::Sqrt(v), factor(f.root_correction)), factor(f.epsilon));
   const auto change = hn::Div(hn::Mul(factor(f.step_size), m), root);
   const auto kept = hn::Mul(hn::LoadU(d, range.weights + at), factor(keep));
+  hn::StoreU(hn::Zero(d), d, range.gradients + at);
   store_weights<with_bfloat16>(d, range, at, hn::Sub(kept, change));
 }
 
@@ -66,6 +65,7 @@ HWY_INLINE void sgd_at(D d, const UpdateRange& range, const SgdFactors& f, float
   }
   const auto kept = hn::Mul(hn::LoadU(d, range.weights + at), hn::Set(d, keep));
   const auto change = hn::Mul(hn::Set(d, f.learning_rate), direction);
+  hn::StoreU(hn::Zero(d), d, range.gradients + at);
   store_weights<with_bfloat16>(d, range, at, hn::Sub(kept, change));
 }
 
@@ -83,22 +83,34 @@ void adamw(const UpdateRange& range, const AdamWFactors& factors, float keep) {
   const UpdateRange r = range;
   const AdamWFactors f = factors;
   if (r.bfloat16_weights != nullptr)
-    for_each_vector(r.count, [&](auto d, int64_t at)
-                                 HWY_ATTR { adamw_at<true>(d, r, f, keep, at); });
+    for_each_vector(r.count,
+                    [&](auto d, int64_t at) HWY_ATTR { adamw_at<true>(d, r, f, keep, at); });
   else
-    for_each_vector(r.count, [&](auto d, int64_t at)
-                                 HWY_ATTR { adamw_at<false>(d, r, f, keep, at); });
+    for_each_vector(r.count,
+                    [&](auto d, int64_t at) HWY_ATTR { adamw_at<false>(d, r, f, keep, at); });
 }
 
 void sgd(const UpdateRange& range, const SgdFactors& factors, float keep) {
   const UpdateRange r = range;
   const SgdFactors f = factors;
   if (r.bfloat16_weights != nullptr)
+    for_each_vector(r.count, [&](auto d, int64_t at) HWY_ATTR { sgd_at<true>(d, r, f, keep, at); });
+  else
+    for_each_vector(r.count,
+                    [&](auto d, int64_t at) HWY_ATTR { sgd_at<false>(d, r, f, keep, at); });
+}
+
+void scale(const UpdateRange& range, float keep) {
+  const UpdateRange r = range;
+  const auto kept = [&](auto d, int64_t at) HWY_ATTR {
+    return hn::Mul(hn::LoadU(d, r.weights + at), hn::Set(d, keep));
+  };
+  if (r.bfloat16_weights != nullptr)
     for_each_vector(r.count, [&](auto d, int64_t at)
-                                 HWY_ATTR { sgd_at<true>(d, r, f, keep, at); });
+                                 HWY_ATTR { store_weights<true>(d, r, at, kept(d, at)); });
   else
     for_each_vector(r.count, [&](auto d, int64_t at)
-                                 HWY_ATTR { sgd_at<false>(d, r, f, keep, at); });
+                                 HWY_ATTR { store_weights<false>(d, r, at, kept(d, at)); });
 }
 
 // Element i belongs to running sum i % 16, however many of them a vector holds. The square of a
@@ -137,6 +149,7 @@ namespace {
 
 HWY_EXPORT(adamw);
 HWY_EXPORT(sgd);
+HWY_EXPORT(scale);
 HWY_EXPORT(squares);
 
 } // namespace
@@ -147,6 +160,10 @@ void update_adamw(const UpdateRange& range, const AdamWFactors& factors, float k
 
 void update_sgd(const UpdateRange& range, const SgdFactors& factors, float keep) {
   HWY_DYNAMIC_DISPATCH(sgd)(range, factors, keep);
+}
+
+void scale_weights(const UpdateRange& range, float keep) {
+  HWY_DYNAMIC_DISPATCH(scale)(range, keep);
 }
 
 double sum_of_squares(std::span<const float> values) {

@@ -15,9 +15,9 @@ namespace anet::train {
 struct UpdateRange {
   int64_t count = 0;
   float* weights = nullptr;
-  float* gradients = nullptr; // zeros afterwards
-  float* first = nullptr;     // exp_avg, or momentum_buffer or null
-  float* second = nullptr;    // exp_avg_sq, for AdamW alone
+  float* gradients = nullptr;           // zeros afterwards
+  float* first = nullptr;               // exp_avg, or momentum_buffer or null
+  float* second = nullptr;              // exp_avg_sq, for AdamW alone
   uint16_t* bfloat16_weights = nullptr; // the new weights in bfloat16, unless null
 };
 
@@ -41,6 +41,8 @@ struct SgdFactors {
 void update_adamw(const UpdateRange& range, const AdamWFactors& factors, float keep);
 // w = keep w - learning_rate b, after b = momentum b + g; without `first` b is g.
 void update_sgd(const UpdateRange& range, const SgdFactors& factors, float keep);
+// w = keep w: either update where gradient and state are zeros.
+void scale_weights(const UpdateRange& range, float keep);
 
 // In double.
 double sum_of_squares(std::span<const float> values);

@@ -67,6 +67,13 @@ SessionOptions resolve_for(const backend::Device& device, const SessionOptions& 
   return resolved;
 }
 
+// The embedding, unless the head reads it too, or it is frozen and an adapter trained.
+const model::Parameter* table_of(const StepWeights& weights) {
+  const model::ParameterTable& parameters = weights.parameters();
+  const model::Parameter& embedding = parameters.embedding();
+  return weights.adapter() || &embedding == &parameters.head() ? nullptr : &embedding;
+}
+
 // Rows that count nothing, to fill a last micro-batch.
 void add_empty_rows(io::Batch& batch, int64_t rows) {
   const auto used = static_cast<size_t>(batch.count * batch.sequence_length);
@@ -153,7 +160,8 @@ Session::Session(std::shared_ptr<backend::Device> device, std::shared_ptr<model:
                       : std::make_unique<TrainingClaim>(model_)),
       options_(resolve_for(*device_, options, model_->config(), adapter_.get())), logger_(logger),
       plan_(*device_, weights_of(*device_, model_, adapter_, options_), options_),
-      memory_plan_(complete_plan(plan_, options_)), optimizer_(options_, trained()) {
+      memory_plan_(complete_plan(plan_, options_)),
+      optimizer_(options_, trained(), table_of(plan_.weights())) {
   check_memory(memory_plan_, options_.max_memory);
   plan_.bind(weights());
   if (options_.precision == PrecisionMode::f16)
@@ -179,6 +187,7 @@ void Session::prepare_training() {
 
 std::span<float> Session::gradients() {
   prepare_training();
+  optimizer_.see_all_rows(); // from now on the caller may write any of them
   return gradients_.values();
 }
 
@@ -271,6 +280,7 @@ PassResult Session::with_current_weights(Pass&& pass) {
 void Session::accumulate(const Batch& batch, StepResult& result) {
   prepare_training();
   const DropoutMoment moment{options_.seed, steps_done_, accumulated_.micro_batches};
+  optimizer_.see_rows(batch.tokens);
   const PassResult pass = with_current_weights([&](const Renewal& renewal) {
     return plan_.forward_backward(batch, loss_scale_.scale, moment, renewal, cancel_);
   });

@@ -151,6 +151,7 @@ void Session::restore(const io::CheckpointReader& reader) {
   optimizer_.allocate();
   for (size_t i = 0; i < optimizer_.names().size(); ++i)
     read_state(reader.optimizer(), trained(), optimizer_.names()[i], optimizer_.state(i));
+  optimizer_.see_rows_of_state();
   const JsonView scale = reader.section("loss_scale");
   // A session of another precision keeps its own scale.
   if (options_.precision == PrecisionMode::f16 && scale.at("scale").number() > 1) {

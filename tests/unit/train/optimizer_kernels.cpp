@@ -146,16 +146,32 @@ TEST_CASE("SGD needs no momentum, and no update a mirror") {
   CHECK(again.mirror == std::vector<uint16_t>(21));
 }
 
+TEST_CASE("scaling is what an update does where gradient and state are zeros") {
+  on_every_target([&] {
+    for (size_t count = 0; count < 40; ++count) {
+      Arrays seen(count + 3), expected(count + 3);
+      for (Arrays* arrays : {&seen, &expected})
+        for (auto* zeros : {&arrays->gradients, &arrays->first, &arrays->second})
+          zeros->assign(count + 3, 0.0f);
+      train::scale_weights(seen.range(count), 0.97f);
+      plain_adamw(expected, count, {.epsilon = 1e-8f, .step_size = 1, .root_correction = 1}, 0.97f);
+      check_equal(seen, expected);
+    }
+  });
+}
+
 TEST_CASE("the mirror rounds to nearest even, and keeps what is not finite") {
   constexpr float infinity = std::numeric_limits<float>::infinity();
   const auto of_bits = [](uint32_t bits) { return std::bit_cast<float>(bits); };
   // Halfway below an even and an odd one, just beside them, the largest float, NaNs whose payload
   // would be lost or carry, subnormals.
-  const std::vector<float> values = {
-      of_bits(0x3f808000), of_bits(0x3f818000), of_bits(0x3f807fff), of_bits(0x3f808001),
-      of_bits(0x7f7fffff), of_bits(0x7f800001), of_bits(0xffffffff), of_bits(0x00000001),
-      of_bits(0x00008001), infinity,            -infinity,           -0.0f,
-      of_bits(0xbf818000)};
+  const std::vector<float> values = {of_bits(0x3f808000), of_bits(0x3f818000),
+                                     of_bits(0x3f807fff), of_bits(0x3f808001),
+                                     of_bits(0x7f7fffff), of_bits(0x7f800001),
+                                     of_bits(0xffffffff), of_bits(0x00000001),
+                                     of_bits(0x00008001), infinity,
+                                     -infinity,           -0.0f,
+                                     of_bits(0xbf818000)};
   const std::vector<uint16_t> expected = {0x3f80, 0x3f82, 0x3f80, 0x3f81, 0x7f80, 0x7fc0, 0xffff,
                                           0x0000, 0x0001, 0x7f80, 0xff80, 0x8000, 0xbf82};
   on_every_target([&] {
