@@ -1,5 +1,5 @@
-"""No accuracy lost: the demo's model after 200 of its steps in bf16 against f32, and the first steps
-in f32 twice.
+"""No accuracy lost: the demo's model after 200 of its steps in bf16 against f32, and the first
+steps in f32 twice.
 
     python3 accuracy.py LIBRARY CORPUS PRECISION STEPS     prints one JSON object
 """

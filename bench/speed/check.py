@@ -248,7 +248,7 @@ def made_up_summary():
     return {"machine": {"model": "none", "threads": 2, "extensions": []}, "quick": True,
             "date": "2000-01-01", "pytorch": {"PyTorch 9.9": {"blas": "none",
                                                               "fused_attention": True}},
-            "steps": rows,
+            "ane_plan": {"stories110m full": 60.4}, "steps": rows,
             "memory": [{"name": "a", "plan": {"total": 100e6}, "peak_bytes": 105e6, "ratio": 1.05},
                        {"name": "b", "missing": "<reason> & more"}]}
 
@@ -262,6 +262,7 @@ def verdicts():
         "stories15M bf16, whole step, against PyTorch 9.9": (acceptance.NOT_RUN, ""),
         "peak memory over the plan, a": (acceptance.MET, "1.05 x"),
         "peak memory over the plan, b": (acceptance.UNKNOWN, ""),
+        "the engine's step on M4, stories110m full, predicted": (acceptance.MISSED, "60 ms"),
     }
     for what, verdict in expected.items():
         check(f"verdict on {what}", (lines[what].verdict, lines[what].figure) == verdict)

@@ -1,17 +1,17 @@
 """How much work a training step is at least, by phase, and the time that it takes at the limits.
 
 FLOPs are those of matrix products; a multiply-add counts two. Per token and layer a matrix of m x n
-costs 2mn forward, 2mn for the gradient of its input and, where it is trained, 2mn for its own. Causal
-attention has S (S + 1) / 2 pairs of positions a sequence and head; each costs 2 x 2 head_dim
+costs 2mn forward, 2mn for the gradient of its input and, where it is trained, 2mn for its own.
+Causal attention has S (S + 1) / 2 pairs of positions a sequence and head; each costs 2 x 2 head_dim
 forward (scores, values) and twice that backward. What a step recomputes to save memory is not
 counted, nor is what it computes above the diagonal. An adapter's pair A, B of rank r costs
 2r (m + n) forward and twice that backward. Nothing flows back below the lowest adapter.
 
-Bytes are what must cross the memory bus however well the caches are used: weights, the values that the
-backward pass needs, gradients and the optimizer's state. Per token and layer the kept values are the
-block's input, q, k, v, the attention's result, the sum after it, gate and up: 2d + 2q + 2kv + 2f
-numbers; norms and softmax are cheap to compute again. Activations between neighbouring ops are taken
-to stay in the caches.
+Bytes are what must cross the memory bus however well the caches are used: weights, the values that
+the backward pass needs, gradients and the optimizer's state. Per token and layer the kept values
+are the block's input, q, k, v, the attention's result, the sum after it, gate and up:
+2d + 2q + 2kv + 2f numbers; norms and softmax are cheap to compute again. Activations between
+neighbouring ops are taken to stay in the caches.
 
     forward    weights of the blocks read, kept values written, rows of the embedding read
     loss       the head read twice (logits, gradient of the hidden), its gradient written once

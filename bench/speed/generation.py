@@ -1,5 +1,5 @@
-"""Text generation: tokens a second of prefill and decoding, and the share of the memory bandwidth that
-decoding uses.
+"""Text generation: tokens a second of prefill and decoding, and the share of the memory bandwidth
+that decoding uses.
 
     python3 generation.py LIBRARY SETTINGS     one precision in this process; prints a JSON object
 """

@@ -9,8 +9,8 @@ import counts
 
 
 class Machine:
-    """A limit is the best that was seen in the run so far: what else the machine did meanwhile is none
-    of it."""
+    """A limit is the best that was seen in the run so far: what else the machine did meanwhile is
+    none of it."""
 
     def __init__(self, program, threads):
         self.program, self.threads = str(program), threads
@@ -77,7 +77,8 @@ def describe(threads):
                     model = value.strip()
                 elif key.strip() in ("flags", "Features"):
                     flags = set(value.split())
-    known = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "asimd", "bf16")
+    known = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "asimd",
+             "bf16")
     return {"model": model, "threads": threads, "cores": os.cpu_count(),
             "extensions": [name for name in known if name in flags],
             "system": f"{platform.system()} {platform.machine()}"}

@@ -37,8 +37,8 @@ def find_pytorches(interpreters):
     """Name, interpreter and description of each PyTorch; one of each version."""
     found, described = {}, {}
     for python in interpreters:
-        process = subprocess.run([python, pathlib.Path(__file__).parent / "pytorch.py", "--version"],
-                                 text=True, capture_output=True)
+        process = subprocess.run([python, steps.HERE / "pytorch.py", "--version"], text=True,
+                                 capture_output=True)
         if process.returncode != 0:
             continue
         seen = json.loads(process.stdout)

@@ -1,8 +1,8 @@
 """A process that trains with PyTorch: answers the requests of turns.py.
 
 Eager PyTorch at its best here: the fused attention and the fastest AdamW that this version has,
-tables of RoPE and masks made once, gradients set to None. bf16 is autocast over fp32 weights; the frozen
-base of an adapter is held in bf16 itself. Nothing here comes from the library.
+tables of RoPE and masks made once, gradients set to None. bf16 is autocast over fp32 weights; the
+frozen base of an adapter is held in bf16 itself. Nothing here comes from the library.
 
     python3 pytorch.py SETTINGS      SETTINGS is JSON; see turns.py
     python3 pytorch.py --version

@@ -1,7 +1,7 @@
 """The results of a run as one HTML page with plots, and as Markdown for the documentation.
 
     python3 report.py SUMMARY --html FILE          writes the page
-    python3 report.py SUMMARY --markdown FILE...   renews what stands between the marks in the files:
+    python3 report.py SUMMARY --markdown FILE...   renews what stands in the files between the marks
                                                    <!-- bench: NAME --> and <!-- /bench -->
 """
 
@@ -32,7 +32,8 @@ STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--page);
        max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.5rem; }
-table { border-collapse: collapse; margin: 1rem 0; font-size: 13px; display: block; overflow-x: auto; }
+table { border-collapse: collapse; margin: 1rem 0; font-size: 13px; display: block;
+        overflow-x: auto; }
 th, td { padding: 3px 10px; text-align: right; border-bottom: 1px solid var(--rule);
          white-space: nowrap; font-variant-numeric: tabular-nums; }
 th { color: var(--soft); font-weight: 600; }
@@ -41,7 +42,8 @@ th:first-child, td:first-child, .checklist td:last-child, .checklist th:last-chi
 .checklist td { white-space: normal; }
 figure { margin: 1.5rem 0; } figcaption { font-weight: 600; margin-bottom: .3rem; }
 figcaption span, p.note { color: var(--soft); font-weight: 400; font-size: 13px; }
-svg { width: 100%; height: auto; } svg text { font: 11.5px system-ui, sans-serif; fill: var(--ink); }
+svg { width: 100%; height: auto; }
+svg text { font: 11.5px system-ui, sans-serif; fill: var(--ink); }
 .c0 { fill: var(--a); } .c1 { fill: var(--b); } .c2 { fill: var(--c); } .c3 { fill: var(--d); }
 .c4 { fill: var(--e); } .grid { stroke: var(--rule); } .whisker { stroke: var(--ink); fill: none; }
 .l0, .l1, .l2 { fill: none; stroke-width: 2; } .l0 { stroke: var(--a); } .l1 { stroke: var(--b); }

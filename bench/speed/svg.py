@@ -93,7 +93,7 @@ def round_steps(most, count=5):
 
 
 def lines(title, series, across, show):
-    """Lines over a logarithmic axis of sizes; `series` is name and points, `across` names the axis."""
+    """Lines over a logarithmic axis of sizes; `series` is name and points, `across` the axis."""
     places = sorted({x for _, points in series for x, _ in points})
     ticks = round_steps(max(y for _, points in series for _, y in points))
     low, high = math.log2(places[0]), math.log2(places[-1])

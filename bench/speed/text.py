@@ -58,9 +58,8 @@ def peak_table(seen):
     lines = []
     for entry in seen:
         rates = [product["flops_per_second"] for product in entry["products"]]
-        lines.append([f"{entry['precision']}, {of_threads(entry)}",
-                      *([f"{max(rates) / 1e9:.0f}", f"{min(rates) / 1e9:.0f}"] if not entry["reason"]
-                        else ["-", "-"])])
+        ends = [f"{end(rates) / 1e9:.0f}" if rates else "-" for end in (max, min)]
+        lines.append([f"{entry['precision']}, {of_threads(entry)}", *ends])
     return Table(["oneDNN at the shapes of stories110M, GFLOP/s", "best", "worst"], lines)
 
 
@@ -159,8 +158,9 @@ def startup_table(rows):
 
 
 def accuracy_table(seen):
+    again = "the same bits" if seen["reproducible"] else "DIFFERENT"
     lines = [["f32", f"{seen['f32']:.4f}", "-"],
-             [f"f32, {seen['repeated']} steps again", "the same bits" if seen["reproducible"] else "DIFFERENT", "-"]]
+             [f"f32, {seen['repeated']} steps again", again, "-"]]
     if "missing" not in seen:
         lines.append(["bf16", f"{seen['bf16']:.4f}", f"{seen['difference']:.2%}"])
     return Table([f"loss after {seen['steps']} demo steps", "loss", "difference"], lines)

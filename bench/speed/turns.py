@@ -3,9 +3,9 @@ computing while another does. Between turns a process waits on a pipe, and its t
 
 A process is started with one argument of JSON: the workload's fields, "threads", "folder" (its
 weights), "limit" (seconds that a step may take). It says an object when it is ready, one with
-"missing", a reason, when it cannot measure. Then it answers each line {"first": n, "steps": k} with a
-list of k records: seconds, loss, norm of the gradient before clipping, and seconds by phase where they
-are known; the line {} asks for its report.
+"missing", a reason, when it cannot measure. Then it answers each line {"first": n, "steps": k} with
+a list of k records: seconds, loss, norm of the gradient before clipping, and seconds by phase where
+they are known; the line {} asks for its report.
 """
 
 import dataclasses
