@@ -12,6 +12,7 @@ import sys
 import numpy as np
 
 from ours import precision_number
+from turns import Missing, output_of
 
 from library import Library, ModelConfig, SessionOptions
 
@@ -54,21 +55,15 @@ def run(path, corpus, precision, steps):
 
 def measure(library, corpus, steps=STEPS):
     def result(precision, count=steps):
-        process = subprocess.run([sys.executable, __file__, library, corpus, precision,
-                                  str(count)], text=True, capture_output=True)
-        if process.returncode != 0:
-            return {"missing": process.stderr.strip().splitlines()[-1]
-                    .removeprefix("RuntimeError: ")}
-        return json.loads(process.stdout)
+        return output_of([sys.executable, __file__, library, corpus, precision, str(count)])
 
-    first, second, half = result("f32"), result("f32", REPEATED), result("bf16")
-    for seen in (first, second):
-        if "missing" in seen:
-            raise RuntimeError(seen["missing"])
+    first, second = result("f32"), result("f32", REPEATED)
     summary = {"steps": steps, "repeated": REPEATED, "f32": first["loss_after"],
                "reproducible": first["losses"][:REPEATED] == second["losses"]}
-    if "missing" in half:
-        return summary | {"missing": half["missing"]}
+    try:
+        half = result("bf16")
+    except Missing as reason:
+        return summary | {"missing": str(reason)}
     return summary | {"bf16": half["loss_after"],
                       "difference": abs(half["loss_after"] / first["loss_after"] - 1)}
 

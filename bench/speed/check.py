@@ -27,8 +27,7 @@ from steps import OURS
 from tables import Table
 from workloads import SHAPES, WORKLOADS, Shape, Workload, make_folder, read_bf16
 
-from library import (COMPRESSION, AdapterOptions, Library, ModelConfig, QuantizeOptions,
-                     SessionOptions)
+from library import COMPRESSION, Library, ModelConfig, QuantizeOptions, SessionOptions
 
 SMALL = Shape(vocab_size=512, hidden_size=64, intermediate_size=160, layer_count=3, head_count=4,
               kv_head_count=2, head_dim=32, context_length=64, qk_norm=True)
@@ -268,6 +267,18 @@ def verdicts():
         check(f"verdict on {what}", (lines[what].verdict, lines[what].figure) == verdict)
 
 
+def verdicts_in_bf16():
+    summary = made_up_summary()
+    summary["steps"][0]["precision"] = "bf16"
+
+    def seen():
+        return next(line.verdict for line in acceptance.checklist(summary)
+                    if line.what == "stories110M bf16, share of the roofline")
+
+    without, summary["machine"]["extensions"] = seen(), ["amx_bf16"]
+    check("a bound in bf16 wants AMX", (without, seen()) == (acceptance.UNKNOWN, acceptance.MET))
+
+
 def tables():
     summary = made_up_summary()
     lines = text.step_table(summary["steps"], list(summary["pytorch"])).markdown()
@@ -339,6 +350,7 @@ def main():
     folders()
     taking_turns()
     verdicts()
+    verdicts_in_bf16()
     tables()
     pictures()
     pages()

@@ -6,14 +6,14 @@ that decoding uses.
 
 import ctypes as C
 import json
-import subprocess
 import sys
 
 import numpy as np
 
 import counts
-from ours import precision_number
+from ours import Abi, precision_number
 from spread import spread
+from turns import Missing, output_of
 from workloads import SHAPES
 
 from library import COMPRESSION, DeviceOptions, LoadOptions, QuantizeOptions, Struct
@@ -57,8 +57,7 @@ class Writer:
     """A generator over the model of a folder."""
 
     def __init__(self, path, settings):
-        self.c = C.CDLL(path)
-        self.c.anet_error_message.restype = C.c_char_p
+        self.call = Abi(path)
         device, model, self.generator = C.c_void_p(), C.c_void_p(), C.c_void_p()
         self.call("anet_device_open", b"cpu",
                   C.byref(DeviceOptions(threads=settings["threads"])), C.byref(device))
@@ -71,11 +70,6 @@ class Writer:
         options = GeneratorOptions(context_length=CONTEXT, precision=number)
         self.call("anet_generator_create", device, model, None, C.byref(options),
                   C.byref(self.generator))
-
-    def call(self, name, *arguments):
-        error = C.c_void_p()
-        if getattr(self.c, name)(*arguments, C.byref(error)) != 0:
-            raise RuntimeError(f"{name}: {self.c.anet_error_message(error).decode()}")
 
     def write(self, prompt):
         ids = np.ascontiguousarray(prompt, np.int32)
@@ -113,12 +107,11 @@ def measure(library, machine, model, folder, repeats):
         result["rows"].append(row)
         settings = {"folder": str(folder), "precision": precision, "threads": machine.threads,
                     "vocab_size": SHAPES[model].vocab_size, "repeats": repeats}
-        process = subprocess.run([sys.executable, __file__, library, json.dumps(settings)],
-                                 text=True, capture_output=True)
-        if process.returncode != 0:
-            row["missing"] = process.stderr.strip().splitlines()[-1].removeprefix("RuntimeError: ")
+        try:
+            seen = output_of([sys.executable, __file__, library, json.dumps(settings)])
+        except Missing as reason:
+            row["missing"] = str(reason)
             continue
-        seen = json.loads(process.stdout)
         moved = bytes_of(SHAPES[model], precision, computed)
         row["decode_seconds"] = spread([entry["decode"] for entry in seen])
         row["prefill_seconds"] = spread([entry["prefill"] for entry in seen])

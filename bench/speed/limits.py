@@ -1,11 +1,10 @@
 """The limits of this machine, measured by machine.cpp."""
 
-import json
 import os
 import platform
-import subprocess
 
 import counts
+from turns import output_of
 
 
 class Machine:
@@ -17,9 +16,7 @@ class Machine:
         self._best = {}
 
     def _ask(self, *arguments):
-        output = subprocess.run([self.program, *map(str, arguments)], check=True,
-                                stdout=subprocess.PIPE, text=True).stdout
-        return json.loads(output)
+        return output_of([self.program, *map(str, arguments)])
 
     def _best_of(self, key, rate):
         self._best[key] = max(rate, self._best.get(key, 0))

@@ -13,7 +13,6 @@ import dataclasses
 import json
 import os
 import pathlib
-import subprocess
 import sys
 import time
 
@@ -26,6 +25,7 @@ import scaling
 import startup
 import steps
 import text
+from turns import Missing, output_of
 from workloads import SHAPES, WORKLOADS, Workload, model_folder
 
 PARTS = ("limits", "steps", "generation", "scaling", "memory", "startup", "accuracy")
@@ -37,11 +37,10 @@ def find_pytorches(interpreters):
     """Name, interpreter and description of each PyTorch; one of each version."""
     found, described = {}, {}
     for python in interpreters:
-        process = subprocess.run([python, steps.HERE / "pytorch.py", "--version"], text=True,
-                                 capture_output=True)
-        if process.returncode != 0:
+        try:
+            seen = output_of([python, steps.HERE / "pytorch.py", "--version"])
+        except Missing:
             continue
-        seen = json.loads(process.stdout)
         name = f"PyTorch {seen['version']}"
         found.setdefault(name, python)
         described.setdefault(name, seen)

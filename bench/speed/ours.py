@@ -15,17 +15,27 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tests" / "
 from counts import PHASES
 from library import AdapterOptions, Library, ModelConfig, SessionOptions
 from turns import serve
-from workloads import ADAMW, CLIP_NORM, SHAPES, Workload, adapter_values, batch
+from workloads import ADAMW, CLIP_NORM, Workload, adapter_values, batch
+
+
+class Abi:
+    """Calls of the library; a failure raises its own words."""
+
+    def __init__(self, path):
+        self._c = C.CDLL(path)
+        self._c.anet_error_message.restype = C.c_char_p
+
+    def __call__(self, name, *arguments):
+        error = C.c_void_p()
+        if getattr(self._c, name)(*arguments, C.byref(error)) != 0:
+            raise RuntimeError(f"{name}: {self._c.anet_error_message(error).decode()}")
 
 
 def precision_number(path, name):
-    """The library's number of a precision. Its own words are the error where it has none."""
-    c = C.CDLL(path)
-    c.anet_error_message.restype = C.c_char_p
-    options, error = SessionOptions(), C.c_void_p()
-    text = json.dumps({"precision": name}).encode()
-    if c.anet_session_options_from_json(text, C.byref(options), C.byref(error)) != 0:
-        raise RuntimeError(f"the library has no {name}: {c.anet_error_message(error).decode()}")
+    """The library's number of a precision; raises where it has none."""
+    options = SessionOptions()
+    Abi(path)("anet_session_options_from_json", json.dumps({"precision": name}).encode(),
+              C.byref(options))
     return options.precision
 
 

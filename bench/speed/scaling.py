@@ -6,7 +6,7 @@ import dataclasses
 import counts
 from spread import spread
 from turns import take_turns
-from workloads import SHAPES, Shape, Workload
+from workloads import Shape, Workload
 
 PASSES = ("forward", "loss", "backward")
 LENGTHS = (256, 512, 1024)

@@ -6,12 +6,12 @@ model, making a session.
 
 import ctypes as C
 import json
-import subprocess
 import sys
 import time
 
-from ours import session_options
+from ours import Abi, session_options
 from spread import spread
+from turns import output_of
 from workloads import Workload, model_folder
 
 from library import DeviceOptions
@@ -28,15 +28,8 @@ def once(path, settings):
         seconds[stage] = time.perf_counter() - start
         return result
 
-    c = timed("library", lambda: C.CDLL(path))
-    c.anet_error_message.restype = C.c_char_p
+    call = timed("library", lambda: Abi(path))
     device, model, session = C.c_void_p(), C.c_void_p(), C.c_void_p()
-
-    def call(name, *arguments):
-        error = C.c_void_p()
-        if getattr(c, name)(*arguments, C.byref(error)) != 0:
-            raise RuntimeError(f"{name}: {c.anet_error_message(error).decode()}")
-
     threads = DeviceOptions(threads=settings["threads"])
     options = session_options(path, Workload(settings["model"], 0, 256, "f32"))
     timed("device", lambda: call("anet_device_open", b"cpu", C.byref(threads), C.byref(device)))
@@ -53,8 +46,7 @@ def measure(library, machine, folder, models, repeats):
         settings = {"threads": machine.threads, "folder": str(model_folder(folder, name)),
                     "model": name}
         command = [sys.executable, __file__, library, json.dumps(settings)]
-        runs = [json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
-                for _ in range(repeats)]
+        runs = [output_of(command) for _ in range(repeats)]
         rows.append({"name": name, **{stage: spread([run[stage] for run in runs])
                                        for stage in STAGES}})
     return rows

@@ -16,7 +16,7 @@ OURS = "libane_train"
 # Largest relative differences to PyTorch, of the loss and of the gradient's norm, in the first
 # steps. PyTorch adds up the squares of a norm in fp32, which alone makes 2e-4. In bf16 both round,
 # and not in the same places.
-TOLERANCE = {"f32": {"loss": 1e-4, "norm": 2e-3}, "bf16": {"loss": 1e-2, "norm": 1e-1}}
+TOLERANCE = {"f32": {"loss": 1e-4, "norm": 2e-3}, "bf16": {"loss": 2e-3, "norm": 5e-2}}
 COMPARED_STEPS = 2 * workloads.BATCHES
 
 

@@ -201,10 +201,10 @@ def checklist_table(summary):
 
 
 def checklist_lines(summary):
-    """As a table, with the verdicts set left."""
-    table = checklist_table(summary)
-    widths = [max(len(row[i]) for row in table.rows) for i in range(3)]
+    """For a terminal: what this run measured, or could not."""
+    rows = [row for row in checklist_table(summary).rows if row[3] != acceptance.NOT_RUN]
+    widths = [max((len(row[i]) for row in rows), default=0) for i in range(3)]
     mark = {acceptance.MET: "[x]", acceptance.MISSED: "[ ]"}
-    for what, bound, figure, verdict in table.rows:
+    for what, bound, figure, verdict in rows:
         yield (f"  {mark.get(verdict.partition(':')[0], '[?]')} {what.ljust(widths[0])}  "
                f"{bound.rjust(widths[1])}  {figure.rjust(widths[2])}  {verdict}")

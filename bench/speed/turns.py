@@ -30,7 +30,20 @@ def serve(greeting, step, report=dict):
 
 
 class Missing(Exception):
-    """A process that cannot measure this workload; the reason is its text."""
+    """A process that cannot measure; the reason is its text."""
+
+
+def last_words(errors, code):
+    lines = errors.strip().splitlines()
+    return lines[-1].removeprefix("RuntimeError: ") if lines else f"ended with {code}"
+
+
+def output_of(command):
+    """The JSON that a command prints; raises Missing with its last words."""
+    process = subprocess.run(command, text=True, capture_output=True)
+    if process.returncode != 0:
+        raise Missing(last_words(process.stderr, process.returncode))
+    return json.loads(process.stdout)
 
 
 class Runner:
@@ -49,8 +62,8 @@ class Runner:
         line = self.process.stdout.readline()
         if line:
             return json.loads(line)
-        lines = self.process.communicate()[1].strip().splitlines()
-        raise Missing(lines[-1] if lines else f"ended with {self.process.returncode}")
+        errors = self.process.communicate()[1]
+        raise Missing(last_words(errors, self.process.returncode))
 
     def _ask(self, request):
         self.process.stdin.write(json.dumps(request) + "\n")
