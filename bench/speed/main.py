@@ -61,6 +61,8 @@ def measure_steps(options, machine, pytorches):
         results.append(steps.measure(workload, machine, options.library, pytorches,
                                      options.folder, options.rounds, options.budget,
                                      options.limit))
+        print("".join(f"        {name} {text.milliseconds(seen['median'])} ms"
+                      for name, seen in results[-1]["seconds"].items()), flush=True)
     return results
 
 
