@@ -39,7 +39,7 @@ th, td { padding: 3px 10px; text-align: right; border-bottom: 1px solid var(--ru
 th { color: var(--soft); font-weight: 600; }
 th:first-child, td:first-child, .checklist td:last-child, .checklist th:last-child {
   text-align: left; }
-.checklist td { white-space: normal; }
+.checklist td:first-child, .checklist td:last-child { white-space: normal; }
 figure { margin: 1.5rem 0; } figcaption { font-weight: 600; margin-bottom: .3rem; }
 figcaption span, p.note { color: var(--soft); font-weight: 400; font-size: 13px; }
 svg { width: 100%; height: auto; }

@@ -52,7 +52,7 @@ def bars(title, groups, show, names):
             parts.append(f'<rect class="c{names.index(bar.series)}" x="{LABELS}" y="{y + 1}" '
                          f'width="{width:.1f}" height="{ROW - 2}"/>')
             end = width
-            if bar.low is not None:
+            if bar.low != bar.high:
                 first, last = LABELS + bar.low * scale, LABELS + bar.high * scale
                 line = y + ROW / 2
                 parts.append(f'<path class="whisker" d="M{first:.1f} {line - 3}v6M{first:.1f} '
