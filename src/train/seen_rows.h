@@ -22,7 +22,8 @@ public:
   void add_all() { std::fill(seen_.begin(), seen_.end(), uint8_t{1}); }
 
   // Calls visit(begin, end, seen) for the longest runs of rows of [begin, end) that are alike.
-  template <typename Visitor> void for_each_run(int64_t begin, int64_t end, Visitor&& visit) const {
+  template <typename Visitor>
+  void for_each_run(int64_t begin, int64_t end, Visitor&& visit) const {
     while (begin < end) {
       const auto first = seen_.begin() + begin;
       const auto other = std::find(first, seen_.begin() + end, static_cast<uint8_t>(1 - *first));

@@ -60,8 +60,7 @@ TEST_CASE("runs of rows that were seen") {
   };
   CHECK(runs(0, 6) == std::vector<Run>{{0, 6, false}});
   rows.add(std::vector<int32_t>{4, 3, 0, 3});
-  CHECK(runs(0, 6) ==
-        std::vector<Run>{{0, 1, true}, {1, 3, false}, {3, 5, true}, {5, 6, false}});
+  CHECK(runs(0, 6) == std::vector<Run>{{0, 1, true}, {1, 3, false}, {3, 5, true}, {5, 6, false}});
   CHECK(runs(2, 4) == std::vector<Run>{{2, 3, false}, {3, 4, true}});
   CHECK(runs(2, 2).empty());
   rows.add_all();
