@@ -4,10 +4,10 @@
 #include "backend/ane/device.h"
 #endif
 #include "backend/cpu/device.h"
+#include "base/available_cores.h"
 #include "base/status.h"
 
 #include <algorithm>
-#include <thread>
 
 namespace anet::backend {
 
@@ -72,9 +72,8 @@ std::shared_ptr<Device> open_device(const std::string& name, const DeviceOptions
 }
 
 std::vector<DeviceListing> list_devices() {
-  const int threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   return {
-      {"cpu", cpu::describe(threads), true, ""},
+      {"cpu", cpu::describe(available_cores()), true, ""},
       list_ane(),
   };
 }

@@ -1,5 +1,7 @@
 #include "base/thread_pool.h"
 
+#include "base/available_cores.h"
+
 #include <algorithm>
 
 #if defined(__x86_64__)
@@ -38,7 +40,9 @@ private:
 } // namespace
 
 ThreadPool::ThreadPool(int threads) {
-  if (threads <= 0) threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  // Workers are not pinned: which cores are free is known to the system, and which ones are the
+  // library's to take to the application alone.
+  if (threads <= 0) threads = available_cores();
   errors_.resize(static_cast<size_t>(threads));
   workers_.reserve(static_cast<size_t>(threads - 1));
   for (int index = 1; index < threads; ++index) {

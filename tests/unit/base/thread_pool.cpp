@@ -9,6 +9,10 @@
 #include <thread>
 #include <vector>
 
+#if defined(__linux__)
+#include <sched.h>
+#endif
+
 using anet::ThreadPool;
 
 TEST_CASE("thread pool: every index is visited once, whatever the count and the grain") {
@@ -28,6 +32,23 @@ TEST_CASE("thread pool: every index is visited once, whatever the count and the 
     }
   }
 }
+
+#if defined(__linux__)
+TEST_CASE("thread pool: by default a thread for each core that the caller may run on") {
+  cpu_set_t all;
+  REQUIRE(sched_getaffinity(0, sizeof(all), &all) == 0);
+  CHECK(ThreadPool(0).threads() == CPU_COUNT(&all));
+  int core = 0;
+  while (!CPU_ISSET(core, &all)) ++core;
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  CPU_SET(core, &one);
+  REQUIRE(sched_setaffinity(0, sizeof(one), &one) == 0);
+  const int threads = ThreadPool(0).threads();
+  REQUIRE(sched_setaffinity(0, sizeof(all), &all) == 0);
+  CHECK(threads == 1);
+}
+#endif
 
 TEST_CASE("thread pool: run calls the function once a task") {
   for (const int threads : {1, 3}) {
