@@ -216,6 +216,14 @@ def taking_turns():
     check("steps are numbered on, and those that warm up are left out",
           [record["step"] for record in seen.records["fast"]] == list(range(2, 14))
           and [record["step"] for record in runners[0].records] == list(range(14)))
+    dying = turns.Runner("dying", [sys.executable, "-c", "print({})\nraise MemoryError('no more')"],
+                         {})
+    try:
+        dying.run(1)
+        check("a process that ends between turns", False)
+    except turns.Missing as missing:
+        check("a process that ends between turns", str(missing) == "MemoryError: no more")
+    dying.stop()
     for source, reason in (("print('{\"missing\": \"no time\"}')", "no time"),
                            ("raise ValueError('no luck')", "ValueError: no luck")):
         try:

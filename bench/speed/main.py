@@ -177,11 +177,17 @@ def main():
               + ("" if seen["fused_attention"] else ", no fused attention"))
     if not pytorches:
         print("no PyTorch is here: make deps-test installs Debian's, TORCH_PYTHON names another")
+    failed = []
     for part in PARTS:
         if part not in options.parts:
             continue
         progress(options, part)
-        summary[part] = MEASURES[part](options, machine, pytorches)
+        try:
+            summary[part] = MEASURES[part](options, machine, pytorches)
+        except Missing as reason:
+            failed.append(part)
+            progress(options, f"{part} failed: {reason}")
+            continue
         tables, notes = text.part(part, summary[part], list(pytorches))
         for table in tables:
             print("\n".join(["", *table.text()]))
@@ -191,8 +197,8 @@ def main():
         (options.folder / "report.html").write_text(report.page(summary))
     print("\n".join(text.checklist_lines(summary)))
     progress(options, f"written: summary.json and report.html in {options.folder}")
-    return not all(seen["ok"] for row in summary.get("steps", ())
-                   for seen in row.get("parity", {}).values())
+    return bool(failed) or not all(seen["ok"] for row in summary.get("steps", ())
+                                   for seen in row.get("parity", {}).values())
 
 
 if __name__ == "__main__":

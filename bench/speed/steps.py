@@ -92,28 +92,36 @@ def against_limits(result, limits, workload):
         result["share"]["step"] = sum(bound.values()) / result["seconds"][OURS]["median"]
 
 
+def compare(workload, runners, rounds, budget):
+    """What the turns of runners showed."""
+    turns = take_turns(runners, rounds, budget)
+    result = {"seconds": {name: spread([record["seconds"] for record in records])
+                          for name, records in turns.records.items()},
+              "disturbance": turns.disturbance,
+              "optimizer": {runner.name: runner.greeting["optimizer"] for runner in runners
+                            if "optimizer" in runner.greeting}}
+    if OURS in turns.records:
+        ours, *others = runners
+        mine = result["seconds"][OURS]["median"]
+        result["phases"] = median_phases(turns.records[OURS])
+        result["parity"] = {other.name: parity(workload, ours, other) for other in others}
+        result["ratio"] = {other.name: result["seconds"][other.name]["median"] / mine
+                           for other in others}
+    return result
+
+
 def measure(workload, machine, library, pytorches, folder, rounds, budget, limit):
     """One workload. `limit`: seconds that one step may take."""
-    result = {"name": workload.name, **dataclasses.asdict(workload)}
+    result = {"name": workload.name, **dataclasses.asdict(workload), "seconds": {}, "ratio": {}}
     limits = machine.of_workload(workload)
     settings = {"workload": dataclasses.asdict(workload), "threads": machine.threads,
                 "folder": str(workloads.model_folder(folder, workload.model)), "limit": limit}
     runners, result["missing"] = start(workload, settings, library, pytorches)
     try:
-        turns = take_turns(runners, rounds, budget)
-        result["seconds"] = {name: spread([record["seconds"] for record in records])
-                             for name, records in turns.records.items()}
-        result["disturbance"] = turns.disturbance
-        result["optimizer"] = {runner.name: runner.greeting["optimizer"] for runner in runners
-                               if "optimizer" in runner.greeting}
-        if OURS in turns.records:
-            ours = runners[0]
-            result["phases"] = median_phases(turns.records[OURS])
-            result["parity"] = {other.name: parity(workload, ours, other)
-                                for other in runners[1:]}
-            mine = result["seconds"][OURS]["median"]
-            result["ratio"] = {other.name: result["seconds"][other.name]["median"] / mine
-                               for other in runners[1:]}
+        if runners:
+            result |= compare(workload, runners, rounds, budget)
+    except Missing as reason:  # one has ended: what it was compared with is of no use
+        result["missing"] |= {runner.name: f"a process ended: {reason}" for runner in runners}
     finally:
         for runner in runners:
             runner.stop()

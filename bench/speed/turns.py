@@ -8,11 +8,13 @@ a list of k records: seconds, loss, norm of the gradient before clipping, and se
 they are known; the line {} asks for its report.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 
 # OpenMP and OpenBLAS let idle threads spin some milliseconds before they sleep.
@@ -49,9 +51,10 @@ def output_of(command):
 class Runner:
     def __init__(self, name, command, settings):
         self.name = name
+        self.errors = tempfile.TemporaryFile("w+")  # a pipe could fill up with warnings
         self.process = subprocess.Popen([*command, json.dumps(settings)], text=True,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        stderr=subprocess.PIPE)
+                                        stderr=self.errors)
         self.records = []  # of all steps, those that warm up too
         self.greeting = self._read()
         if "missing" in self.greeting:
@@ -62,12 +65,14 @@ class Runner:
         line = self.process.stdout.readline()
         if line:
             return json.loads(line)
-        errors = self.process.communicate()[1]
-        raise Missing(last_words(errors, self.process.returncode))
+        self.process.wait()
+        self.errors.seek(0)
+        raise Missing(last_words(self.errors.read(), self.process.returncode))
 
     def _ask(self, request):
-        self.process.stdin.write(json.dumps(request) + "\n")
-        self.process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # what the process said last tells more
+            self.process.stdin.write(json.dumps(request) + "\n")
+            self.process.stdin.flush()
         return self._read()
 
     def run(self, steps):
@@ -79,11 +84,11 @@ class Runner:
         return self._ask({})
 
     def stop(self):
-        if self.process.poll() is None:
+        with contextlib.suppress(BrokenPipeError):
             self.process.stdin.close()
-            self.process.wait()
+        self.process.wait()
         self.process.stdout.close()
-        self.process.stderr.close()
+        self.errors.close()
 
 
 def processor_seconds(pid=None):
