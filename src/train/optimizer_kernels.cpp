@@ -6,6 +6,8 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "base/bfloat16-inl.h"
+
 HWY_BEFORE_NAMESPACE();
 namespace anet::train::HWY_NAMESPACE {
 namespace {
@@ -15,26 +17,11 @@ namespace hn = hwy::HWY_NAMESPACE;
 using Tag = hn::ScalableTag<float>;
 using SingleTag = hn::CappedTag<float, 1>; // what is left at the end of a range
 
-// Rounds to nearest even, as float_to_bfloat16 does.
-template <class D>
-HWY_INLINE void store_bfloat16(D, hn::Vec<D> value, uint16_t* out) {
-  const hn::RebindToUnsigned<D> words;
-  const hn::RebindToSigned<D> integers;
-  const hn::Rebind<uint16_t, D> halves;
-  const auto bits = hn::BitCast(words, value);
-  const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(words, 1));
-  const auto rounded = hn::ShiftRight<16>(hn::Add(bits, hn::Add(odd, hn::Set(words, 0x7fff))));
-  const auto quiet = hn::Or(hn::ShiftRight<16>(bits), hn::Set(words, 0x40));
-  const auto is_nan = hn::RebindMask(words, hn::IsNaN(value));
-  const auto result = hn::IfThenElse(is_nan, quiet, rounded);
-  // Below 2^16, so that no lane saturates.
-  hn::StoreU(hn::DemoteTo(halves, hn::BitCast(integers, result)), halves, out);
-}
-
 template <bool with_bfloat16, class D>
 HWY_INLINE void store_weights(D d, const UpdateRange& range, int64_t at, hn::Vec<D> weights) {
   hn::StoreU(weights, d, range.weights + at);
-  if constexpr (with_bfloat16) store_bfloat16(d, weights, range.bfloat16_weights + at);
+  if constexpr (with_bfloat16)
+    anet::HWY_NAMESPACE::store_bfloat16(d, weights, range.bfloat16_weights + at);
 }
 
 template <bool with_bfloat16, class D>

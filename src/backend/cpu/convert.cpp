@@ -12,6 +12,8 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "base/bfloat16-inl.h"
+
 HWY_BEFORE_NAMESPACE();
 namespace anet::backend::cpu::HWY_NAMESPACE {
 namespace {
@@ -67,6 +69,24 @@ void floats_to_halves(const float* source, uint16_t* destination, int64_t n, flo
   }
 }
 
+void brains_to_floats(const uint16_t* source, float* destination, int64_t n) {
+  const hwy::HWY_NAMESPACE::ScalableTag<float> d;
+  const auto lanes = static_cast<int64_t>(Lanes(d));
+  int64_t i = 0;
+  for (; i + lanes <= n; i += lanes)
+    StoreU(anet::HWY_NAMESPACE::load_bfloat16(d, source + i), d, destination + i);
+  for (; i < n; ++i) destination[i] = bfloat16_to_float(source[i]);
+}
+
+void floats_to_brains(const float* source, uint16_t* destination, int64_t n) {
+  const hwy::HWY_NAMESPACE::ScalableTag<float> d;
+  const auto lanes = static_cast<int64_t>(Lanes(d));
+  int64_t i = 0;
+  for (; i + lanes <= n; i += lanes)
+    anet::HWY_NAMESPACE::store_bfloat16(d, LoadU(d, source + i), destination + i);
+  for (; i < n; ++i) destination[i] = float_to_bfloat16(source[i]);
+}
+
 } // namespace
 } // namespace anet::backend::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -77,6 +97,8 @@ namespace {
 
 HWY_EXPORT(halves_to_floats);
 HWY_EXPORT(floats_to_halves);
+HWY_EXPORT(brains_to_floats);
+HWY_EXPORT(floats_to_brains);
 
 constexpr int64_t block = 256;
 
@@ -102,6 +124,7 @@ void load_fp16(const std::byte* source, int64_t stride, float* destination, int6
 
 void load_bf16(const std::byte* source, int64_t stride, float* destination, int64_t n) {
   const auto* values = reinterpret_cast<const uint16_t*>(source);
+  if (stride == 1) return HWY_DYNAMIC_DISPATCH(brains_to_floats)(values, destination, n);
   for (int64_t i = 0; i < n; ++i) destination[i] = bfloat16_to_float(values[i * stride]);
 }
 
@@ -134,6 +157,7 @@ void store_fp16(const float* source, std::byte* destination, int64_t stride, int
 
 void store_bf16(const float* source, std::byte* destination, int64_t stride, int64_t n) {
   auto* values = reinterpret_cast<uint16_t*>(destination);
+  if (stride == 1) return HWY_DYNAMIC_DISPATCH(floats_to_brains)(source, values, n);
   for (int64_t i = 0; i < n; ++i) values[i * stride] = float_to_bfloat16(source[i]);
 }
 
