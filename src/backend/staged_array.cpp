@@ -28,29 +28,53 @@ std::vector<StagedPart> parts_to_copy(bool host_memory, std::span<const StagedPa
   return result;
 }
 
+// The whole array in bf16, when that is how most of it is read: whoever computes new values can
+// then write both, and nothing is copied.
+bool has_mirror(bool host_memory, size_t size, std::span<const StagedPart> copied) {
+  int64_t elements = 0;
+  for (const StagedPart& part : copied) {
+    if (part.layout.dtype != DataType::bf16 || !part.layout.is_contiguous()) return false;
+    elements += mil::element_count(part.layout.shape);
+  }
+  return host_memory && elements > 0 && 2 * static_cast<size_t>(elements) >= size;
+}
+
+StagedPart whole(size_t size, DataType dtype) {
+  return {0, Layout::contiguous(dtype, {static_cast<int64_t>(size)})};
+}
+
 } // namespace
 
 StagedArray::StagedArray(Device& device, std::span<float> values, std::span<const StagedPart> parts)
     : values_(values), host_memory_(device.capabilities().host_memory) {
   if (host_memory_)
-    in_place_ =
-        device.import(reinterpret_cast<std::byte*>(values.data()), values.size_bytes(),
-                      Layout::contiguous(DataType::fp32, {static_cast<int64_t>(values.size())}));
-  for (const StagedPart& part : parts_to_copy(host_memory_, parts)) {
+    in_place_ = device.import(reinterpret_cast<std::byte*>(values.data()), values.size_bytes(),
+                              whole(values.size(), DataType::fp32).layout);
+  std::vector<StagedPart> copied = parts_to_copy(host_memory_, parts);
+  for (const StagedPart& part : copied) {
     const auto end = static_cast<size_t>(part.offset + mil::element_count(part.layout.shape));
     if (end > values.size())
       fail(Status::internal, "expected parts of an array of ", values.size(),
            " elements, seen one that ends at ", end);
+  }
+  mirrored_ = has_mirror(host_memory_, values.size(), copied);
+  if (mirrored_) copied = {whole(values.size(), DataType::bf16)};
+  for (const StagedPart& part : copied)
     copies_.push_back(
         {part, device.allocate(part.layout),
          TensorCopy(Layout::contiguous(DataType::fp32, part.layout.shape), part.layout)});
-  }
+}
+
+std::span<uint16_t> StagedArray::mirror() const {
+  if (!mirrored_) return {};
+  return {reinterpret_cast<uint16_t*>(copies_.front().buffer->data()), values_.size()};
 }
 
 const StagedArray::Copy* StagedArray::find(const StagedPart& part) const {
   if (is_in_place(host_memory_, part)) return nullptr;
-  const auto found = std::find_if(copies_.begin(), copies_.end(),
-                                  [&](const Copy& copy) { return same_place(copy.part, part); });
+  const auto found = std::find_if(copies_.begin(), copies_.end(), [&](const Copy& copy) {
+    return mirrored_ || same_place(copy.part, part);
+  });
   if (found == copies_.end())
     fail(Status::internal, "expected a part that was declared, seen offset ", part.offset,
          " with shape ", mil::shape_to_string(part.layout.shape));
@@ -58,8 +82,11 @@ const StagedArray::Copy* StagedArray::find(const StagedPart& part) const {
 }
 
 View StagedArray::view(const StagedPart& part) const {
-  if (const Copy* copy = find(part)) return View(*copy->buffer, 0, part.layout);
-  return View(*in_place_, static_cast<size_t>(part.offset) * sizeof(float), part.layout);
+  const Copy* copy = find(part);
+  if (copy == nullptr)
+    return View(*in_place_, static_cast<size_t>(part.offset) * sizeof(float), part.layout);
+  const int64_t begin = part.offset - copy->part.offset;
+  return View(*copy->buffer, static_cast<size_t>(begin) * sizeof(uint16_t), part.layout);
 }
 
 size_t StagedArray::copies_needed(const StagedPart& part) const {
@@ -81,10 +108,13 @@ uint64_t StagedArray::renew_all(ThreadPool& pool) {
   return bytes;
 }
 
-uint64_t StagedArray::copy_bytes(const Device& device, std::span<const StagedPart> parts) {
+uint64_t StagedArray::copy_bytes(const Device& device, size_t size,
+                                 std::span<const StagedPart> parts) {
+  const bool host_memory = device.capabilities().host_memory;
+  const std::vector<StagedPart> copied = parts_to_copy(host_memory, parts);
+  if (has_mirror(host_memory, size, copied)) return size * sizeof(uint16_t);
   uint64_t bytes = 0;
-  for (const StagedPart& part : parts_to_copy(device.capabilities().host_memory, parts))
-    bytes += static_cast<uint64_t>(part.layout.span_bytes());
+  for (const StagedPart& part : copied) bytes += static_cast<uint64_t>(part.layout.span_bytes());
   return bytes;
 }
 

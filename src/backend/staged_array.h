@@ -32,13 +32,17 @@ public:
   // must have been renewed for the part to be.
   size_t copies_needed(const StagedPart& part) const;
 
+  // The whole array in bf16, where that is the only copy; else empty. Who changes the values may
+  // write it, too, instead of renewing.
+  std::span<uint16_t> mirror() const;
+
   size_t copy_count() const { return copies_.size(); }
   // Bytes written. A null pool: on this thread.
   uint64_t renew(size_t copy, ThreadPool* pool);
   uint64_t renew_all(ThreadPool& pool);
 
-  // What the copies of these parts would take.
-  static uint64_t copy_bytes(const Device& device, std::span<const StagedPart> parts);
+  // What the copies of these parts of an array of `size` elements would take.
+  static uint64_t copy_bytes(const Device& device, size_t size, std::span<const StagedPart> parts);
 
 private:
   struct Copy {
@@ -53,6 +57,7 @@ private:
   bool host_memory_;
   std::unique_ptr<Buffer> in_place_; // the whole array; null where nothing is in place
   std::vector<Copy> copies_;
+  bool mirrored_ = false; // the first copy is that of all
 };
 
 } // namespace anet::backend

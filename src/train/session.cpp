@@ -169,6 +169,13 @@ Session::Session(std::shared_ptr<backend::Device> device, std::shared_ptr<model:
   logger_.write(LogLevel::info, "session", "created on ", device_->capabilities().name, ", ",
                 trained().weight_count(), " weights to train, ", memory_plan_.total(),
                 " bytes planned");
+  for (size_t i = 0; options_.precision == PrecisionMode::bf16 && i < plan_.kernels().count();
+       ++i) {
+    const std::string reason = kernel_report(i).placement.reason;
+    if (reason.empty()) continue;
+    logger_.write(LogLevel::warning, "session", reason);
+    break;
+  }
 }
 
 Session::~Session() = default;
@@ -268,7 +275,10 @@ uint64_t Session::trained_revision() const {
 template <typename Pass>
 PassResult Session::with_current_weights(Pass&& pass) {
   const uint64_t trained = trained_revision(), frozen = model_->revision();
-  const Renewal renewal{staged_trained_ != trained, staged_frozen_ != frozen};
+  const Renewal renewal{.trained = staged_trained_ != trained,
+                        .frozen = staged_frozen_ != frozen,
+                        .mirrored = mirrored_trained_ == trained};
+  mirrored_trained_.reset();
   staged_trained_.reset(); // a pass that fails may leave some copies old
   staged_frozen_.reset();
   PassResult result = pass(renewal);
@@ -367,10 +377,16 @@ StepResult Session::update() {
     // Skipped steps do not count: Adam's bias correction follows the updates made.
     steps_done_ += 1;
     tokens_seen_ += accumulated_.tokens;
-    optimizer_.update(pool, {result.learning_rate, factor}, {weights(), gradients_.values()});
+    const std::span<uint16_t> mirror = plan_.trained_mirror();
+    // The update writes what it changes; the rest must be there.
+    const bool complete = !mirror.empty() && staged_trained_ == trained_revision();
+    optimizer_.update(pool, {result.learning_rate, factor},
+                      {weights(), gradients_.values(), mirror});
     loss_scale_.succeeded();
     staged_trained_.reset();
     if (adapter_) adapter_->touch(); // generators that have it attached see it trained
+    if (complete) mirrored_trained_ = trained_revision();
+    result.bytes_staged += mirror.size_bytes();
   }
   accumulated_ = {};
   result.step = steps_done_;

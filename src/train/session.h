@@ -263,7 +263,8 @@ private:
   // Of the weights that the plan has copies of.
   std::optional<uint64_t> staged_trained_;
   std::optional<uint64_t> staged_frozen_;
-  std::optional<Json> base_; // fingerprint, once it is needed
+  std::optional<uint64_t> mirrored_trained_; // of those that the last update wrote in bf16, too
+  std::optional<Json> base_;                 // fingerprint, once it is needed
 
   // Since the last update.
   struct Accumulated {

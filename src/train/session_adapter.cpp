@@ -74,6 +74,7 @@ void Session::swap_adapter(std::shared_ptr<model::Adapter> adapter) {
   adapter_ = std::move(adapter);
   claim_ = std::move(claim);
   staged_trained_.reset();
+  mirrored_trained_.reset();
 }
 
 } // namespace anet::train

@@ -109,8 +109,15 @@ MemoryPlan StepPlan::memory() const {
       weights_.model() ? weights_.model()->weight_bytes() : flat(weights_.parameters().flat_size());
   if (weights_.adapter()) plan.weights += weights_.adapter()->weights().size_bytes();
   plan.gradients = flat(weights_.trained().flat_size());
-  for (const WeightArray array : {WeightArray::trained, WeightArray::frozen, WeightArray::norms})
-    plan.staged += StagedArray::copy_bytes(device_, kernels_->weight_parts(array));
+  const auto model_size = static_cast<size_t>(weights_.parameters().flat_size());
+  const size_t trained_size =
+      weights_.adapter() ? weights_.adapter()->weights().size() : model_size;
+  const auto copies = [&](WeightArray array, size_t size) {
+    return StagedArray::copy_bytes(device_, size, kernels_->weight_parts(array));
+  };
+  plan.staged = copies(WeightArray::trained, trained_size) +
+                copies(WeightArray::frozen, model_size) +
+                copies(WeightArray::norms, static_cast<size_t>(weights_.norms_size()));
   plan.staged += weights_.constant_copy_bytes(dtype_of(options_));
   plan.activations = kept * hidden + taps;
   plan.workspace =
@@ -141,6 +148,10 @@ void StepPlan::bind(std::span<float> trained) {
   }
   staging_.emplace(*arrays_[static_cast<size_t>(WeightArray::trained)], device_.thread_pool());
   make_all_calls();
+}
+
+std::span<uint16_t> StepPlan::trained_mirror() const {
+  return arrays_[static_cast<size_t>(WeightArray::trained)]->mirror();
 }
 
 void StepPlan::bind_gradients(std::span<float> gradients) {
@@ -329,7 +340,7 @@ void StepPlan::renew(const Renewal& renewal, PassResult& result) {
     inverse_row_norms(pool, weights_, trained_, norms_.values());
     result.bytes_staged += norms->renew_all(pool);
   }
-  if (renewal.trained) staging_->start();
+  if (renewal.trained && !renewal.mirrored) staging_->start();
 }
 
 PassResult StepPlan::pass(const Batch& batch, double seed, const DropoutMoment& moment,

@@ -72,6 +72,7 @@ struct PassResult {
 struct Renewal {
   bool trained = true; // while the pass runs
   bool frozen = true;
+  bool mirrored = false; // those of the trained weights are in trained_mirror() already
 };
 
 class StepPlan {
@@ -90,6 +91,9 @@ public:
   void bind(std::span<float> trained);
   // The same for training; once. The gradients outlive the plan.
   void bind_gradients(std::span<float> gradients);
+  // Where the kernels read the trained weights in bf16, when whoever updates them can write there;
+  // else empty.
+  std::span<uint16_t> trained_mirror() const;
   bool can_train() const { return gradients_.has_value(); }
 
   // Adds the gradient of `seed` * (sum of the losses) to the gradients. Throws cancelled between

@@ -317,6 +317,44 @@ TEST_CASE("bf16 follows single precision without a loss scale") {
             .says("initial_loss_scale"));
 }
 
+TEST_CASE("the update leaves the bf16 weights that a renewal would make") {
+  anet_session_options options = session_options();
+  options.precision = ANET_PRECISION_BF16;
+  Training mirrored(options), renewed(options);
+  for (uint64_t seed = 1; seed < 5; ++seed) {
+    step(mirrored.session.get(), Tokens(seed));
+    step(renewed.session.get(), Tokens(seed));
+    must(anet_session_weights_changed, renewed.session.get());
+  }
+  CHECK(same_bits(weights_of(mirrored.session.get()), weights_of(renewed.session.get())));
+}
+
+// The update skips rows of the embedding that no batch has seen.
+TEST_CASE("weights written between gradient and update reach the bf16 programs") {
+  anet_session_options options = session_options();
+  options.precision = ANET_PRECISION_BF16;
+  Tokens seen(1), others(2);
+  std::fill(seen.inputs.begin(), seen.inputs.end(), 1);
+  std::fill(others.inputs.begin(), others.inputs.end(), 0);
+  double losses[2];
+  for (const bool renewed : {false, true}) {
+    Training training(options);
+    anet_session* session = training.session.get();
+    const anet_batch batch = seen.batch();
+    step(session, seen);
+    must(anet_session_forward_backward, session, &batch, nullptr);
+    float* weights = nullptr;
+    size_t count = 0;
+    must(anet_session_get_weights, session, &weights, &count);
+    for (size_t i = 0; i < 8; ++i) weights[i] += 1; // of the embedding's first row
+    must(anet_session_weights_changed, session);
+    must(anet_session_optimizer_step, session, nullptr);
+    if (renewed) must(anet_session_weights_changed, session);
+    losses[renewed ? 1 : 0] = eval(session, others);
+  }
+  CHECK(losses[0] == losses[1]);
+}
+
 TEST_CASE("a loss in bf16 that is not finite is an error") {
   anet_session_options options = session_options();
   options.precision = ANET_PRECISION_BF16;

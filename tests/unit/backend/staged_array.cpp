@@ -62,7 +62,7 @@ TEST_CASE("fp32 in host memory is used in place") {
   StagedArray array(*f.device, f.values.values(), {&part, 1});
   CHECK(array.copy_count() == 0);
   CHECK(array.copies_needed(part) == 0);
-  CHECK(StagedArray::copy_bytes(*f.device, {&part, 1}) == 0);
+  CHECK(StagedArray::copy_bytes(*f.device, 400, {&part, 1}) == 0);
   const View view = array.view(part);
   CHECK(reinterpret_cast<float*>(view.buffer->data() + view.offset) ==
         f.values.values().data() + 32);
@@ -77,7 +77,7 @@ TEST_CASE("parts are staged in the layouts of their ports; the same bytes once")
       {16, padded(6, 9)}, {96, vector}, {16, matrix}, {16, wide}, {16, padded(6, 9)}};
   StagedArray array(*f.device, f.values.values(), parts);
   CHECK(array.copy_count() == 3);
-  CHECK(StagedArray::copy_bytes(*f.device, parts) ==
+  CHECK(StagedArray::copy_bytes(*f.device, 400, parts) ==
         static_cast<uint64_t>(matrix.span_bytes() + vector.span_bytes() + wide.span_bytes()));
   CHECK(array.view(parts[0]).buffer == array.view(parts[2]).buffer);
   CHECK(array.view(parts[2]).layout == matrix);
@@ -99,6 +99,29 @@ TEST_CASE("parts are staged in the layouts of their ports; the same bytes once")
   CHECK(status_of([&] {
           StagedArray(*f.device, f.values.values(), {&beyond, 1});
         }) == Status::internal);
+}
+
+TEST_CASE("an array that is read in bf16 has one mirror, which may be written from outside") {
+  Fixture f;
+  const auto contiguous = [](Shape shape) { return Layout::contiguous(DataType::bf16, shape); };
+  const StagedPart parts[] = {{0, contiguous({10, 16})}, {240, contiguous({8, 20, 1, 1})}};
+  StagedArray staged(*f.device, f.values.values(), parts);
+  CHECK(StagedArray::copy_bytes(*f.device, 400, parts) == 800);
+  CHECK(staged.copy_count() == 1);
+  REQUIRE(staged.mirror().size() == 400);
+  CHECK(staged.copies_needed(parts[1]) == 1);
+  CHECK(staged.renew(0, nullptr) == 800);
+  const std::vector<float> seen = f.read(staged.view(parts[1]));
+  for (size_t i = 0; i < seen.size(); ++i)
+    REQUIRE(seen[i] == bfloat16_to_float(float_to_bfloat16(f.values.values()[240 + i])));
+  staged.mirror()[243] = float_to_bfloat16(5);
+  CHECK(f.read(staged.view(parts[1]))[3] == 5);
+
+  // Most of the array is not read: copies of the parts take less.
+  const StagedPart small{32, contiguous({3, 4})};
+  const StagedArray few(*f.device, f.values.values(), {&small, 1});
+  CHECK(few.mirror().empty());
+  CHECK(StagedArray::copy_bytes(*f.device, 400, {&small, 1}) == 24);
 }
 
 TEST_CASE("copies are renewed in the background in order, again and again") {
