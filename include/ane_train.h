@@ -584,8 +584,8 @@ ANET_API anet_status anet_kernel_get_statistics(const anet_kernel *kernel,
 /**
  * Where the kernel runs.
  * @param where receives "cpu", "ane", or "ane+cpu" when the CPU has a part.
- * @param reason receives why the CPU has its part, else "". Both are borrowed until the next call
- *        of this function for this kernel.
+ * @param reason receives why the CPU has its part, or runs bf16 products in fp32, else "". Both are
+ *        borrowed until the next call of this function for this kernel.
  */
 ANET_API anet_status anet_kernel_get_placement(const anet_kernel *kernel, const char **where,
                                                const char **reason, anet_error **error) ANET_CHECK;
@@ -1821,7 +1821,7 @@ typedef struct anet_kernel_report {
   const char *label; /**< "block_forward"; borrowed for ever */
   /** "cpu", "ane" or "ane+cpu"; borrowed, as the reason, until the next call for this index. */
   const char *where;
-  const char *reason; /**< why the CPU has its part, else "" */
+  const char *reason; /**< why the CPU has its part, or runs bf16 products in fp32, else "" */
   uint64_t runs;
   uint64_t engine_evaluations; /**< programs evaluated by the engine */
   double engine_seconds;       /**< waiting for the engine */

@@ -151,7 +151,8 @@ struct RunTotals {
   double audit_error = 0; // the largest that an audit saw, relative to the tensor's largest value
 };
 
-// Where a kernel runs: "cpu", "ane", or "ane+cpu" with the reason for the host's part.
+// Where a kernel runs: "cpu", "ane", or "ane+cpu" with the reason for the host's part; on "cpu" the
+// reason why products do not run in the type of their operands.
 struct Placement {
   std::string where;
   std::string reason;

@@ -2,7 +2,9 @@
 
 #include "backend/cpu/convert.h"
 #include "backend/cpu/gemm.h"
+#include "backend/cpu/int8_product.h"
 #include "backend/cpu/kernel.h"
+#include "backend/cpu/library_product.h"
 #include "backend/cpu/lowering.h"
 #include "backend/view_checks.h"
 #include "base/json.h"
@@ -127,6 +129,14 @@ public:
     Json json = Json::object();
     json.set("device", Json(capabilities_.name));
     json.set("description", Json(capabilities_.description));
+    Json products = Json::object();
+    const auto set = [&](const char* type, const std::string& reason) {
+      products.set(type, Json(reason.empty() ? gemm_library() : reason));
+    };
+    set("fp32", "");
+    set("bf16", why_no_bf16_products());
+    set("int8", why_no_int8_products());
+    json.set("products", std::move(products));
     return json.to_string(2);
   }
 

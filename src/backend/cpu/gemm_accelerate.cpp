@@ -2,6 +2,7 @@
 
 #include "backend/cpu/gemm.h"
 #include "backend/cpu/int8_product.h"
+#include "backend/cpu/library_product.h"
 #include "base/status.h"
 
 #include <cstdint>
@@ -96,6 +97,16 @@ void gemm_f32(int64_t rows, int64_t columns, int64_t depth, float alpha, const M
 std::unique_ptr<Int8Product> make_library_int8_product(const Int8ProductShape&, const int8_t*,
                                                        const Int8Epilogue&, Int8Exactness) {
   return nullptr;
+}
+
+std::string why_no_int8_products() {
+  return "int8 products run in our own kernels: Accelerate's BLAS has none";
+}
+
+std::unique_ptr<LibraryProduct> make_library_product(const LibraryProductShape&) { return nullptr; }
+
+std::string why_no_bf16_products() {
+  return "bf16 products run in fp32: Accelerate's BLAS multiplies fp32 alone";
 }
 
 const char* gemm_library() { return "Accelerate"; }

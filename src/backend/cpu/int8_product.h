@@ -5,6 +5,7 @@
 #include "backend/cpu/step.h"
 
 #include <memory>
+#include <string>
 
 namespace anet::backend::cpu {
 
@@ -38,6 +39,9 @@ std::unique_ptr<Int8Product> make_library_int8_product(const Int8ProductShape& s
                                                        const int8_t* weights,
                                                        const Int8Epilogue& epilogue,
                                                        Int8Exactness exactness);
+
+// Why make_int8_product has our kernels at work; empty where the library's are.
+std::string why_no_int8_products();
 
 // x int8 [rows, depth] with contiguous rows; y int8 or fp32 [rows, outputs], dense and row-major;
 // scratch [shares, scratch_bytes].

@@ -33,7 +33,7 @@ public:
   void run(std::span<const View> inputs, std::span<const View> outputs) override;
   bool overflowed() const override { return overflowed_.load(std::memory_order_relaxed); }
   RunTotals totals() const override { return totals_; }
-  Placement placement() const override { return {"cpu", ""}; }
+  Placement placement() const override { return {"cpu", plan_.fallback}; }
 
 private:
   void prepare();

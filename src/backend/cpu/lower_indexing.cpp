@@ -84,10 +84,10 @@ Operand scatter_output(Lowering& l) {
 
 ScatterTarget scatter_target(Lowering& l) {
   const Operand updates = l.operand("updates");
-  const DataType dtype = l.result_type().dtype;
+  const DataType dtype = l.result_dtype();
   if (!mil::is_floating(dtype) || dtype == DataType::fp32) {
     const Operand output = scatter_output(l);
-    return {output, output, updates};
+    return {output, output, mil::is_floating(dtype) ? l.as_float(updates) : updates};
   }
   const Operand output = l.result();
   const Operand sums = l.temporary(DataType::fp32, output.shape);

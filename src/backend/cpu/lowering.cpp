@@ -1,6 +1,7 @@
 #include "backend/cpu/lowering.h"
 
 #include "backend/cpu/copy.h"
+#include "backend/cpu/library_product.h"
 #include "backend/cpu/matmul.h"
 #include "base/float16.h"
 #include "base/status.h"
@@ -251,7 +252,7 @@ Operand Lowering::result_of(mil::ValueId id, const Operand* like) {
   if (destinations_[at] && !destinations_[at]->accumulate) {
     values_[at] = destinations_[at]->place;
   } else if (!values_[at]) {
-    values_[at] = temporary(function_.type(id).dtype, function_.type(id).shape, like);
+    values_[at] = temporary(stored_dtype(id), function_.type(id).shape, like);
   }
   int32_t& last = storage_last_use_[static_cast<size_t>(values_[at]->storage)];
   last = std::max(last, last_use_[at]);
@@ -404,9 +405,39 @@ Operand Lowering::float_matrix(const Operand& x) {
   return is_matrix(values) ? values : dense(values);
 }
 
+// The operands stay in bf16; false where the library has no such product.
+bool Lowering::library_matmul(const Operand& stored_a, const Operand& stored_b, const Operand& c,
+                              float beta) {
+  if (const std::string reason = why_no_bf16_products(); !reason.empty()) {
+    plan_.fallback = reason;
+    return false;
+  }
+  const auto matrix = [&](const Operand& stored) {
+    const Operand x = expanded(stored);
+    return is_matrix(x) ? x : dense(x);
+  };
+  const Operand a = matrix(stored_a), b = matrix(stored_b);
+  const bool direct = is_matrix(c) && (beta == 0 || c.dtype == DataType::fp32);
+  const Operand product = direct ? c : temporary(c.dtype, c.shape);
+  auto made = LibraryMatmul::make(a, b, product, direct && beta != 0, threads_);
+  if (!made) {
+    plan_.fallback = "some bf16 products run in fp32: the library has no fast one of their shape";
+    return false;
+  }
+  const Operand scratch = temporary(DataType::int8, {made->slots(), made->scratch_bytes()});
+  count_flops(2 * c.elements() * a.shape.back());
+  emit(make_library_matmul_step(*std::move(made), scratch), {&a, &b, &product, &scratch});
+  if (!direct && beta != 0) pointwise("add", {c, product}, c);
+  if (!direct && beta == 0) copy(product, c);
+  return true;
+}
+
 void Lowering::matmul(Operand a, Operand b, const Operand& c, float alpha, float beta) {
   const std::optional<CompressedMatrix> left = compressed_matrix(a);
   const std::optional<CompressedMatrix> right = left ? std::nullopt : compressed_matrix(b);
+  const bool narrow = a.dtype == DataType::bf16 && b.dtype == DataType::bf16 && !preparing_;
+  const bool plain = !left && !right && alpha == 1 && (beta == 0 || beta == 1);
+  if (narrow && plain && library_matmul(a, b, c, beta)) return;
   if (!left) a = float_matrix(a);
   if (!right) b = float_matrix(b);
   count_flops(2 * c.elements() * a.shape.back());

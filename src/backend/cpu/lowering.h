@@ -65,6 +65,9 @@ public:
   // A parameter of an element-wise op, rounded as an fp16 op on the ANE would see it.
   float parameter(std::string_view argument, DataType dtype) const;
   const mil::Type& result_type(size_t index = 0) const;
+  // The type that the result is stored in: that of the op, or fp32 for sums in bf16 that only a
+  // cast to fp32 reads.
+  DataType result_dtype() const { return stored_dtype(op_->outputs.front()); }
 
   // Binds a result to a view of existing memory; copies when an output port wants it elsewhere.
   void bind(const Operand& view, size_t index = 0) { bind_value(op_->outputs[index], view); }
@@ -135,6 +138,12 @@ private:
   void make_ports();
   Layout port_layout(const mil::Value& value) const;
   void count_uses();
+  void find_wide_sums(const std::vector<bool>& grouped);
+  bool sums_in_fp32(const mil::Operation& op) const;
+  bool adds_to_zeros(const mil::Operation& scatter) const;
+  DataType stored_dtype(mil::ValueId id) const {
+    return wide_[static_cast<size_t>(id)] ? DataType::fp32 : function_.type(id).dtype;
+  }
   void assign_destinations();
   void lower_op(const mil::Operation& op);
   void lower_group(const Group& group);
@@ -154,6 +163,7 @@ private:
   const mil::Operation* only_reader(mil::ValueId id) const;
   void bind_compressed(mil::CompressedWeight weight);
   Operand float_matrix(const Operand& x); // that gemm can read
+  bool library_matmul(const Operand& a, const Operand& b, const Operand& c, float beta);
   bool is_constant(const Operand& x) const;
 
   const mil::Function& function_;
@@ -170,6 +180,7 @@ private:
   std::vector<int32_t> output_storages_;  // by output port
   std::vector<int32_t> uses_;             // by value: readers and outputs
   std::vector<int32_t> last_use_;         // by value: index of the last op that reads it
+  std::vector<bool> wide_;                // by value: see result_dtype
   std::vector<int32_t> storage_last_use_; // by storage
   // By storage: what is in few bits, and the dense copies made of it.
   std::map<int32_t, mil::CompressedWeight> compressed_;

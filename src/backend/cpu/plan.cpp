@@ -7,6 +7,7 @@
 #include "base/status.h"
 
 #include <algorithm>
+#include <array>
 #include <limits>
 
 namespace anet::backend::cpu {
@@ -36,18 +37,20 @@ Lowering::Lowering(const mil::Function& function, const CompileOptions& options,
                    std::span<const Group> groups)
     : function_(function), options_(options), threads_(threads), groups_(groups),
       values_(function.values.size()), destinations_(function.values.size()),
-      uses_(function.values.size(), 0), last_use_(function.values.size(), -1) {}
+      uses_(function.values.size(), 0), last_use_(function.values.size(), -1),
+      wide_(function.values.size(), false) {}
 
 Plan Lowering::lower() && {
-  count_uses();
-  make_ports();
-  assign_destinations();
   std::vector<const Group*> ending(function_.ops.size(), nullptr);
   std::vector<bool> grouped(function_.ops.size(), false);
   for (const Group& group : groups_) {
     ending[static_cast<size_t>(group.ops.back())] = &group;
     for (const int32_t op : group.ops) grouped[static_cast<size_t>(op)] = true;
   }
+  count_uses();
+  find_wide_sums(grouped);
+  make_ports();
+  assign_destinations();
   for (size_t i = 0; i < function_.ops.size(); ++i) {
     op_index_ = static_cast<int32_t>(i);
     const mil::Operation& op = function_.ops[i];
@@ -160,7 +163,8 @@ std::optional<Operand> Lowering::place_of_input(const mil::Operation& op,
   const std::string_view name = op.name();
   const mil::ValueId x = op.input("x");
   if (x == mil::no_value) return std::nullopt;
-  if (name == "identity") return place;
+  const bool widened = name == "cast" && wide_[static_cast<size_t>(x)];
+  if (name == "identity" || widened) return place;
   if (name == "reshape" || name == "expand_dims" || name == "squeeze") {
     return reshape_view(place, function_.type(x).shape);
   }
@@ -177,15 +181,50 @@ std::optional<Operand> Lowering::place_of_input(const mil::Operation& op,
   return std::nullopt;
 }
 
+// Sums leave their op unrounded when all that reads them, perhaps through views, is a cast to fp32:
+// the gradients of weights, and logits.
+void Lowering::find_wide_sums(const std::vector<bool>& grouped) {
+  constexpr std::array<std::string_view, 5> views = {"identity", "reshape", "expand_dims",
+                                                     "squeeze", "transpose"};
+  for (size_t i = 0; i < function_.ops.size(); ++i) {
+    const mil::Operation& op = function_.ops[i];
+    if (grouped[i] || std::string_view(op.name()) != "cast" ||
+        function_.type(op.outputs.front()).dtype != DataType::fp32)
+      continue;
+    std::vector<mil::ValueId> path;
+    mil::ValueId id = op.input("x");
+    while (function_.type(id).dtype == DataType::bf16 && uses_[static_cast<size_t>(id)] == 1) {
+      const int32_t producer = function_.value(id).producer;
+      if (producer < 0 || grouped[static_cast<size_t>(producer)]) break;
+      const mil::Operation& source = function_.ops[static_cast<size_t>(producer)];
+      path.push_back(id);
+      if (sums_in_fp32(source)) {
+        for (const mil::ValueId value : path) wide_[static_cast<size_t>(value)] = true;
+        break;
+      }
+      if (std::find(views.begin(), views.end(), source.name()) == views.end()) break;
+      id = source.input("x");
+    }
+  }
+}
+
+bool Lowering::sums_in_fp32(const mil::Operation& op) const {
+  const std::string_view name = op.name();
+  if (name == "scatter" || name == "scatter_along_axis") return adds_to_zeros(op);
+  return name == "matmul" || name == "linear" || name == "conv" || name == "reduce_sum";
+}
+
+bool Lowering::adds_to_zeros(const mil::Operation& scatter) const {
+  const mil::Literal* mode = function_.constant(scatter, "mode");
+  return mode != nullptr && mode->string() == "add" && is_zero(scatter, "data");
+}
+
 bool Lowering::can_accumulate(const mil::Operation& op) const {
   const std::string_view name = op.name();
-  const DataType dtype = function_.type(op.outputs.front()).dtype;
+  const DataType dtype = stored_dtype(op.outputs.front());
   if (name == "matmul" || name == "linear" || name == "conv") return dtype == DataType::fp32;
-  if (name == "scatter" || name == "scatter_along_axis") {
-    const mil::Literal* mode = function_.constant(op, "mode");
-    return dtype == DataType::fp32 && mode != nullptr && mode->string() == "add" &&
-           is_zero(op, "data");
-  }
+  if (name == "scatter" || name == "scatter_along_axis")
+    return dtype == DataType::fp32 && adds_to_zeros(op);
   return false;
 }
 

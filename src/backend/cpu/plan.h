@@ -6,6 +6,7 @@
 #include "base/aligned_memory.h"
 
 #include <memory>
+#include <string>
 #include <vector>
 
 namespace anet::backend::cpu {
@@ -43,6 +44,7 @@ struct Plan {
   int32_t op_count = 0;
   int64_t workspace_bytes = 0;
   int64_t constant_bytes = 0;
+  std::string fallback; // what does not run as its types ask, and why; else empty
 };
 
 // Lowers an optimised function, to be run by as many threads. Throws unsupported naming the op,
