@@ -53,15 +53,15 @@ def run(path, corpus, precision, steps):
     return {"losses": losses, "loss_after": float(np.mean(after))}
 
 
-def measure(library, corpus, steps=STEPS):
-    def result(precision, count=steps):
+def measure(library, corpus):
+    def result(precision, count):
         return output_of([sys.executable, __file__, library, corpus, precision, str(count)])
 
-    first, second = result("f32"), result("f32", REPEATED)
-    summary = {"steps": steps, "repeated": REPEATED, "f32": first["loss_after"],
+    first, second = result("f32", STEPS), result("f32", REPEATED)
+    summary = {"steps": STEPS, "repeated": REPEATED, "f32": first["loss_after"],
                "reproducible": first["losses"][:REPEATED] == second["losses"]}
     try:
-        half = result("bf16")
+        half = result("bf16", STEPS)
     except Missing as reason:
         return summary | {"missing": str(reason)}
     return summary | {"bf16": half["loss_after"],
