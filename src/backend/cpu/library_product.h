@@ -23,7 +23,8 @@ struct LibraryProductShape {
   bool accumulate = false; // c += instead
 };
 
-// Thread class: one thread at a time. Nothing is allocated by us after it was made.
+// Thread class: one thread at a time. A run allocates nothing itself; oneDNN keeps the addresses of
+// a call in a small map of its own.
 class LibraryProduct {
 public:
   virtual ~LibraryProduct() = default;
