@@ -434,9 +434,6 @@ bench-check: $(LIBRARY)  ## The arithmetic of `make bench`: counts, statistics, 
 bench-lora: $(LIBRARY)  ## Memory and speed of an adapter over int8, 4-bit and fp32 weights (3 minutes)
 	$(Q)/usr/bin/python3 bench/lora_memory.py $(LIBRARY) $(BUILD)/bench $(ARGS)
 
-bench-precision: $(CLI) $(DEMO_CORPUS)  ## The demo's validation loss in bf16 against f32 (5 minutes)
-	$(Q)sh bench/precision.sh $(OBJ) $(BUILD)/bench/precision $(ARGS)
-
 $(OBJ)/bench/w8a8: $(OBJ)/bench/w8a8.o $(foreach layer,quant backend mil base,$(call archive,$(layer)))
 	$(call say,LINK,$@)
 	$(Q)$(CXX) $(FLAGS_$(MODE)) $(LDFLAGS) $^ $(LIBS) -o $@
@@ -611,7 +608,7 @@ FORCE:
   header-check abi-check symbol-check layering-check example-check install-check parity \
   cli-text-check cli-adapters-check cli-ane-check tokenizer-check model-file-check \
   adapter-file-check quantized-base venv stage docs bindings bindings-check languages-check test-packages \
-  asan tsan run-sanitized fuzz fuzzers bench bench-check bench-docs bench-lora bench-precision bench-w8a8 bench-bindings bench-ane bench-tokenizer \
+  asan tsan run-sanitized fuzz fuzzers bench bench-check bench-docs bench-lora bench-w8a8 bench-bindings bench-ane bench-tokenizer \
   bench-ane-plan ane-plan-check \
   macos test-arm64 run-arm64 lint format-check format tidy \
   install uninstall deps deps-test deps-fuzz deps-macos deps-arm64 clean help
