@@ -31,14 +31,19 @@ def available_memory():
     return None
 
 
-def process_memory(workload):
-    """About what one process takes: weights with gradient and moments, logits three times, and ten
-    times what the backward pass needs at least."""
+def process_memory(workload, name):
+    """About what a process takes: weights with what trains them, and a multiple of what the backward
+    pass needs at least; PyTorch also has the logits three times, and without a fused attention the
+    scores."""
     shape, tokens = workload.shape, workload.tokens
-    weights = shape.layer_count * counts.layer_weights(shape) + shape.vocab_size * shape.hidden_size
-    kept = counts.moved_bytes(dataclasses.replace(workload, precision="f32"))["forward"]
-    return (4 if workload.rank else 16) * weights + 12 * tokens * shape.vocab_size + 10 * (
-        kept - 4 * shape.layer_count * counts.layer_weights(shape))
+    blocks = shape.layer_count * counts.layer_weights(shape)
+    weights = (4 if workload.rank else 16) * (blocks + shape.vocab_size * shape.hidden_size)
+    in_f32 = dataclasses.replace(workload, precision="f32")
+    kept = counts.moved_bytes(in_f32)["forward"] - 4 * blocks
+    if name == OURS:
+        return weights + 1.5 * kept
+    scores = 12 * shape.layer_count * shape.head_count * tokens * workload.sequence
+    return weights + 3 * kept + 12 * tokens * shape.vocab_size + scores
 
 
 def start_ours(library, name, settings):
@@ -48,12 +53,13 @@ def start_ours(library, name, settings):
 def start(workload, settings, library, pytorches):
     """Runners that are ready, and by name why others are not."""
     runners, missing = [], {}
-    free = available_memory()
+    free, needed = available_memory(), 0
     for name in (OURS, *pytorches):
-        needed = process_memory(workload) * (len(runners) + 1)
+        needed += process_memory(workload, name)
         if free is not None and needed > free:
             missing[name] = (f"processes side by side would need about {needed / 1e9:.0f} GB, "
                              f"{free / 1e9:.0f} are free")
+            needed -= process_memory(workload, name)
             continue
         try:
             if name == OURS:
