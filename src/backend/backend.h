@@ -88,6 +88,7 @@ struct Capabilities {
   bool host_memory = false;       // buffers are ordinary memory, always addressable
   bool accumulate = false;        // outputs can be added to instead of overwritten
   bool prefers_constants = false; // weights that stay as they are are better baked into programs
+  bool fused_attention = false;   // scaled_dot_product_attention never holds all of its scores
   std::vector<DataType> compute;  // precisions with native speed
   int64_t max_rank = 0;
   size_t buffer_alignment = 64;

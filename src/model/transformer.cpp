@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <numeric>
 #include <string>
 
 namespace anet::model {
@@ -120,7 +121,7 @@ public:
 
   // Projections of the normalised input, rotated while all positions are side by side, then split
   // into sequences.
-  Heads project(int64_t batch, ValueId cosines, ValueId sines) {
+  Heads project(int64_t batch, ValueId cosines, ValueId sines, double query_scale) {
     const ValueId x =
         rms_norm(b_, hidden_, parameter("input_norm_weight"), channel_axis, config_.norm_epsilon);
     const Linear::Input input =
@@ -128,12 +129,45 @@ public:
     const ValueId query = heads(projection(input, "q_proj"), config_.head_count, "q_norm_weight");
     const ValueId key = heads(projection(input, "k_proj"), config_.kv_head_count, "k_norm_weight");
     const ValueId value = heads(projection(input, "v_proj"), config_.kv_head_count, nullptr);
-    // Scores are scaled through the query, which is smaller than they are.
-    const ValueId scaled =
-        b_.mul(rotate(b_, query, cosines, sines), 1.0 / std::sqrt(double(config_.head_dim)));
-    const ValueId turned = rotate(b_, key, cosines, sines);
-    return {sequences(scaled, config_.group_size(), batch), sequences(turned, 1, batch),
+    const ValueId turned_query = rotate(b_, query, cosines, sines);
+    const ValueId scaled = query_scale == 1 ? turned_query : b_.mul(turned_query, query_scale);
+    const ValueId turned_key = rotate(b_, key, cosines, sines);
+    return {sequences(scaled, config_.group_size(), batch), sequences(turned_key, 1, batch),
             sequences(value, 1, batch)};
+  }
+
+  // Scores are scaled through the query, which is smaller than they are.
+  double score_scale() const { return 1.0 / std::sqrt(double(config_.head_dim)); }
+
+  // Attention of each sequence to itself, from matrix products.
+  ValueId attend_by_products(int64_t batch, ValueId cosines, ValueId sines, ValueId mask) {
+    const auto [query, key, value] = project(batch, cosines, sines, score_scale());
+    const ValueId scores = add_mask(b_.matmul(query, key, true, false), mask);
+    return b_.matmul(value, b_.softmax(scores, position_axis), false, true);
+  }
+
+  // The same as one op. Heads that share keys read them again and again.
+  ValueId attend_fused(int64_t batch, ValueId cosines, ValueId sines, ValueId mask) {
+    const auto [query, key, value] = project(batch, cosines, sines, 1);
+    const int64_t sequence = positions_ / batch, kv_heads = config_.kv_head_count;
+    const bool own_masks = b_.shape(mask)[0] > 1; // an axis of its own for sequences
+    const int64_t group = config_.group_size();
+    const auto rows = [&](ValueId x) {
+      const int64_t heads = b_.shape(x)[1];
+      if (own_masks) x = b_.reshape(x, {batch, kv_heads, heads, config_.head_dim, sequence});
+      x = b_.transpose(x, last_swapped(own_masks ? 5 : 4));
+      if (heads == group) return x;
+      std::vector<int64_t> repetitions(own_masks ? 5 : 4, 1);
+      repetitions[repetitions.size() - 3] = group;
+      const ValueId reps = b_.constant(mil::Literal::int32s(repetitions));
+      return b_.add("tile", {{"x", x}, {"reps", reps}});
+    };
+    if (own_masks) mask = b_.reshape(mask, {batch, 1, 1, sequence, sequence});
+    const ValueId y = b_.add(
+        "scaled_dot_product_attention",
+        {{"query", rows(query)}, {"key", rows(key)}, {"value", rows(value)}, {"attn_mask", mask}});
+    const ValueId columns = b_.transpose(y, last_swapped(own_masks ? 5 : 4));
+    return b_.reshape(columns, {batch * kv_heads, group, config_.head_dim, sequence});
   }
 
   // Adds a mask [1 or B, 1, queries, keys] to scores [B*kv_heads, group, queries, keys]. The heads
@@ -196,6 +230,13 @@ private:
       x = b_.transpose(x, {2, 0, 1, 3});
     }
     return b_.reshape(x, {batch * kv_heads, group, config_.head_dim, sequence});
+  }
+
+  static std::vector<int64_t> last_swapped(int64_t rank) {
+    std::vector<int64_t> order(static_cast<size_t>(rank));
+    std::iota(order.begin(), order.end(), int64_t{0});
+    std::swap(order[order.size() - 2], order[order.size() - 1]);
+    return order;
   }
 
   ValueId merge_heads(ValueId x, int64_t batch) {
@@ -262,7 +303,7 @@ mil::Function embedding_function(const Config& config, DataType dtype, int64_t p
 }
 
 mil::Function block_function(const Config& config, DataType dtype, int64_t batch, int64_t sequence,
-                             Attention attention, const AdapterShape& adapter) {
+                             Attention attention, const AdapterShape& adapter, AttentionForm form) {
   Builder b("block");
   Block block(b, config, dtype, batch * sequence, adapter);
   const ValueId cosines = block.port("rope_cos", {1, config.head_dim / 2, 1, batch * sequence});
@@ -271,10 +312,9 @@ mil::Function block_function(const Config& config, DataType dtype, int64_t batch
   const ValueId mask = block.port("mask", {masks, 1, sequence, sequence});
   block.declare_parameters();
 
-  const auto [query, key, value] = block.project(batch, cosines, sines);
-  const ValueId scores = block.add_mask(b.matmul(query, key, true, false), mask);
-  const ValueId probabilities = b.softmax(scores, position_axis);
-  block.finish(b.matmul(value, probabilities, false, true), batch);
+  block.finish(form == AttentionForm::fused ? block.attend_fused(batch, cosines, sines, mask)
+                                            : block.attend_by_products(batch, cosines, sines, mask),
+               batch);
   return std::move(b).finish();
 }
 
@@ -291,7 +331,7 @@ mil::Function cached_block_function(const Config& config, DataType dtype, int64_
   const ValueId value_cache = block.port("value_cache", cache);
   block.declare_parameters();
 
-  const auto [query, key, value] = block.project(rows, cosines, sines);
+  const auto [query, key, value] = block.project(rows, cosines, sines, block.score_scale());
   const ValueId old_scores = block.add_mask(b.matmul(query, key_cache, true, false), cache_mask);
   const ValueId new_scores = block.add_mask(b.matmul(query, key, true, false), mask);
   const ValueId probabilities =

@@ -30,12 +30,17 @@ mil::Function embedding_function(const Config& config, mil::DataType dtype, int6
 // What a position may attend to: all before it in its sequence, or all before it in its document.
 enum class Attention : uint8_t { causal, documents };
 
+// What attention is written with: products and a softmax, which any device runs, or one op
+// (scaled_dot_product_attention), of which derivatives keep no scores.
+enum class AttentionForm : uint8_t { products, fused };
+
 // hidden [1, D, 1, B*S], rope_cos and rope_sin [1, head_dim/2, 1, B*S], mask [1, 1, S, S], or with
 // documents [B, 1, S, S] (added to the scores), the layer's parameters by port name
 // -> hidden_out like hidden
 mil::Function block_function(const Config& config, mil::DataType dtype, int64_t batch,
                              int64_t sequence, Attention attention = Attention::causal,
-                             const AdapterShape& adapter = {});
+                             const AdapterShape& adapter = {},
+                             AttentionForm form = AttentionForm::products);
 
 // The block for generation: n new positions in each of R rows attend to the row's T cached ones and
 // to each other. hidden [1, D, 1, R*n], rope_cos and rope_sin [1, head_dim/2, 1, R*n], cache_mask

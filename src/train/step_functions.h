@@ -32,6 +32,7 @@ struct BlockSizes {
   int64_t sequence = 1;
   model::Attention attention = model::Attention::causal;
   mil::Taps taps = mil::Taps::automatic;
+  model::AttentionForm form = model::AttentionForm::products;
 };
 
 struct BlockFunctions {

@@ -102,6 +102,13 @@ std::unique_ptr<Kernel> StepKernels::compile(const mil::Function& function, cons
   return device_.compile(function, options);
 }
 
+// fp16 programs stay as the ANE runs them, op by op.
+model::AttentionForm StepKernels::attention_form() const {
+  return device_.capabilities().fused_attention && dtype_ != DataType::fp16
+             ? model::AttentionForm::fused
+             : model::AttentionForm::products;
+}
+
 const StepKernels::NamedFunctions&
 StepKernels::functions_of(const SessionOptions& options, const PartShape& shape,
                           std::vector<NamedFunctions>& known) const {
@@ -115,7 +122,8 @@ StepKernels::functions_of(const SessionOptions& options, const PartShape& shape,
         .batch = options.batch_size * parts,
         .sequence = options.sequence_length / parts,
         .attention = options.documents ? model::Attention::documents : model::Attention::causal,
-        .taps = options.activation_checkpointing ? mil::Taps::none : mil::Taps::automatic};
+        .taps = options.activation_checkpointing ? mil::Taps::none : mil::Taps::automatic,
+        .form = attention_form()};
     functions.buckets.push_back(block_functions(weights_.config(), dtype_, sizes, shape));
   }
   return functions;

@@ -101,6 +101,7 @@ private:
   BlockKernels compile_block(int32_t bucket, const BlockFunctions& functions,
                              const Constants& constants, Layouts& weights);
   std::unique_ptr<backend::Kernel> compile_first(const mil::Function& forward);
+  model::AttentionForm attention_form() const;
   const NamedFunctions& functions_of(const SessionOptions& options, const PartShape& shape,
                                      std::vector<NamedFunctions>& known) const;
   void assign_slots(BlockKernels& block);

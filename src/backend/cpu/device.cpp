@@ -66,6 +66,7 @@ public:
     capabilities_.description = describe(pool_->threads());
     capabilities_.host_memory = true;
     capabilities_.accumulate = true;
+    capabilities_.fused_attention = true;
     capabilities_.compute = {DataType::fp32};
     capabilities_.max_rank = static_cast<int64_t>(max_loop_rank / 2);
   }

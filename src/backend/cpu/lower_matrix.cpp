@@ -1,5 +1,6 @@
 // matmul, linear, convolutions and attention: everything that ends in gemm.
 #include "backend/cpu/generic.h"
+#include "backend/cpu/lower_attention.h"
 #include "backend/cpu/lowering.h"
 
 #include <algorithm>
@@ -261,31 +262,14 @@ void conv_transpose(Lowering& l) {
   l.cast(p.centre, output, HalfRule::multiply_accumulate);
 }
 
-// softmax(query key^T / sqrt(width) + mask) value, in float until the end.
+// Scores and probabilities are in float, whatever the type of the operands.
 void attention(Lowering& l) {
   const Operand query = l.operand("query");
-  const Operand key = l.operand("key");
-  const Operand value = l.operand("value");
-  Shape shape = query.shape;
-  shape.back() = key.shape[key.shape.size() - 2];
-  const Operand scores = l.temporary(DataType::fp32, shape);
+  AttentionSource source{l.operand("key"), l.operand("value"), std::nullopt};
+  if (l.has("attn_mask")) source.mask = l.operand("attn_mask");
   const auto width = static_cast<double>(query.shape.back());
-  l.matmul(query, swap_last_two(key), scores, static_cast<float>(1 / std::sqrt(width)));
-  if (l.has("attn_mask")) {
-    const Operand mask = l.operand("attn_mask");
-    if (mask.dtype == DataType::boolean) {
-      const Operand excluded = l.constant(DataType::fp32, -INFINITY);
-      l.pointwise("select", {mask, scores, excluded}, scores);
-    } else {
-      l.pointwise("add", {scores, mask}, scores);
-    }
-  }
-  l.softmax(scores, scores, shape.size() - 1);
-  const Operand output = l.result();
-  if (output.dtype == DataType::fp32) return l.matmul(scores, value, output);
-  const Operand product = l.temporary(DataType::fp32, output.shape);
-  l.matmul(scores, value, product);
-  l.cast(product, output);
+  lower_attention(l, query, std::span(&source, 1), static_cast<float>(1 / std::sqrt(width)),
+                  l.result());
 }
 
 } // namespace

@@ -120,10 +120,14 @@ void split(Lowering& l) {
   }
 }
 
-// The output, with each axis seen as [repetitions, extent], is x repeated along the former.
+// The output, with each axis seen as [repetitions, extent], is x repeated along the former. Axes of
+// extent 1 repeat in a view.
 void tile(Lowering& l) {
   const Operand x = l.operand("x");
   const std::vector<int64_t> reps = l.integers("reps");
+  bool is_view = true;
+  for (size_t d = 0; d < x.shape.size(); ++d) is_view &= reps[d] == 1 || x.shape[d] == 1;
+  if (is_view) return l.bind(broadcast_view(x, l.result_type().shape));
   const Operand output = l.result();
   Operand source = x, target = output;
   source.shape.clear();

@@ -327,7 +327,7 @@ bool Lowering::is_zero(const mil::Operation& op, std::string_view argument) cons
   return keeps_zeros && is_zero(source, "x");
 }
 
-void Lowering::emit(std::unique_ptr<Step> step, std::initializer_list<const Operand*> touched) {
+void Lowering::emit(std::unique_ptr<Step> step, std::span<const Operand* const> touched) {
   PlannedStep planned;
   planned.step = std::move(step);
   for (const Operand* x : touched) planned.storages.push_back(x->storage);

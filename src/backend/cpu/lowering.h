@@ -114,6 +114,7 @@ public:
             HalfRule rule = HalfRule::elementwise);
   // x as dense fp32, or as it is when it is fp32 already. Conversions are shared.
   Operand as_float(const Operand& stored);
+  Operand float_matrix(const Operand& x); // the same, in a form that gemm can read
   Operand copied(const Operand& x, const Operand* like = nullptr); // a dense copy
   Operand dense(const Operand& x);                                 // x, or a dense copy
   Operand reshaped(const Operand& x, const Shape& shape);          // a view, or of a dense copy
@@ -121,7 +122,10 @@ public:
   void matmul(Operand a, Operand b, const Operand& c, float alpha = 1, float beta = 0);
   void reduce(Reduction reduction, const Operand& x, const Operand& output); // fp32
   void softmax(const Operand& x, const Operand& output, size_t axis);        // fp32
-  void emit(std::unique_ptr<Step> step, std::initializer_list<const Operand*> touched);
+  void emit(std::unique_ptr<Step> step, std::span<const Operand* const> touched);
+  void emit(std::unique_ptr<Step> step, std::initializer_list<const Operand*> touched) {
+    emit(std::move(step), std::span(touched.begin(), touched.size()));
+  }
 
 private:
   // Where a value must end up.
@@ -162,7 +166,6 @@ private:
   Operand expanded(const Operand& x);
   const mil::Operation* only_reader(mil::ValueId id) const;
   void bind_compressed(mil::CompressedWeight weight);
-  Operand float_matrix(const Operand& x); // that gemm can read
   bool library_matmul(const Operand& a, const Operand& b, const Operand& c, float beta);
   bool is_constant(const Operand& x) const;
 

@@ -165,10 +165,25 @@ void scale_row(float* y, int64_t n, float factor) {
   for (; i < n; ++i) y[i] *= factor;
 }
 
-void softmax_one_row(const float* x, float* y, int64_t n) {
-  const float largest = row<Max>(x, n, 0.0f);
+void softmax_below(const float* x, float* y, int64_t n, float largest) {
   const float sum = exp_row(x, y, n, largest);
   scale_row(y, n, 1.0f / sum);
+}
+
+float add_and_find_largest(float* x, const float* addend, int64_t n) {
+  const int64_t lanes = lane_count();
+  V largest = constant(Max::identity);
+  int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) {
+    const V sum = hn::Add(hn::LoadU(Tag(), x + i), hn::LoadU(Tag(), addend + i));
+    hn::StoreU(sum, Tag(), x + i);
+    largest = maximum(sum, largest);
+  }
+  for (; i < n; ++i) {
+    x[i] += addend[i];
+    largest = maximum(constant(x[i]), largest);
+  }
+  return fold_lanes<Max>(largest);
 }
 
 void exp_block(const float* x, float* y, const float* shift, float* sum, int64_t n) {
@@ -200,7 +215,8 @@ namespace anet::backend::cpu {
 namespace {
 
 HWY_EXPORT(find_kernels);
-HWY_EXPORT(softmax_one_row);
+HWY_EXPORT(softmax_below);
+HWY_EXPORT(add_and_find_largest);
 HWY_EXPORT(exp_block);
 HWY_EXPORT(scale_block);
 
@@ -211,7 +227,15 @@ ReduceKernels reduce_kernels(Accumulation accumulation) {
 }
 
 void softmax_row(const float* x, float* y, int64_t n) {
-  HWY_DYNAMIC_DISPATCH(softmax_one_row)(x, y, n);
+  softmax_row(x, y, n, reduce_kernels(Accumulation::max).row(x, n, 0.0f));
+}
+
+void softmax_row(const float* x, float* y, int64_t n, float largest) {
+  HWY_DYNAMIC_DISPATCH(softmax_below)(x, y, n, largest);
+}
+
+float add_row(float* x, const float* addend, int64_t n) {
+  return HWY_DYNAMIC_DISPATCH(add_and_find_largest)(x, addend, n);
 }
 
 void exp_columns(const float* x, float* y, const float* shift, float* sum, int64_t n) {

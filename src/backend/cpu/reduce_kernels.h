@@ -20,6 +20,10 @@ ReduceKernels reduce_kernels(Accumulation accumulation);
 
 // y = softmax(x) over n contiguous values; y may be x.
 void softmax_row(const float* x, float* y, int64_t n);
+// x[i] += addend[i]; returns the largest.
+float add_row(float* x, const float* addend, int64_t n);
+// y = softmax(x), whose largest value is given.
+void softmax_row(const float* x, float* y, int64_t n, float largest);
 // y[i] = exp(x[i] - shift[i]), sum[i] += y[i].
 void exp_columns(const float* x, float* y, const float* shift, float* sum, int64_t n);
 // y[i] *= factor[i].

@@ -113,6 +113,9 @@ TEST_CASE("programs verify and survive their text") {
                          model::logits_function(config, dtype, 4),
                          model::token_loss_function(config, dtype, 4),
                          model::loss_function(config, dtype, 4)};
+    program.functions.push_back(model::block_function(
+        config, dtype, 2, 5, model::Attention::documents, {}, model::AttentionForm::fused));
+    program.functions.back().name = "fused_block";
     mil::verify(program);
     CHECK(mil::parse(mil::print(program)) == program);
   }
@@ -219,6 +222,26 @@ TEST_CASE("the cached block continues where the plain one would be") {
   const mil::TensorMap second = run(old_count, new_count, keys, values);
   check_close(first.at("hidden_out"), columns_of(expected, 0, old_count));
   check_close(second.at("hidden_out"), columns_of(expected, old_count, new_count));
+}
+
+TEST_CASE("attention as one op is the same function") {
+  for (const int32_t heads : {1, 2, 4}) { // of keys, for 4 of queries
+    model::Config config = config_of(true, true);
+    config.kv_head_count = heads;
+    for (const auto attention : {model::Attention::causal, model::Attention::documents}) {
+      const auto block = [&](model::AttentionForm form) {
+        return model::block_function(config, DataType::fp32, 2, 6, attention, {}, form);
+      };
+      const mil::Function products = block(model::AttentionForm::products);
+      mil::TensorMap inputs = random_inputs(products, 31);
+      const mil::Tensor mask = inputs["mask"];
+      set_tables(inputs, config, documents({6, 6}), 6);
+      if (attention == model::Attention::documents) inputs["mask"] = mask; // another each
+      check_close(mil::interpret(block(model::AttentionForm::fused), inputs, mil::Precision::f64)
+                      .at("hidden_out"),
+                  mil::interpret(products, inputs, mil::Precision::f64).at("hidden_out"));
+    }
+  }
 }
 
 TEST_CASE("documents in a row are as if each were alone") {

@@ -1,0 +1,133 @@
+#include "backend/cpu/attention_blocks.h"
+
+#include "backend/cpu/reduce_kernels.h"
+
+#include <limits>
+
+namespace anet::backend::cpu {
+
+namespace {
+
+// Scores of a block: a part of a core's second-level cache.
+constexpr int64_t block_scores = 1 << 16;
+
+// Offset of the index-th element of the leading dimensions, all but the last `inner`.
+int64_t leading_offset(const Operand& x, int64_t index, size_t inner) {
+  int64_t offset = 0;
+  for (size_t d = x.shape.size() - inner; d-- > 0;) {
+    offset += index % x.shape[d] * x.strides[d];
+    index /= x.shape[d];
+  }
+  return offset;
+}
+
+} // namespace
+
+MatrixPlace MatrixBatch::at(const RunContext& context, int64_t index, int64_t first) const {
+  return {address<float>(context, x_) + leading_offset(x_, index, 2) +
+              first * x_.strides[x_.strides.size() - 2],
+          layout_};
+}
+
+MatrixF32 matrix(const MatrixPlace& x) { return {x.data, x.layout.leading, x.layout.transposed}; }
+
+MatrixF32 transposed(const MatrixPlace& x) {
+  return {x.data, x.layout.leading, !x.layout.transposed};
+}
+
+void multiply(int64_t rows, int64_t columns, int64_t depth, float alpha, const MatrixF32& a,
+              const MatrixF32& b, float beta, const MatrixPlace& c) {
+  if (!c.layout.transposed)
+    return gemm_f32(rows, columns, depth, alpha, a, b, beta, c.data, c.layout.leading);
+  const MatrixF32 left{b.data, b.leading, !b.transposed}, right{a.data, a.leading, !a.transposed};
+  gemm_f32(columns, rows, depth, alpha, left, right, beta, c.data, c.layout.leading);
+}
+
+MatrixF32 row_major(const MatrixPlace& x, int64_t rows, int64_t columns, float* scratch) {
+  if (!x.layout.transposed) return matrix(x);
+  for (int64_t column = 0; column < columns; ++column) {
+    const float* source = x.data + column * x.layout.leading;
+    for (int64_t row = 0; row < rows; ++row) scratch[row * columns + column] = source[row];
+  }
+  return {scratch, columns, false};
+}
+
+int64_t query_block(int64_t queries, int64_t keys) {
+  const int64_t fitting = block_scores / std::max<int64_t>(1, keys) / 16 * 16;
+  return std::min(queries, std::clamp<int64_t>(fitting, 16, 64));
+}
+
+MaskRows::MaskRows(const AttentionKeys& keys)
+    : keys_(keys.key.shape[keys.key.shape.size() - 2]), mask_(keys.mask) {}
+
+KeyRange MaskRows::visible(const RunContext& context, int64_t batch, int64_t first,
+                           int64_t queries) const {
+  if (!mask_) return {0, keys_};
+  const Operand& visible = mask_->visible;
+  const size_t rank = visible.shape.size();
+  const int32_t* pair = address<int32_t>(context, visible) + leading_offset(visible, batch, 2);
+  int64_t begin = keys_, end = 0;
+  for (int64_t query = first; query < first + queries; ++query) {
+    const int32_t* own = pair + query * visible.strides[rank - 2];
+    if (own[0] == own[1]) continue;
+    begin = std::min<int64_t>(begin, own[0]);
+    end = std::max<int64_t>(end, own[1]);
+  }
+  return begin < end ? KeyRange{begin, end - begin} : KeyRange{};
+}
+
+const float* MaskRows::row(const RunContext& context, int64_t batch, int64_t query,
+                           int64_t begin) const {
+  if (!mask_) return nullptr;
+  const Operand& added = mask_->added;
+  return address<float>(context, added) + leading_offset(added, batch, 2) +
+         query * added.strides[added.strides.size() - 2] + begin;
+}
+
+ScoreBlocks::ScoreBlocks(const Operand& query, std::span<const AttentionKeys> keys, float scale)
+    : query_(query), scale_(scale) {
+  for (const AttentionKeys& part : keys) {
+    key_.emplace_back(part.key);
+    value_.emplace_back(part.value);
+    masks_.emplace_back(part);
+    keys_ += key_.back().rows();
+  }
+  block_ = query_block(query_.rows(), keys_);
+}
+
+int64_t ScoreBlocks::probabilities(const RunContext& context, int64_t batch, int64_t first,
+                                   int64_t queries, std::span<KeyRange> ranges, float* scratch,
+                                   float* probabilities) const {
+  const int64_t width = query_.columns();
+  const MatrixF32 rows = row_major(query_.at(context, batch, first), queries, width, scratch);
+  int64_t total = 0;
+  for (size_t part = 0; part < parts(); ++part) {
+    ranges[part] = masks_[part].visible(context, batch, first, queries);
+    total += ranges[part].size;
+  }
+  int64_t column = 0;
+  for (size_t part = 0; part < parts(); ++part) {
+    const auto [begin, size] = ranges[part];
+    if (size == 0) continue;
+    gemm_f32(queries, size, width, scale_, rows, transposed(key_[part].at(context, batch, begin)),
+             0, probabilities + column, total);
+    column += size;
+  }
+  const auto largest_of = reduce_kernels(Accumulation::max).row;
+  for (int64_t query = 0; query < queries; ++query) {
+    float* row = probabilities + query * total;
+    float* scores = row;
+    float largest = -std::numeric_limits<float>::infinity();
+    for (size_t part = 0; part < parts(); ++part) {
+      const auto [begin, size] = ranges[part];
+      const float* mask = masks_[part].row(context, batch, first + query, begin);
+      const float own = mask == nullptr ? largest_of(scores, size, 0) : add_row(scores, mask, size);
+      if (!(own <= largest)) largest = own; // a NaN too
+      scores += size;
+    }
+    softmax_row(row, row, total, largest);
+  }
+  return total;
+}
+
+} // namespace anet::backend::cpu

@@ -1,0 +1,113 @@
+// What the forward and the backward pass of attention share: blocks of queries, and matrices in
+// batches.
+#pragma once
+
+#include "backend/cpu/attention.h"
+#include "backend/cpu/gemm.h"
+#include "backend/cpu/matmul.h"
+
+#include <vector>
+
+namespace anet::backend::cpu {
+
+// A place in memory with the layout of a matrix.
+struct MatrixPlace {
+  float* data = nullptr;
+  MatrixLayout layout;
+};
+
+// The last two dimensions of an operand, for each index into the others.
+class MatrixBatch {
+public:
+  MatrixBatch() = default;
+  explicit MatrixBatch(const Operand& x) : x_(x), layout_(*matrix_layout(x)) {}
+
+  int64_t rows() const { return x_.shape[x_.shape.size() - 2]; }
+  int64_t columns() const { return x_.shape.back(); }
+  int64_t count() const { return x_.elements() / (rows() * columns()); }
+  const MatrixLayout& layout() const { return layout_; }
+  // From row `first` of matrix `index`.
+  MatrixPlace at(const RunContext& context, int64_t index, int64_t first = 0) const;
+
+private:
+  Operand x_;
+  MatrixLayout layout_;
+};
+
+MatrixF32 matrix(const MatrixPlace& x);
+MatrixF32 transposed(const MatrixPlace& x);
+
+// c[rows, columns] = alpha * a * b + beta * c, whichever dimension of c is contiguous.
+void multiply(int64_t rows, int64_t columns, int64_t depth, float alpha, const MatrixF32& a,
+              const MatrixF32& b, float beta, const MatrixPlace& c);
+
+// x[rows, columns] with contiguous rows: as it is, or copied to `scratch`. gemm reads the left
+// side of a product with few rows much faster so.
+MatrixF32 row_major(const MatrixPlace& x, int64_t rows, int64_t columns, float* scratch);
+
+// Queries of a block, so that their scores stay in a core's cache.
+int64_t query_block(int64_t queries, int64_t keys);
+
+// The keys of one part that any query of a block sees.
+struct KeyRange {
+  int64_t begin = 0, size = 0;
+};
+
+// The rows of a mask and what they leave visible, for queries of a batch.
+class MaskRows {
+public:
+  explicit MaskRows(const AttentionKeys& keys);
+  KeyRange visible(const RunContext& context, int64_t batch, int64_t first, int64_t queries) const;
+  // The entries for keys from `begin`, or null when nothing is added.
+  const float* row(const RunContext& context, int64_t batch, int64_t query, int64_t begin) const;
+
+private:
+  int64_t keys_;
+  std::optional<AttentionKeys::Mask> mask_;
+};
+
+// The scores of a block of queries, then their probabilities, over the visible keys of all parts
+// side by side.
+class ScoreBlocks {
+public:
+  ScoreBlocks(const Operand& query, std::span<const AttentionKeys> keys, float scale);
+
+  const MatrixBatch& query() const { return query_; }
+  int64_t batch() const { return query_.count(); }
+  int64_t block() const { return block_; }
+  int64_t blocks() const { return (query_.rows() + block_ - 1) / block_; }
+  int64_t keys() const { return keys_; } // of all parts
+  size_t parts() const { return key_.size(); }
+  const MatrixBatch& key(size_t part) const { return key_[part]; }
+  const MatrixBatch& value(size_t part) const { return value_[part]; }
+
+  int64_t query_scratch() const { return block_ * query_.columns(); }
+  int64_t score_scratch() const { return block_ * keys_; }
+  int64_t work() const { return batch() * query_.rows() * keys_ * query_.columns(); }
+
+  // Fills ranges (one a part) and probabilities[queries, total], and returns the total.
+  int64_t probabilities(const RunContext& context, int64_t batch, int64_t first, int64_t queries,
+                        std::span<KeyRange> ranges, float* scratch, float* probabilities) const;
+
+private:
+  MatrixBatch query_;
+  std::vector<MatrixBatch> key_, value_;
+  std::vector<MaskRows> masks_;
+  float scale_;
+  int64_t keys_ = 0;
+  int64_t block_ = 0;
+};
+
+inline constexpr size_t max_key_parts = 2;
+
+// Calls work(task, lane) for each task. Lanes run at once, each one task after another, so that
+// one that takes long holds up nobody; which lane gets a task must not matter.
+template <typename Work>
+void for_each_task(ThreadPool& pool, int64_t tasks, int64_t lanes, const Work& work) {
+  std::atomic<int64_t> next{0};
+  pool.run(std::min(tasks, lanes), [&](int64_t lane, int64_t) {
+    for (int64_t task = next++; task < tasks; task = next++) work(task, lane);
+  });
+}
+
+} // namespace anet::backend::cpu

@@ -1,0 +1,27 @@
+// From ops to steps of attention.
+#pragma once
+
+#include "backend/cpu/attention.h"
+#include "backend/cpu/lowering.h"
+
+#include <vector>
+
+namespace anet::backend::cpu {
+
+// Keys as an op or a group of ops names them. `mask`, a number to be added to a score or a boolean
+// that keeps it, broadcasts to the scores.
+struct AttentionSource {
+  Operand key, value;
+  std::optional<Operand> mask;
+};
+
+// The same in the form of the steps, after the step that finds out what the masks hide. `query` is
+// [b..., L, E].
+std::vector<AttentionKeys> attention_keys(Lowering& l, const Operand& query,
+                                          std::span<const AttentionSource> sources);
+
+// softmax(scale query key^T + mask) value into `output`, of any floating type.
+void lower_attention(Lowering& l, const Operand& query, std::span<const AttentionSource> sources,
+                     float scale, const Operand& output);
+
+} // namespace anet::backend::cpu
