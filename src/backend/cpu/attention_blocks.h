@@ -4,7 +4,7 @@
 
 #include "backend/cpu/attention.h"
 #include "backend/cpu/gemm.h"
-#include "backend/cpu/matmul.h"
+#include "backend/cpu/matmul_geometry.h"
 
 #include <vector>
 

@@ -11,4 +11,8 @@ namespace anet::backend::cpu {
 using GroupFinder = std::vector<Group> (*)(const mil::Function& function,
                                            const std::vector<bool>& taken);
 
+// The backward pass of scaled_dot_product_attention.
+std::vector<Group> find_attention_groups(const mil::Function& function,
+                                         const std::vector<bool>& taken);
+
 } // namespace anet::backend::cpu

@@ -1,6 +1,6 @@
 #include "backend/cpu/lower_attention.h"
 
-#include "backend/cpu/matmul.h"
+#include "backend/cpu/matmul_geometry.h"
 
 #include <algorithm>
 #include <cmath>

@@ -170,6 +170,21 @@ void softmax_below(const float* x, float* y, int64_t n, float largest) {
   scale_row(y, n, 1.0f / sum);
 }
 
+void differentiate_softmax(const float* p, float* dy, int64_t n) {
+  const int64_t lanes = lane_count();
+  V sums = hn::Zero(Tag());
+  int64_t i = 0;
+  for (; i + lanes <= n; i += lanes)
+    sums = hn::MulAdd(hn::LoadU(Tag(), p + i), hn::LoadU(Tag(), dy + i), sums);
+  float sum = fold_lanes<Sum>(sums);
+  for (; i < n; ++i) sum += p[i] * dy[i];
+  for (i = 0; i + lanes <= n; i += lanes) {
+    const V difference = hn::Sub(hn::LoadU(Tag(), dy + i), constant(sum));
+    hn::StoreU(hn::Mul(hn::LoadU(Tag(), p + i), difference), Tag(), dy + i);
+  }
+  for (; i < n; ++i) dy[i] = p[i] * (dy[i] - sum);
+}
+
 float add_and_find_largest(float* x, const float* addend, int64_t n) {
   const int64_t lanes = lane_count();
   V largest = constant(Max::identity);
@@ -217,6 +232,7 @@ namespace {
 HWY_EXPORT(find_kernels);
 HWY_EXPORT(softmax_below);
 HWY_EXPORT(add_and_find_largest);
+HWY_EXPORT(differentiate_softmax);
 HWY_EXPORT(exp_block);
 HWY_EXPORT(scale_block);
 
@@ -232,6 +248,10 @@ void softmax_row(const float* x, float* y, int64_t n) {
 
 void softmax_row(const float* x, float* y, int64_t n, float largest) {
   HWY_DYNAMIC_DISPATCH(softmax_below)(x, y, n, largest);
+}
+
+void softmax_gradient_row(const float* p, float* dy, int64_t n) {
+  HWY_DYNAMIC_DISPATCH(differentiate_softmax)(p, dy, n);
 }
 
 float add_row(float* x, const float* addend, int64_t n) {

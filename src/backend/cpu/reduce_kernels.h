@@ -24,6 +24,8 @@ void softmax_row(const float* x, float* y, int64_t n);
 float add_row(float* x, const float* addend, int64_t n);
 // y = softmax(x), whose largest value is given.
 void softmax_row(const float* x, float* y, int64_t n, float largest);
+// dy = p * (dy - sum(p * dy)): the gradient of softmax, of which p is the result.
+void softmax_gradient_row(const float* p, float* dy, int64_t n);
 // y[i] = exp(x[i] - shift[i]), sum[i] += y[i].
 void exp_columns(const float* x, float* y, const float* shift, float* sum, int64_t n);
 // y[i] *= factor[i].

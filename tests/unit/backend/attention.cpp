@@ -151,6 +151,10 @@ TEST_CASE("scores of all queries never exist at once") {
   Runner forward(*device, function);
   const auto scores = static_cast<size_t>(c.kv_heads * c.queries * c.keys) * sizeof(float);
   CHECK(forward.kernel().statistics().workspace_bytes < scores / 8);
+  mil::DifferentiateOptions options;
+  options.with_respect_to = {"query", "key", "value"};
+  Runner backward(*device, mil::differentiate(function, options).backward);
+  CHECK(backward.kernel().statistics().workspace_bytes < scores / 8);
 }
 
 TEST_CASE("keys that every query of a block hides are not read") {

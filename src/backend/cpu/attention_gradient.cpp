@@ -1,0 +1,87 @@
+#include "backend/cpu/attention_gradient.h"
+
+#include "backend/cpu/attention_blocks.h"
+#include "backend/cpu/reduce_kernels.h"
+
+#include <algorithm>
+
+namespace anet::backend::cpu {
+
+namespace {
+
+class AttentionGradientStep final : public Step {
+public:
+  AttentionGradientStep(const Operand& query, const AttentionKeys& keys, float scale,
+                        const AttentionGradients& gradients, const Operand& scratch)
+      : scores_(query, std::span(&keys, 1), scale), scale_(scale), d_output_(gradients.output),
+        d_query_(gradients.query), d_key_(gradients.key), d_value_(gradients.value),
+        scratch_(scratch) {}
+
+  void run(const RunContext& context) const override {
+    auto* const scratch = address<float>(context, scratch_);
+    for_each_task(*context.pool, scores_.batch(), scratch_.shape[0],
+                  [&](int64_t batch, int64_t lane) {
+                    clear(d_key_, d_key_.at(context, batch));
+                    clear(d_value_, d_value_.at(context, batch));
+                    for (int64_t block = 0; block < scores_.blocks(); ++block)
+                      differentiate(context, batch, block, scratch + lane * scratch_.shape[1]);
+                  });
+  }
+
+private:
+  static void clear(const MatrixBatch& of, const MatrixPlace& x) {
+    const int64_t lines = x.layout.transposed ? of.columns() : of.rows();
+    const int64_t length = x.layout.transposed ? of.rows() : of.columns();
+    for (int64_t line = 0; line < lines; ++line)
+      std::fill_n(x.data + line * x.layout.leading, length, 0.0f);
+  }
+
+  void differentiate(const RunContext& context, int64_t batch, int64_t block,
+                     float* scratch) const {
+    const int64_t first = block * scores_.block();
+    const int64_t queries = std::min(scores_.block(), scores_.query().rows() - first);
+    float* const copy = scratch;
+    float* const probabilities =
+        copy + scores_.block() * std::max(scores_.query().columns(), d_output_.columns());
+    float* const d_scores = probabilities + scores_.score_scratch();
+    KeyRange range;
+    const int64_t keys = scores_.probabilities(context, batch, first, queries, std::span(&range, 1),
+                                               copy, probabilities);
+    const MatrixF32 ds{d_scores, keys, false};
+    const MatrixPlace dy = d_output_.at(context, batch, first);
+    const int64_t width = scores_.query().columns(), value_width = d_output_.columns();
+    multiply(keys, value_width, queries, 1, {probabilities, keys, true}, matrix(dy), 1,
+             d_value_.at(context, batch, range.begin));
+    gemm_f32(queries, keys, value_width, 1, row_major(dy, queries, value_width, copy),
+             transposed(scores_.value(0).at(context, batch, range.begin)), 0, d_scores, keys);
+    for (int64_t query = 0; query < queries; ++query)
+      softmax_gradient_row(probabilities + query * keys, d_scores + query * keys, keys);
+    multiply(queries, width, keys, scale_, ds,
+             matrix(scores_.key(0).at(context, batch, range.begin)), 0,
+             d_query_.at(context, batch, first));
+    multiply(keys, width, queries, scale_, {d_scores, keys, true},
+             matrix(scores_.query().at(context, batch, first)), 1,
+             d_key_.at(context, batch, range.begin));
+  }
+
+  ScoreBlocks scores_;
+  float scale_;
+  MatrixBatch d_output_, d_query_, d_key_, d_value_;
+  Operand scratch_;
+};
+
+} // namespace
+
+int64_t attention_gradient_scratch(const Operand& query, const AttentionKeys& keys) {
+  const ScoreBlocks scores(query, std::span(&keys, 1), 1);
+  const int64_t width = std::max(query.shape.back(), keys.value.shape.back());
+  return (scores.block() * width + 2 * scores.score_scratch() + 15) / 16 * 16;
+}
+
+std::unique_ptr<Step> make_attention_gradient_step(const Operand& query, const AttentionKeys& keys,
+                                                   float scale, const AttentionGradients& gradients,
+                                                   const Operand& scratch) {
+  return std::make_unique<AttentionGradientStep>(query, keys, scale, gradients, scratch);
+}
+
+} // namespace anet::backend::cpu
