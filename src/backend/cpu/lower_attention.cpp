@@ -63,10 +63,10 @@ std::vector<AttentionKeys> attention_keys(Lowering& l, const Operand& query,
     keys[part].mask = {broadcast_view(masks[part], with_last(queries, count)),
                        broadcast_view(scanned.back().visible, with_last(queries, 2))};
   }
-  std::vector<const Operand*> touched;
+  std::vector<int32_t> touched;
   for (const AttentionKeys::Mask& mask : scanned)
-    touched.insert(touched.end(), {&mask.added, &mask.visible});
-  l.emit(make_visible_keys_step(scanned), touched);
+    touched.insert(touched.end(), {mask.added.storage, mask.visible.storage});
+  l.emit(make_visible_keys_step(scanned), std::move(touched));
   return keys;
 }
 
@@ -77,15 +77,15 @@ void lower_attention(Lowering& l, const Operand& query, std::span<const Attentio
   const bool direct = output.dtype == DataType::fp32 && is_matrix(output);
   const Operand result = direct ? output : l.temporary(DataType::fp32, output.shape);
   const Operand scratch = l.thread_scratch(attention_scratch(queries, keys));
-  std::vector<const Operand*> touched = {&queries, &result, &scratch};
+  std::vector<int32_t> touched = {queries.storage, result.storage, scratch.storage};
   for (const AttentionKeys& part : keys) {
-    touched.insert(touched.end(), {&part.key, &part.value});
-    if (part.mask) touched.insert(touched.end(), {&part.mask->added, &part.mask->visible});
+    touched.insert(touched.end(), {part.key.storage, part.value.storage});
+    if (part.mask) touched.insert(touched.end(), {part.mask->added.storage, part.mask->visible.storage});
     const int64_t products =
         queries.elements() / queries.shape.back() * part.key.shape[part.key.shape.size() - 2];
     l.count_flops(2 * products * (part.key.shape.back() + part.value.shape.back()));
   }
-  l.emit(make_attention_step(queries, keys, scale, result, scratch), touched);
+  l.emit(make_attention_step(queries, keys, scale, result, scratch), std::move(touched));
   if (!direct) l.cast(result, output);
 }
 

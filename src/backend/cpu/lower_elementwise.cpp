@@ -1,3 +1,4 @@
+#include "backend/cpu/elementwise.h"
 #include "backend/cpu/lowering.h"
 
 #include <cmath>
@@ -15,35 +16,96 @@ PointwiseParameters integer_range(DataType dtype) {
   return {static_cast<float>(low), static_cast<float>(high), 0};
 }
 
-void lower(Lowering& l, std::string_view kernel, std::vector<Operand> inputs,
-           const PointwiseParameters& parameters = {}) {
+// What the kernel of an op reads: tensors, then numbers.
+struct Signature {
+  std::vector<std::string_view> inputs;
+  std::vector<std::string_view> parameters;
+};
+
+const Signature* find_signature(std::string_view op) {
+  static const Signature unary = {{"x"}, {}};
+  static const Signature binary = {{"x", "y"}, {}};
+  static const Signature with_alpha = {{"x"}, {"alpha"}};
+  static const Signature with_alpha_beta = {{"x"}, {"alpha", "beta"}};
+  static const Signature with_epsilon = {{"x"}, {"epsilon"}};
+  static const Signature choice = {{"cond", "a", "b"}, {}};
+  static const std::map<std::string_view, const Signature*> signatures = {
+      {"abs", &unary},
+      {"add", &binary},
+      {"atan", &unary},
+      {"ceil", &unary},
+      {"clip", &with_alpha_beta},
+      {"cos", &unary},
+      {"elu", &with_alpha},
+      {"equal", &binary},
+      {"erf", &unary},
+      {"exp", &unary},
+      {"exp2", &unary},
+      {"floor", &unary},
+      {"floor_div", &binary},
+      {"gelu", &unary},
+      {"greater", &binary},
+      {"greater_equal", &binary},
+      {"inverse", &with_epsilon},
+      {"leaky_relu", &with_alpha},
+      {"less", &binary},
+      {"less_equal", &binary},
+      {"log", &with_epsilon},
+      {"logical_and", &binary},
+      {"logical_not", &unary},
+      {"logical_or", &binary},
+      {"logical_xor", &binary},
+      {"maximum", &binary},
+      {"minimum", &binary},
+      {"mod", &binary},
+      {"mul", &binary},
+      {"not_equal", &binary},
+      {"pow", &binary},
+      {"real_div", &binary},
+      {"relu", &unary},
+      {"relu6", &unary},
+      {"round", &unary},
+      {"rsqrt", &with_epsilon},
+      {"select", &choice},
+      {"sigmoid", &unary},
+      {"sigmoid_hard", &with_alpha_beta},
+      {"sign", &unary},
+      {"silu", &unary},
+      {"sin", &unary},
+      {"softplus", &unary},
+      {"softsign", &unary},
+      {"sqrt", &unary},
+      {"square", &unary},
+      {"sub", &binary},
+      {"tan", &unary},
+      {"tanh", &unary},
+      {"threshold", &with_alpha},
+  };
+  const auto found = signatures.find(op);
+  return found == signatures.end() ? nullptr : found->second;
+}
+
+// The exponents that programs use have kernels of their own: a general power takes long.
+const char* power_kernel(const mil::Literal& exponent) {
+  static constexpr std::pair<double, const char*> kernels[] = {
+      {2, "square"}, {0.5, "pow_0.5"}, {-0.5, "pow_-0.5"}};
+  if (!mil::is_floating(exponent.type.dtype) || exponent.type.elements() != 1) return nullptr;
+  for (const auto& [value, kernel] : kernels)
+    if (exponent.number() == value) return kernel;
+  return nullptr;
+}
+
+const char* gelu_kernel(const std::string& mode) {
+  if (mode == "TANH_APPROXIMATION") return "gelu_tanh";
+  return mode == "SIGMOID_APPROXIMATION" ? "gelu_sigmoid" : "gelu";
+}
+
+void elementwise(Lowering& l) {
+  const ElementwiseCall call = *elementwise_call(l.function(), l.op());
+  std::vector<Operand> inputs;
+  for (const std::string_view name : call.inputs) inputs.push_back(l.operand(name));
   const Operand output = l.result_in_place(inputs);
-  l.pointwise(kernel, std::move(inputs), output, parameters);
-}
-
-void plain_unary(Lowering& l) { lower(l, l.op().name(), {l.operand("x")}); }
-
-void with_alpha(Lowering& l) {
-  const Operand x = l.operand("x");
-  lower(l, l.op().name(), {x}, {l.parameter("alpha", x.dtype), 0, 0});
-}
-
-void with_alpha_beta(Lowering& l) {
-  const Operand x = l.operand("x");
-  lower(l, l.op().name(), {x}, {l.parameter("alpha", x.dtype), l.parameter("beta", x.dtype), 0});
-}
-
-void with_epsilon(Lowering& l) {
-  const Operand x = l.operand("x");
-  lower(l, l.op().name(), {x}, {l.parameter("epsilon", x.dtype), 0, 0});
-}
-
-void gelu(Lowering& l) {
-  const std::string mode = l.string("mode");
-  const char* kernel = mode == "TANH_APPROXIMATION"      ? "gelu_tanh"
-                       : mode == "SIGMOID_APPROXIMATION" ? "gelu_sigmoid"
-                                                         : "gelu";
-  lower(l, kernel, {l.operand("x")});
+  l.pointwise(call.kernel, std::move(inputs), output, call.parameters);
 }
 
 // Nothing moves when the type stays.
@@ -60,84 +122,28 @@ void cast(Lowering& l) {
   l.pointwise(enters_half ? "nan_to_infinity" : "identity", {x}, l.result(0, &x));
 }
 
-void binary(Lowering& l) { lower(l, l.op().name(), {l.operand("x"), l.operand("y")}); }
-
-// The exponents that programs use have kernels of their own: a general power takes long.
-void pow(Lowering& l) {
-  const mil::Literal* exponent = l.function().constant(l.op(), "y");
-  if (exponent != nullptr && mil::is_floating(exponent->type.dtype) &&
-      exponent->type.elements() == 1) {
-    static constexpr std::pair<double, const char*> kernels[] = {
-        {2, "square"}, {0.5, "pow_0.5"}, {-0.5, "pow_-0.5"}};
-    for (const auto& [value, kernel] : kernels) {
-      if (exponent->number() == value) return lower(l, kernel, {l.operand("x")});
-    }
-  }
-  binary(l);
-}
-
-void select(Lowering& l) {
-  lower(l, "select", {l.operand("cond"), l.operand("a"), l.operand("b")});
-}
-
 } // namespace
 
+std::optional<ElementwiseCall> elementwise_call(const mil::Function& function,
+                                                const mil::Operation& op) {
+  const std::string_view name = op.name();
+  const Signature* signature = find_signature(name);
+  if (signature == nullptr) return std::nullopt;
+  ElementwiseCall call{std::string(name), signature->inputs, {}};
+  for (size_t i = 0; i < signature->parameters.size(); ++i) {
+    const DataType dtype = function.type(op.input("x")).dtype;
+    call.parameters[i] = rounded_argument(function, op, signature->parameters[i], dtype);
+  }
+  if (name == "gelu") call.kernel = gelu_kernel(literal_argument(function, op, "mode").string());
+  if (const mil::Literal* exponent = function.constant(op, "y"); name == "pow" && exponent) {
+    if (const char* kernel = power_kernel(*exponent)) call = {kernel, {"x"}, {}};
+  }
+  return call;
+}
+
 LoweringRule elementwise_rule(std::string_view op) {
-  static const std::map<std::string_view, LoweringRule> rules = {
-      {"abs", plain_unary},
-      {"add", binary},
-      {"atan", plain_unary},
-      {"cast", cast},
-      {"ceil", plain_unary},
-      {"clip", with_alpha_beta},
-      {"cos", plain_unary},
-      {"elu", with_alpha},
-      {"equal", binary},
-      {"erf", plain_unary},
-      {"exp", plain_unary},
-      {"exp2", plain_unary},
-      {"floor", plain_unary},
-      {"floor_div", binary},
-      {"gelu", gelu},
-      {"greater", binary},
-      {"greater_equal", binary},
-      {"inverse", with_epsilon},
-      {"leaky_relu", with_alpha},
-      {"less", binary},
-      {"less_equal", binary},
-      {"log", with_epsilon},
-      {"logical_and", binary},
-      {"logical_not", plain_unary},
-      {"logical_or", binary},
-      {"logical_xor", binary},
-      {"maximum", binary},
-      {"minimum", binary},
-      {"mod", binary},
-      {"mul", binary},
-      {"not_equal", binary},
-      {"pow", pow},
-      {"real_div", binary},
-      {"relu", plain_unary},
-      {"relu6", plain_unary},
-      {"round", plain_unary},
-      {"rsqrt", with_epsilon},
-      {"select", select},
-      {"sigmoid", plain_unary},
-      {"sigmoid_hard", with_alpha_beta},
-      {"sign", plain_unary},
-      {"silu", plain_unary},
-      {"sin", plain_unary},
-      {"softplus", plain_unary},
-      {"softsign", plain_unary},
-      {"sqrt", plain_unary},
-      {"square", plain_unary},
-      {"sub", binary},
-      {"tan", plain_unary},
-      {"tanh", plain_unary},
-      {"threshold", with_alpha},
-  };
-  const auto found = rules.find(op);
-  return found == rules.end() ? nullptr : found->second;
+  if (op == "cast") return cast;
+  return find_signature(op) == nullptr ? nullptr : elementwise;
 }
 
 } // namespace anet::backend::cpu

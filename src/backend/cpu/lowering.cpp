@@ -59,28 +59,30 @@ bool all_zero(const mil::Literal& literal) {
 
 } // namespace
 
+mil::Literal literal_argument(const mil::Function& function, const mil::Operation& op,
+                              std::string_view argument) {
+  if (op.argument(argument) != nullptr || op.attribute(argument) != nullptr) {
+    if (const mil::Literal* given = function.constant(op, argument)) return *given;
+  } else if (const mil::ArgumentSchema* schema = op.schema->argument(argument)) {
+    if (auto value = mil::default_argument(function, op, *schema)) return *std::move(value);
+  }
+  fail(Status::unsupported, op.name(), " needs the literal argument ", argument);
+}
+
+float rounded_argument(const mil::Function& function, const mil::Operation& op,
+                       std::string_view argument, DataType dtype) {
+  const double value = literal_argument(function, op, argument).number();
+  return dtype == DataType::fp16 ? half_to_float(double_to_half(value)) : static_cast<float>(value);
+}
+
 bool Lowering::has(std::string_view argument) const {
   if (op_->argument(argument) != nullptr || op_->attribute(argument) != nullptr) return true;
   const mil::ArgumentSchema* schema = op_->schema->argument(argument);
   return schema != nullptr && mil::default_argument(function_, *op_, *schema).has_value();
 }
 
-mil::Literal Lowering::literal(std::string_view argument) const {
-  if (op_->argument(argument) != nullptr || op_->attribute(argument) != nullptr) {
-    if (const mil::Literal* given = function_.constant(*op_, argument)) return *given;
-  } else if (const mil::ArgumentSchema* schema = op_->schema->argument(argument)) {
-    if (auto value = mil::default_argument(function_, *op_, *schema)) return *std::move(value);
-  }
-  fail(Status::unsupported, op_->name(), " needs the literal argument ", argument);
-}
-
 std::vector<int64_t> Lowering::integers(std::string_view argument) const {
   return literal(argument).integers();
-}
-
-float Lowering::parameter(std::string_view argument, DataType dtype) const {
-  const double value = literal(argument).number();
-  return dtype == DataType::fp16 ? half_to_float(double_to_half(value)) : static_cast<float>(value);
 }
 
 const mil::Type& Lowering::result_type(size_t index) const {
@@ -259,9 +261,9 @@ Operand Lowering::result_of(mil::ValueId id, const Operand* like) {
   return *values_[at];
 }
 
-Operand Lowering::result_in_place(std::span<const Operand> reuse) {
-  const mil::Type& type = result_type();
-  const auto at = static_cast<size_t>(op_->outputs.front());
+Operand Lowering::result_in_place_of(mil::ValueId id, std::span<const Operand> reuse) {
+  const mil::Type& type = function_.type(id);
+  const auto at = static_cast<size_t>(id);
   const Operand* like = nullptr;
   for (const Operand& x : reuse) {
     if (x.shape != type.shape) continue;
@@ -281,7 +283,7 @@ Operand Lowering::result_in_place(std::span<const Operand> reuse) {
     float_copies_.erase(x.storage);
     return x;
   }
-  return result(0, like);
+  return result_of(id, like);
 }
 
 bool Lowering::accumulates(mil::ValueId id) const {
@@ -327,11 +329,14 @@ bool Lowering::is_zero(const mil::Operation& op, std::string_view argument) cons
   return keeps_zeros && is_zero(source, "x");
 }
 
-void Lowering::emit(std::unique_ptr<Step> step, std::span<const Operand* const> touched) {
-  PlannedStep planned;
-  planned.step = std::move(step);
-  for (const Operand* x : touched) planned.storages.push_back(x->storage);
-  (preparing_ ? plan_.prepare : plan_.steps).push_back(std::move(planned));
+void Lowering::emit(std::unique_ptr<Step> step, std::initializer_list<const Operand*> touched) {
+  std::vector<int32_t> storages;
+  for (const Operand* x : touched) storages.push_back(x->storage);
+  emit(std::move(step), std::move(storages));
+}
+
+void Lowering::emit(std::unique_ptr<Step> step, std::vector<int32_t> storages) {
+  (preparing_ ? plan_.prepare : plan_.steps).push_back({std::move(step), std::move(storages)});
 }
 
 void Lowering::copy(const Operand& source, const Operand& destination) {
@@ -344,23 +349,21 @@ void Lowering::fill(const Operand& destination, double value) {
   copy(scalar, destination);
 }
 
+Operand Lowering::in_order_of(const Operand& x, const Operand& output) {
+  if (x.shape != output.shape || x.elements() < min_copied_elements) return x;
+  for (size_t d = 0; d < x.shape.size(); ++d) {
+    const bool inner = output.strides[d] == 1 && output.shape[d] > 1;
+    if (inner && std::abs(x.strides[d]) > 1) return copied(x, &output);
+  }
+  return x;
+}
+
 void Lowering::pointwise(std::string_view op, std::vector<Operand> inputs, const Operand& output,
                          const PointwiseParameters& parameters, HalfRule rule) {
-  // An input that is walked across its rows is first copied into the order of the output.
-  for (Operand& x : inputs) {
-    if (x.shape != output.shape || x.elements() < min_copied_elements) continue;
-    for (size_t d = 0; d < x.shape.size(); ++d) {
-      const bool inner = output.strides[d] == 1 && output.shape[d] > 1;
-      if (!inner || std::abs(x.strides[d]) <= 1) continue;
-      x = copied(x, &output);
-      break;
-    }
-  }
-  PlannedStep planned;
-  planned.step = make_pointwise_step(op, inputs, output, parameters, rule);
-  for (const Operand& x : inputs) planned.storages.push_back(x.storage);
-  planned.storages.push_back(output.storage);
-  (preparing_ ? plan_.prepare : plan_.steps).push_back(std::move(planned));
+  for (Operand& x : inputs) x = in_order_of(x, output);
+  std::vector<int32_t> storages = {output.storage};
+  for (const Operand& x : inputs) storages.push_back(x.storage);
+  emit(make_pointwise_step(op, inputs, output, parameters, rule), std::move(storages));
 }
 
 void Lowering::cast(const Operand& source, const Operand& destination, HalfRule rule) {

@@ -15,6 +15,13 @@
 
 namespace anet::backend::cpu {
 
+// A compile-time argument of an op: given, or its default.
+mil::Literal literal_argument(const mil::Function& function, const mil::Operation& op,
+                              std::string_view argument);
+// A number among them, rounded as an fp16 op on the ANE would see it.
+float rounded_argument(const mil::Function& function, const mil::Operation& op,
+                       std::string_view argument, DataType dtype);
+
 class Lowering {
 public:
   // `groups` are of this function, in which the ops of each follow each other.
@@ -57,13 +64,17 @@ public:
   void int8_product(const Operand& x, const mil::CompressedWeight& weight, double scale,
                     double output_scale, const Operand& y);
   // A compile-time argument: given, or its default.
-  mil::Literal literal(std::string_view argument) const;
+  mil::Literal literal(std::string_view argument) const {
+    return literal_argument(function_, *op_, argument);
+  }
   int64_t integer(std::string_view argument) const { return literal(argument).integer(); }
   bool boolean(std::string_view argument) const { return literal(argument).boolean(); }
   std::string string(std::string_view argument) const { return literal(argument).string(); }
   std::vector<int64_t> integers(std::string_view argument) const;
   // A parameter of an element-wise op, rounded as an fp16 op on the ANE would see it.
-  float parameter(std::string_view argument, DataType dtype) const;
+  float parameter(std::string_view argument, DataType dtype) const {
+    return rounded_argument(function_, *op_, argument, dtype);
+  }
   const mil::Type& result_type(size_t index = 0) const;
   // The type that the result is stored in: that of the op, or fp32 for sums in bf16 that only a
   // cast to fp32 reads.
@@ -78,7 +89,9 @@ public:
   }
   Operand result_in(const Operand& layout); // a new temporary has these strides
   // As result(), but the memory of `reuse` when that is about to die and fits.
-  Operand result_in_place(std::span<const Operand> reuse);
+  Operand result_in_place(std::span<const Operand> reuse) {
+    return result_in_place_of(op_->outputs.front(), reuse);
+  }
   // For products: the port itself when it accumulates and the op can add into it. Sets `beta`.
   Operand accumulating_result(float& beta) {
     return accumulating_result_of(op_->outputs.front(), beta);
@@ -89,6 +102,7 @@ public:
   Operand operand_of(mil::ValueId id) { return expanded(value(id)); }
   void bind_value(mil::ValueId id, const Operand& view);
   Operand result_of(mil::ValueId id, const Operand* like = nullptr);
+  Operand result_in_place_of(mil::ValueId id, std::span<const Operand> reuse);
   Operand accumulating_result_of(mil::ValueId id, float& beta);
   bool accumulates(mil::ValueId id) const;
   // Multiply-adds count two.
@@ -104,6 +118,10 @@ public:
   Operand thread_scratch(int64_t floats); // [threads, floats] of fp32
   Operand constant(const mil::Literal& literal);
   Operand constant(DataType dtype, double value); // scalar
+
+  // x, or a copy in the order of `output` when it has that shape and would be walked across its
+  // rows.
+  Operand in_order_of(const Operand& x, const Operand& output);
 
   // Emitters.
   void pointwise(std::string_view op, std::vector<Operand> inputs, const Operand& output,
@@ -122,10 +140,8 @@ public:
   void matmul(Operand a, Operand b, const Operand& c, float alpha = 1, float beta = 0);
   void reduce(Reduction reduction, const Operand& x, const Operand& output); // fp32
   void softmax(const Operand& x, const Operand& output, size_t axis);        // fp32
-  void emit(std::unique_ptr<Step> step, std::span<const Operand* const> touched);
-  void emit(std::unique_ptr<Step> step, std::initializer_list<const Operand*> touched) {
-    emit(std::move(step), std::span(touched.begin(), touched.size()));
-  }
+  void emit(std::unique_ptr<Step> step, std::initializer_list<const Operand*> touched);
+  void emit(std::unique_ptr<Step> step, std::vector<int32_t> storages);
 
 private:
   // Where a value must end up.

@@ -144,5 +144,7 @@ template LoopNest<1> make_loop_nest(const Shape&, const std::array<const Strides
 template LoopNest<2> make_loop_nest(const Shape&, const std::array<const Strides*, 2>&, LoopOrder);
 template LoopNest<3> make_loop_nest(const Shape&, const std::array<const Strides*, 3>&, LoopOrder);
 template LoopNest<4> make_loop_nest(const Shape&, const std::array<const Strides*, 4>&, LoopOrder);
+template LoopNest<24> make_loop_nest(const Shape&, const std::array<const Strides*, 24>&,
+                                     LoopOrder);
 
 } // namespace anet::backend::cpu

@@ -82,6 +82,8 @@ extern template LoopNest<3> make_loop_nest(const Shape&, const std::array<const 
                                            LoopOrder);
 extern template LoopNest<4> make_loop_nest(const Shape&, const std::array<const Strides*, 4>&,
                                            LoopOrder);
+extern template LoopNest<24> make_loop_nest(const Shape&, const std::array<const Strides*, 24>&,
+                                            LoopOrder);
 
 // Calls visit(offsets, length) for each piece of an innermost loop within the elements
 // [begin, end) of the nest: `offsets` are those of the piece's first element.

@@ -8,8 +8,6 @@
 
 namespace anet::backend::cpu {
 
-namespace {
-
 Accumulation accumulation_of(Reduction reduction) {
   switch (reduction) {
   case Reduction::max:
@@ -30,7 +28,7 @@ Accumulation accumulation_of(Reduction reduction) {
   }
 }
 
-double identity_of(Accumulation accumulation) {
+double fold_identity(Accumulation accumulation) {
   switch (accumulation) {
   case Accumulation::max:
     return -std::numeric_limits<double>::infinity();
@@ -43,7 +41,7 @@ double identity_of(Accumulation accumulation) {
   }
 }
 
-double merge(Accumulation accumulation, double a, double b) {
+double fold(Accumulation accumulation, double a, double b) {
   switch (accumulation) {
   case Accumulation::max:
     return std::isnan(a) || a > b ? a : b;
@@ -56,13 +54,62 @@ double merge(Accumulation accumulation, double a, double b) {
   }
 }
 
-constexpr int64_t row_chunk = 1024;   // values that are summed in float before double takes over
-constexpr int64_t column_chunk = 128; // rows that are summed in float before the same
-constexpr int64_t max_block = 256;    // columns of a task
+double finish_fold(Reduction reduction, double value, double shift, int64_t count) {
+  switch (reduction) {
+  case Reduction::mean:
+    return value / static_cast<double>(count);
+  case Reduction::l2_norm:
+    return std::sqrt(value);
+  case Reduction::log_sum:
+    return std::log(value);
+  case Reduction::log_sum_exp:
+    return shift + std::log(value);
+  default:
+    return value;
+  }
+}
+
+namespace {
+
+constexpr int64_t column_chunk = 128; // rows that are summed in float before double takes over
 constexpr int64_t max_parts = 64;     // of one long reduction that threads share
 constexpr int64_t min_part = 8192;    // values of a part
 constexpr int64_t min_block = 32;
+constexpr int64_t min_long_column = 1024;
 constexpr int64_t max_shared = 8; // outputs: more give every thread enough of its own
+
+} // namespace
+
+bool shares_reductions(int64_t reductions, int64_t extent) {
+  return reductions < max_shared && extent >= 2 * min_part;
+}
+
+ColumnFold::ColumnFold(Accumulation accumulation, ReduceKernels::Column kernel, int64_t n)
+    : accumulation_(accumulation), kernel_(kernel), n_(n) {
+  std::fill_n(total_.begin(), n, fold_identity(accumulation));
+  std::fill_n(partial_.begin(), n, static_cast<float>(fold_identity(accumulation)));
+}
+
+void ColumnFold::add(const float* row, const float* shift) {
+  kernel_(partial_.data(), row, n_, shift);
+  if (++rows_ == column_chunk) flush();
+}
+
+const double* ColumnFold::totals() {
+  flush();
+  return total_.data();
+}
+
+void ColumnFold::flush() {
+  const double identity = fold_identity(accumulation_);
+  for (size_t i = 0; i < static_cast<size_t>(n_); ++i) {
+    total_[i] = fold(accumulation_, total_[i], partial_[i]);
+    partial_[i] = static_cast<float>(identity);
+  }
+  rows_ = 0;
+}
+
+namespace {
 
 class ReduceStep final : public Step {
 public:
@@ -82,7 +129,16 @@ public:
     by_columns_ = kept_.inner_strides()[0] == 1 && kept_.inner() > 1 &&
                   (reduced_.inner_strides()[0] != 1 || reduced_.inner() == 1);
     const int64_t columns = kept_.elements();
-    block_ = columns >= 4096 ? max_block : min_block;
+    block_ = columns >= 4096 ? max_fold_columns : min_block;
+  }
+
+  // Null when this step does the work.
+  std::unique_ptr<Step> better_step() const {
+    const bool long_columns =
+        by_columns_ && reduced_.rank == 1 && reduced_.elements() >= min_long_column;
+    if (reduction_ != Reduction::log_sum_exp || !long_columns) return nullptr;
+    return make_log_sum_exp_step(x_, output_, kept_, reduced_.elements(),
+                                 reduced_.inner_strides()[0]);
   }
 
   void run(const RunContext& context) const override {
@@ -90,7 +146,7 @@ public:
     float* output = address<float>(context, output_);
     if (by_columns_) return run_columns(context, x, output);
     // Few long reductions: the threads share each. Its parts do not depend on their number.
-    const bool shared = kept_.elements() < max_shared && reduced_.elements() >= 2 * min_part;
+    const bool shared = shares_reductions(kept_.elements(), reduced_.elements());
     const auto reduce_outputs = [&](int64_t begin, int64_t end) {
       for_each_row(kept_, begin, end, [&](const auto& offsets, int64_t n) {
         const auto [from, to] = kept_.inner_strides();
@@ -131,44 +187,33 @@ private:
                                   count * (part + 1) / parts);
       }
     });
-    double total = identity_of(accumulation);
-    for (int64_t part = 0; part < parts; ++part) total = merge(accumulation, total, totals[part]);
+    double total = fold_identity(accumulation);
+    for (int64_t part = 0; part < parts; ++part) total = fold(accumulation, total, totals[part]);
     return total;
   }
 
   // Over the elements [begin, end) of one reduction.
   double accumulate(const float* x, ReduceKernels::Row kernel, Accumulation accumulation,
                     float shift, int64_t begin, int64_t end) const {
-    double total = identity_of(accumulation);
+    double total = fold_identity(accumulation);
     const int64_t stride = reduced_.inner_strides()[0];
-    float gathered[row_chunk];
+    float gathered[max_fold_values];
     for_each_row(reduced_, begin, end, [&](const auto& offsets, int64_t length) {
-      for (int64_t done = 0; done < length; done += row_chunk) {
-        const int64_t n = std::min(row_chunk, length - done);
+      for (int64_t done = 0; done < length; done += max_fold_values) {
+        const int64_t n = std::min(max_fold_values, length - done);
         const float* values = x + offsets[0] + done * stride;
         if (stride != 1) {
           for (int64_t i = 0; i < n; ++i) gathered[i] = values[i * stride];
           values = gathered;
         }
-        total = merge(accumulation, total, kernel(values, n, shift));
+        total = fold(accumulation, total, kernel(values, n, shift));
       }
     });
     return total;
   }
 
   double finish(double value, double shift) const {
-    switch (reduction_) {
-    case Reduction::mean:
-      return value / static_cast<double>(reduced_.elements());
-    case Reduction::l2_norm:
-      return std::sqrt(value);
-    case Reduction::log_sum:
-      return std::log(value);
-    case Reduction::log_sum_exp:
-      return shift + std::log(value);
-    default:
-      return value;
-    }
+    return finish_fold(reduction_, value, shift, reduced_.elements());
   }
 
   // Every task owns a block of neighbouring columns and walks all rows.
@@ -189,44 +234,30 @@ private:
   }
 
   void reduce_block(const float* x, float* output, int64_t n) const {
-    float shift[max_block] = {};
+    float shift[max_fold_columns] = {};
     if (reduction_ == Reduction::log_sum_exp) {
-      double largest[max_block];
-      accumulate_columns(x, n, max_.column, Accumulation::max, shift, largest);
+      ColumnFold largest(Accumulation::max, max_.column, n);
+      fold_columns(x, shift, largest);
+      const double* maxima = largest.totals();
       for (int64_t i = 0; i < n; ++i) {
-        shift[i] = std::isinf(largest[i]) ? 0.0f : static_cast<float>(largest[i]);
+        const double value = maxima[i];
+        shift[i] = std::isinf(value) ? 0.0f : static_cast<float>(value);
       }
     }
-    double total[max_block];
-    accumulate_columns(x, n, kernels_.column, accumulation_, shift, total);
+    ColumnFold sum(accumulation_, kernels_.column, n);
+    fold_columns(x, shift, sum);
+    const double* totals = sum.totals();
     const int64_t stride = kept_.inner_strides()[1];
     for (int64_t i = 0; i < n; ++i) {
-      output[i * stride] = static_cast<float>(finish(total[i], shift[i]));
+      output[i * stride] = static_cast<float>(finish(totals[i], shift[i]));
     }
   }
 
-  void accumulate_columns(const float* x, int64_t n, ReduceKernels::Column kernel,
-                          Accumulation accumulation, const float* shift, double* total) const {
-    const double identity = identity_of(accumulation);
-    float partial[max_block];
-    std::fill(total, total + n, identity);
-    std::fill(partial, partial + n, static_cast<float>(identity));
-    int64_t rows = 0;
-    const auto flush = [&] {
-      for (int64_t i = 0; i < n; ++i) {
-        total[i] = merge(accumulation, total[i], partial[i]);
-        partial[i] = static_cast<float>(identity);
-      }
-      rows = 0;
-    };
+  void fold_columns(const float* x, const float* shift, ColumnFold& columns) const {
     const int64_t stride = reduced_.inner_strides()[0];
     for_each_row(reduced_, 0, reduced_.elements(), [&](const auto& offsets, int64_t length) {
-      for (int64_t row = 0; row < length; ++row) {
-        kernel(partial, x + offsets[0] + row * stride, n, shift);
-        if (++rows == column_chunk) flush();
-      }
+      for (int64_t row = 0; row < length; ++row) columns.add(x + offsets[0] + row * stride, shift);
     });
-    flush();
   }
 
   Reduction reduction_;
@@ -236,7 +267,7 @@ private:
   LoopNest<2> kept_;
   LoopNest<1> reduced_;
   bool by_columns_ = false;
-  int64_t block_ = max_block;
+  int64_t block_ = max_fold_columns;
 };
 
 } // namespace
@@ -257,7 +288,9 @@ std::optional<Reduction> reduction_from_op(std::string_view op) {
 
 std::unique_ptr<Step> make_reduce_step(Reduction reduction, const Operand& x,
                                        const Operand& output) {
-  return std::make_unique<ReduceStep>(reduction, x, output);
+  auto step = std::make_unique<ReduceStep>(reduction, x, output);
+  if (auto better = step->better_step()) return better;
+  return step;
 }
 
 } // namespace anet::backend::cpu

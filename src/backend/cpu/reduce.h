@@ -1,8 +1,11 @@
 // Reductions and softmax over fp32 operands.
 #pragma once
 
+#include "backend/cpu/reduce_kernels.h"
 #include "backend/cpu/step.h"
 
+#include <array>
+#include <optional>
 #include <string_view>
 
 namespace anet::backend::cpu {
@@ -23,10 +26,48 @@ enum class Reduction : uint8_t {
 // From an op's name, "reduce_sum"; nullopt for other ops.
 std::optional<Reduction> reduction_from_op(std::string_view op);
 
+// Few long reductions, whose parts the threads share: their sums have an order of their own.
+bool shares_reductions(int64_t reductions, int64_t extent);
+
+// The arithmetic of reductions, for steps that reduce what they compute and shall have the same
+// bits: rows are summed in float for max_fold_values values, columns for some rows, before double
+// takes over.
+inline constexpr int64_t max_fold_values = 1024;
+inline constexpr int64_t max_fold_columns = 256; // at a time
+
+Accumulation accumulation_of(Reduction reduction);
+double fold_identity(Accumulation accumulation);
+double fold(Accumulation accumulation, double a, double b);
+// The result, from what `count` values were folded to.
+double finish_fold(Reduction reduction, double value, double shift, int64_t count);
+
+// Folds the rows of n columns side by side.
+class ColumnFold {
+public:
+  ColumnFold(Accumulation accumulation, ReduceKernels::Column kernel, int64_t n);
+  void add(const float* row, const float* shift); // n values each
+  const double* totals();                         // when all rows are in
+
+private:
+  void flush();
+
+  Accumulation accumulation_;
+  ReduceKernels::Column kernel_;
+  int64_t n_;
+  int64_t rows_ = 0;
+  std::array<double, max_fold_columns> total_;
+  std::array<float, max_fold_columns> partial_;
+};
+
 // output has x's rank, with extent 1 where it is reduced. Both fp32, any strides. Sums are exact
 // to a few units in the last place for any length: they are taken in two levels.
 std::unique_ptr<Step> make_reduce_step(Reduction reduction, const Operand& x,
                                        const Operand& output);
+
+// log_sum_exp of rows `row_stride` apart, for columns that `kept` walks: contiguous in x.
+std::unique_ptr<Step> make_log_sum_exp_step(const Operand& x, const Operand& output,
+                                            const LoopNest<2>& kept, int64_t rows,
+                                            int64_t row_stride);
 
 // Softmax along one axis; output may be x's memory. Both fp32, with equal shapes. Either the axis
 // or the innermost other dimension must be contiguous in both operands (see softmax_fits).
