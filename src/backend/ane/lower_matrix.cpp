@@ -72,16 +72,37 @@ ValueId kernel(Lowering& l, const Matrix& m, const Block& block) {
   return l.b.constant(Literal::bytes(type, mil::Bytes(std::move(bytes))));
 }
 
-// weight[block] times x [n, in, height, width]: parts of the contraction are added up.
+// x's rows on the channels: [n, rows, 1, columns]. More than an engine has lie on channels and
+// height, [1, parts, rows / parts, columns].
+ValueId image_of(Lowering& l, const Matrix& x) {
+  const int64_t rows = result_rows(x);
+  if (rows > l.rules.max_channels && is_single(x) && !x.transposed) {
+    const int64_t parts = parts_within(rows, l.rules.max_height);
+    return l.read(x.value, {1, parts, rows / parts, x.columns});
+  }
+  ValueId image = read_matrix(l, x);
+  if (x.transposed) image = l.swap_matrix_axes(image);
+  return l.reshape(image, {x.batch[0] * x.batch[1], rows, 1, result_columns(x)});
+}
+
+// weight[block] times x, an image of so many rows: parts of the contraction are added up.
 ValueId convolve_rows(Lowering& l, const Matrix& weight, ValueId x, int64_t row, int64_t rows) {
   const Shape shape = l.b.shape(x);
   const int64_t in = result_columns(weight);
-  const int64_t step = in / parts_within(in, max_conv_channels);
+  const size_t slot = shape[channel_slot] == in ? channel_slot : height_slot;
+  const int64_t step = shape[slot] / parts_within(shape[slot], max_conv_channels);
   ValueId sum = mil::no_value;
   for (int64_t column = 0; column < in; column += step) {
+    Shape begin(4, 0);
     Shape part = shape;
-    part[channel_slot] = step;
-    const ValueId channels = step == in ? x : l.b.slice_by_size(x, {0, column, 0, 0}, part);
+    begin[slot] = column % shape[slot];
+    part[slot] = step;
+    if (slot == height_slot) {
+      begin[channel_slot] = column / shape[slot];
+      part[channel_slot] = 1;
+    }
+    ValueId channels = step == in ? x : l.b.slice_by_size(x, begin, part);
+    if (slot == height_slot) channels = l.reshape(channels, {1, step, 1, shape[width_slot]});
     const ValueId product =
         l.watch(l.b.linear(channels, kernel(l, weight, {row, rows, column, step})));
     sum = sum == mil::no_value ? product : l.watch(l.b.add(sum, product));
@@ -114,13 +135,9 @@ ValueId convolve_image(Lowering& l, const Matrix& weight, ValueId x) {
 
 // weight times x, as a convolution over x's rows.
 ValueId convolve(Lowering& l, const Matrix& weight, const Matrix& x) {
-  const int64_t outer = x.batch[0] * x.batch[1];
-  ValueId input = read_matrix(l, x);
-  if (x.transposed) input = l.swap_matrix_axes(input);
-  input = l.reshape(input, {outer, result_rows(x), 1, result_columns(x)});
-  const ValueId product = convolve_image(l, weight, input);
+  const ValueId product = convolve_image(l, weight, image_of(l, x));
   const bool split = result_rows(weight) > l.rules.max_channels;
-  if (split || (l.is_image() && outer == 1)) return product;
+  if (split || (l.is_image() && is_single(x))) return product;
   return l.reshape(product, {x.batch[0], x.batch[1], result_rows(weight), result_columns(x)});
 }
 
@@ -324,10 +341,13 @@ void conv(Lowering& l) {
         result_rows(matrix) <= l.rules.max_channels && result_columns(matrix) <= max_conv_channels;
     const ValueId taps = whole ? compressed_weight(l, weight) : mil::no_value;
     if (taps != mil::no_value || fits_convolution(l, matrix)) {
-      const ValueId x = l.read(l.input("x"), as_image(l.shape("x")));
       if (taps != mil::no_value) {
+        const ValueId x = l.read(l.input("x"), as_image(l.shape("x")));
         return write_with_bias(l, l.watch(l.b.linear(x, taps)), channel_slot);
       }
+      const bool flat = result_columns(matrix) > l.rules.max_channels;
+      const ValueId x = flat ? image_of(l, as_columns(l, l.input("x")))
+                             : l.read(l.input("x"), as_image(l.shape("x")));
       const bool split = result_rows(matrix) > l.rules.max_channels;
       return write_with_bias(l, convolve_image(l, matrix, x), split ? height_slot : channel_slot);
     }

@@ -162,6 +162,14 @@ TEST_CASE("constant weights too large for one convolution are several") {
   CHECK(output_shape(ane::lower(forward, rules, {}), 0) == Shape{1, 4, 10, 7});
   check(forward, rules);
 
+  // So are its gradients, which lie as the logits do.
+  Builder d;
+  const ValueId turned = d.transpose(d.constant(weight), {1, 0, 2, 3});
+  const Function gradient = finish(d, d.linear(d.input("x", half({1, 40, 1, 7})), turned));
+  CHECK(count_ops(ane::lower(gradient, rules, {}).function, "conv") == 4);
+  CHECK(input_shape(ane::lower(gradient, rules, {}), 0) == Shape{1, 4, 10, 7});
+  check(gradient, rules);
+
   const Literal tall = weights(random, {33000, 3, 1, 1});
   Builder c;
   const ValueId back = c.transpose(c.constant(tall), {1, 0, 2, 3});
