@@ -1,7 +1,8 @@
 // Products of matrices: matmul, linear, conv, conv_transpose, attention.
 //
 // Weights that change are operands of matmul, [1, 1, out, in] times [1, 1, in, positions]; a
-// transposed weight is a flag. Constant weights are convolutions or matmul, as the rules say.
+// transposed weight is a flag. Where the rules say so, those that are not transposed are kernels of
+// convolutions. Constant weights are convolutions or matmul, as the rules say.
 #include "backend/ane/lowering.h"
 
 #include "mil/op_table.h"
@@ -330,6 +331,15 @@ void windowed(Lowering& l) {
   write_with_bias(l, l.watch(l.b.add(l.name(), arguments)), channel_slot);
 }
 
+// A weight that is an input and can be the kernel of one convolution. A batch of more crashed the
+// compiler on M1 (ane-facts.md 3.5, R).
+bool is_runtime_kernel(const Lowering& l, const Matrix& weight) {
+  const Shape& x = l.shape("x");
+  return l.rules.parameter_convolution && l.producer(weight.value) == nullptr &&
+         !weight.transposed && weight.rows <= l.rules.max_channels &&
+         weight.columns <= max_conv_channels && x.size() <= 4 && x.front() == 1;
+}
+
 void conv(Lowering& l) {
   if (!is_pointwise(l)) return windowed(l);
   const ValueId weight = l.input("weight");
@@ -351,6 +361,12 @@ void conv(Lowering& l) {
       const bool split = result_rows(matrix) > l.rules.max_channels;
       return write_with_bias(l, convolve_image(l, matrix, x), split ? height_slot : channel_slot);
     }
+  }
+  if (is_runtime_kernel(l, matrix)) {
+    // The probe asked for this reshape, whatever other reshapes the chip refuses.
+    const ValueId kernel = l.b.reshape(l.read(weight), {matrix.rows, matrix.columns, 1, 1});
+    const ValueId x = l.read(l.input("x"), as_image(l.shape("x")));
+    return write_with_bias(l, l.watch(l.b.linear(x, kernel)), channel_slot);
   }
   write_with_bias(l, multiply(l, matrix, as_columns(l, l.input("x"))), height_slot);
 }

@@ -113,9 +113,11 @@ Lowering::Lowering(const mil::Function& function, const Rules& chip_rules, bool 
       values_(function.values.size(), mil::no_value), trial_(trial), image_(wants_images()) {}
 
 bool Lowering::wants_images() const {
-  if (rules.constant_product != ConstantProduct::convolution) return false;
   return std::any_of(source.ops.begin(), source.ops.end(), [&](const mil::Operation& op) {
-    return std::string_view(op.name()) == "conv" && is_constant(op.input("weight"));
+    if (std::string_view(op.name()) != "conv") return false;
+    const ValueId weight = op.input("weight");
+    return is_constant(weight) ? rules.constant_product == ConstantProduct::convolution
+                               : rules.parameter_convolution && producer(weight) == nullptr;
   });
 }
 

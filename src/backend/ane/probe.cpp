@@ -94,9 +94,10 @@ mil::TensorMap filled(const mil::Function& function, double value) {
 void probe_parameters(Prober& prober, Rules& rules) {
   const bool bound = prober.computes("multi_input", probes::multiple_inputs());
   const bool product = prober.computes("parameter_matmul", probes::parameter_matmul());
-  prober.computes("parameter_convolution", probes::parameter_convolution());
+  const bool kernel = prober.computes("parameter_convolution", probes::parameter_convolution());
   const bool packed = prober.computes("packed_inputs", probes::packed_inputs());
   rules.parameter_route = bound && product ? ParameterRoute::inputs : ParameterRoute::packed;
+  rules.parameter_convolution = kernel && rules.parameter_route == ParameterRoute::inputs;
   rules.available = (bound && product) || packed;
 }
 

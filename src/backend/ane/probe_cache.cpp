@@ -41,6 +41,7 @@ std::string file_part(std::string text) {
 template <typename RulesType, typename Visit>
 void visit_flags(RulesType& rules, Visit&& visit) {
   visit("available", rules.available);
+  visit("parameter_convolution", rules.parameter_convolution);
   visit("has_rsqrt", rules.has_rsqrt);
   visit("has_concat", rules.has_concat);
   visit("narrow_reduce_sum", rules.narrow_reduce_sum);

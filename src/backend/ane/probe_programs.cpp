@@ -107,8 +107,8 @@ mil::Function parameter_matmul() { return product(rows, depth, columns); }
 mil::Function parameter_convolution() {
   Builder b;
   const ValueId x = b.input("x", half({1, depth, 1, columns}));
-  const ValueId w = b.input("w", half({rows, depth, 1, 1}));
-  return finish(b, b.linear(x, w));
+  const ValueId w = b.input("w", half({1, 1, rows, depth}));
+  return finish(b, b.linear(x, b.reshape(w, {rows, depth, 1, 1})));
 }
 
 mil::Function packed_inputs() {

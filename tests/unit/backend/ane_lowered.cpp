@@ -94,6 +94,15 @@ bool reads_constant(const Function& function, const Operation& op, const char* a
   return function.constant(op.input(argument)) != nullptr;
 }
 
+// The form of a runtime weight that the probe asks for.
+bool is_kernel_reshape(const Function& function, const Operation& op) {
+  if (std::string(op.name()) != "reshape" || function.value(op.input("x")).producer >= 0)
+    return false;
+  return std::any_of(function.ops.begin(), function.ops.end(), [&](const Operation& reader) {
+    return std::string(reader.name()) == "conv" && reader.input("weight") == op.outputs.front();
+  });
+}
+
 // What the op may not do to the length of rows (ane-facts.md 4.4).
 bool keeps_width(const Function& function, const Operation& op, const Rules& rules) {
   const std::string name = op.name();
@@ -101,7 +110,7 @@ bool keeps_width(const Function& function, const Operation& op, const Rules& rul
   const bool is_free = name == "reshape"  ? rules.reshapes_width
                        : name == "concat" ? rules.concats_width
                                           : !is_slice || rules.slices_width;
-  if (is_free) return true;
+  if (is_free || (rules.parameter_convolution && is_kernel_reshape(function, op))) return true;
   const ValueId x = name == "concat" ? op.argument("values")->values.front() : op.input("x");
   return function.type(x).shape.back() == function.type(op.outputs.front()).shape.back();
 }
@@ -304,6 +313,7 @@ std::map<std::string, Rules> rules_variants() {
   variants["packed in columns"].clamps_width_slices = false;
   variants["packed in columns"].slices_width = true;
   variants["constants in matmul"].constant_product = ane::ConstantProduct::matmul;
+  variants["weights in convolutions"].parameter_convolution = true;
   variants["no rsqrt"].has_rsqrt = false;
   variants["no concat"].has_concat = false;
   variants["wide sums"].narrow_reduce_sum = false;

@@ -103,6 +103,28 @@ TEST_CASE("a runtime weight is an operand of one matmul, transposed by a flag") 
   }
 }
 
+TEST_CASE("a runtime weight is the kernel of a convolution where the chip takes one") {
+  Rules rules;
+  rules.parameter_convolution = true;
+  for (const bool transposed : {false, true}) {
+    const Function function = projection(12, 20, 7, transposed);
+    const Lowered lowered = ane::lower(function, rules, {});
+    // Another order of its elements is left to matmul.
+    CHECK(count_ops(lowered.function, "conv") == (transposed ? 0 : 1));
+    CHECK(count_ops(lowered.function, "matmul") == (transposed ? 1 : 0));
+    CHECK(input_shape(lowered, 1) == Shape{1, 1, 12, 20}); // staged as for matmul
+    check(function, rules);
+  }
+  rules.max_channels = 10; // no convolution of so many
+  CHECK(count_ops(ane::lower(projection(12, 20, 7, false), rules, {}).function, "matmul") == 1);
+  rules.max_channels = 65536;
+  Builder b; // a batch
+  const ValueId x = b.input("x", half({2, 20, 1, 7}));
+  const Function batch = finish(b, b.linear(x, b.input("weight", half({12, 20, 1, 1}))));
+  CHECK(count_ops(ane::lower(batch, rules, {}).function, "matmul") == 1);
+  check(batch, rules);
+}
+
 TEST_CASE("a weight's gradient is one matmul whose result is the port") {
   const Function function = weight_gradient(12, 20, 7);
   const Lowered lowered = ane::lower(function, {}, {});
