@@ -334,6 +334,23 @@ TEST_CASE("overflow is seen where it happens, not only where it shows") {
   CHECK(runner.kernel().overflowed());
 }
 
+TEST_CASE("an infinity in what the host adds up is seen by the host") {
+  const DeviceFixture fixture;
+  const auto device = fixture.open();
+  const mil::Function function = summed_function();
+  Runner runner(*device, function, summing({"d"}));
+  runner.write_output("d", mil::make_tensor({DataType::fp32, {1, 1, 48, 48}, {}}));
+  TensorMap inputs = random_inputs(function, 1);
+  runner.run(inputs);
+  device->synchronize();
+  CHECK_FALSE(runner.kernel().overflowed());
+  for (auto& [name, tensor] : inputs)
+    std::fill(tensor.values.begin(), tensor.values.end(), 2.0); // y is 256, d is not finite
+  runner.run(inputs);
+  device->synchronize();
+  CHECK(runner.kernel().overflowed());
+}
+
 TEST_CASE("kernels of one workspace share memory that reserve allocates") {
   const DeviceFixture fixture;
   const auto device = fixture.open();

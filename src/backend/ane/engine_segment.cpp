@@ -1,7 +1,6 @@
 #include "backend/ane/engine_segment.h"
 
 #include "backend/ane/buffer.h"
-#include "backend/ane/lower.h"
 #include "base/status.h"
 #include "mil/blob.h"
 #include "mil/builder.h"
@@ -51,10 +50,10 @@ uint64_t port_bytes(std::span<const EnginePort> ports) {
 } // namespace
 
 EngineSegment::EngineSegment(std::shared_ptr<Environment> environment, mil::Function function,
-                             bool peaks, std::string label)
+                             const LowerOptions& options, std::string label)
     : environment_(std::move(environment)), function_(std::move(function)),
       label_(std::move(label)), flops_(mil::count_flops(function_)) {
-  const Lowered lowered = lower(function_, environment_->rules(), {.peaks = peaks});
+  const Lowered lowered = lower(function_, environment_->rules(), options);
   slot_ = environment_->slots()->acquire(program_of(lowered));
   const EngineProcedure& procedure = slot_->procedure();
   attach(in_, lowered.inputs, procedure.inputs, function_.inputs);

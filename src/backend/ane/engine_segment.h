@@ -2,6 +2,7 @@
 #pragma once
 
 #include "backend/ane/environment.h"
+#include "backend/ane/lower.h"
 #include "backend/ane/ports.h"
 #include "backend/ane/tensor_check.h"
 #include "backend/tensor_copy.h"
@@ -25,8 +26,8 @@ class EngineSegment {
 public:
   // Compiles. Throws unsupported with the reason when the engine does not take the function,
   // compile_budget, or device.
-  EngineSegment(std::shared_ptr<Environment> environment, mil::Function function, bool peaks,
-                std::string label);
+  EngineSegment(std::shared_ptr<Environment> environment, mil::Function function,
+                const LowerOptions& options, std::string label);
 
   // Where the compiled program wants its ports, in the function's shapes; nullptr when no strides
   // can say that. For the caller to choose the layouts of its views.
@@ -40,7 +41,8 @@ public:
   size_t staging_bytes() const;
   int64_t flops() const { return flops_; }
 
-  // Adds to `totals`. Returns true when the run overflowed. Throws numeric when an audit fails and
+  // Adds to `totals`. Returns true when the run overflowed, as far as it is not for others to see
+  // (LowerOptions::unwatched). Throws numeric when an audit fails and
   // the options say so.
   bool run(std::span<const View> inputs, std::span<const View> outputs, bool audit,
            RunTotals& totals);

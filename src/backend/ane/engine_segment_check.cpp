@@ -14,7 +14,9 @@ EngineSegment::Seen EngineSegment::look(std::span<const View> inputs) {
   for (size_t i = 0; i < out_.ports.size(); ++i) {
     const Surface& surface = *out_.surfaces[i];
     const SurfaceLock lock(surface, false);
-    seen_[i] = inspections_[i].run(surface.data(), pool);
+    // The peaks tell of all that has to be finite; a failure is all zeros (ane-facts.md 0.3, R).
+    seen_[i] = !peaks_ || i == *peaks_ ? inspections_[i].run(surface.data(), pool)
+                                       : Contents{inspections_[i].all_zero(surface.data()), true};
     infinite = infinite || !seen_[i].finite;
     all_zero = all_zero && seen_[i].all_zero;
     new_zero = new_zero || (seen_[i].all_zero && !zero_is_right_[i] && i != peaks_);

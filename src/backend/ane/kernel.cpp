@@ -98,11 +98,21 @@ void AneKernel::run_foreground(KernelStep& step, BoundViews& views, bool audit) 
   // The background may be adding to the same memory.
   if (step.accumulates) environment_->background()->drain();
   const auto start = Clock::now();
-  const HostAccess access(views.inputs, views.outputs);
-  step.host->run(views.inputs, views.outputs);
-  overflowed_ |= step.host->overflowed();
+  overflowed_ |= run_host(step, views, environment_->host().thread_pool());
   totals_.host_seconds += seconds_since(start);
   totals_.host_flops += step.host->statistics().flops;
+}
+
+// Returns true when it overflowed, or what the engine made for it did.
+bool AneKernel::run_host(const KernelStep& step, const BoundViews& views, ThreadPool& pool) {
+  const HostAccess access(views.inputs, views.outputs);
+  bool overflowed = false;
+  for (const auto& [input, inspection] : step.inspections) {
+    const View& view = views.inputs[input];
+    overflowed |= !inspection.run(view.buffer->data() + view.offset, pool).finite;
+  }
+  step.host->run(views.inputs, views.outputs);
+  return overflowed || step.host->overflowed();
 }
 
 void AneKernel::run_epilogue(size_t set) {
@@ -111,10 +121,8 @@ void AneKernel::run_epilogue(size_t set) {
   for (size_t s = 0; s < parts_.steps.size(); ++s) {
     const KernelStep& step = parts_.steps[s];
     if (!step.background) continue;
-    const BoundViews& views = views_[set][s];
-    const HostAccess access(views.inputs, views.outputs);
-    step.host->run(views.inputs, views.outputs);
-    if (step.host->overflowed()) background_overflowed_.store(true, std::memory_order_relaxed);
+    if (run_host(step, views_[set][s], environment_->background_host().thread_pool()))
+      background_overflowed_.store(true, std::memory_order_relaxed);
     flops += step.host->statistics().flops;
   }
   const std::lock_guard lock(mutex_);

@@ -28,6 +28,8 @@ struct KernelStep {
   std::unique_ptr<Kernel> host;
   std::vector<size_t> inputs; // values, by port of the segment
   std::vector<size_t> outputs;
+  // Of the host's inputs that no peak of the engine tells of, by place among `inputs`.
+  std::vector<std::pair<size_t, Inspection>> inspections;
   bool accumulates = false; // adds to what the caller's buffers hold
   bool background = false;  // nothing waits for it
 };
@@ -80,6 +82,7 @@ private:
   void bind(std::span<const View> inputs, std::span<const View> outputs);
   void run_foreground(KernelStep& step, BoundViews& views, bool audit);
   void run_epilogue(size_t set);
+  static bool run_host(const KernelStep& step, const BoundViews& views, ThreadPool& pool);
   void record_changes();
 
   std::shared_ptr<Environment> environment_;

@@ -72,8 +72,12 @@ void KernelBuilder::separate_accumulated() {
     while (function_.find(renamed) != mil::no_value) renamed += "_";
     const mil::Operation* producer =
         value.producer < 0 ? nullptr : &function_.ops[static_cast<size_t>(value.producer)];
-    if (producer != nullptr && std::string_view(producer->name()) == "cast")
+    if (producer != nullptr && std::string_view(producer->name()) == "cast") {
       host_values_.insert(renamed);
+      addends_.insert(function_.value(producer->input("x")).name);
+    } else {
+      addends_.insert(renamed);
+    }
     value.name = std::move(renamed);
   }
   if (outputs.empty()) return;
@@ -133,6 +137,10 @@ mil::Side KernelBuilder::side_of(const mil::Operation& op) {
   return mil::Side::host;
 }
 
+bool KernelBuilder::has_peaks() const {
+  return options_.role == Role::loss || options_.role == Role::backward;
+}
+
 int64_t KernelBuilder::min_engine_flops() const {
   bool forced = false;
   for (const mil::Operation& op : function_.ops)
@@ -179,9 +187,9 @@ bool KernelBuilder::cut() {
 // False when the engine refuses the piece, whose ops then belong to the host.
 bool KernelBuilder::compile(Piece& piece) {
   try {
-    const bool peaks = options_.role == Role::loss || options_.role == Role::backward;
-    piece.engine =
-        std::make_unique<EngineSegment>(environment_, piece.function, peaks, options_.label);
+    piece.engine = std::make_unique<EngineSegment>(
+        environment_, piece.function, LowerOptions{.peaks = has_peaks(), .unwatched = addends_},
+        options_.label);
     return true;
   } catch (const Error& error) {
     if (!is_refusal(error.status())) throw;

@@ -35,6 +35,7 @@ private:
   PlacementPolicy policy_of(const mil::Function& segment) const;
   mil::Side side_of(const mil::Operation& op);
   int64_t min_engine_flops() const;
+  bool has_peaks() const;
 
   // One round: cuts the function and compiles the engine's pieces; false when one of them has to
   // go to the host, which `host_values_` then says.
@@ -64,6 +65,7 @@ private:
   std::shared_ptr<AneWorkspace> workspace_;
   std::set<std::string> only_accumulated_; // values that only accumulated outputs need
   std::set<std::string> host_values_;      // whose ops stay on the host
+  std::set<std::string> addends_;          // which the host reads only to add them up
   std::set<std::string> could_be_engine_;  // whose ops the engine would take
   std::vector<std::string> reasons_;
   std::vector<Piece> pieces_;

@@ -138,6 +138,9 @@ void KernelBuilder::compile_host_steps() {
     }
     Device& device = step.background ? environment_->background_host() : environment_->host();
     step.host = device.compile(segment, options);
+    for (size_t i = 0; i < step.inputs.size(); ++i)
+      if (has_peaks() && addends_.contains(value_names_[step.inputs[i]]))
+        step.inspections.emplace_back(i, Inspection(parts_.values[step.inputs[i]].layout));
     parts_.statistics.constant_bytes += step.host->statistics().constant_bytes;
     parts_.statistics.workspace_bytes += step.host->statistics().workspace_bytes;
   }

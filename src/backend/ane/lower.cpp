@@ -131,6 +131,7 @@ private:
   void declare_packed();
   ValueId write_peaks(const std::vector<ValueId>& results);
   bool shows_in_peaks(ValueId value) const;
+  ValueId unmoved(ValueId value) const;
   ValueId peak_of(ValueId value);
 
   Lowering& l_;
@@ -204,11 +205,27 @@ ValueId Ports::peak_of(ValueId value) {
   return l_.b.reduce("reduce_max", l_.b.unary("abs", value), {1, 2, 3}, true);
 }
 
+// What a result has all elements of.
+ValueId Ports::unmoved(ValueId value) const {
+  const mil::Function& function = l_.b.function();
+  while (function.value(value).producer >= 0) {
+    const mil::Operation& op = function.ops[static_cast<size_t>(function.value(value).producer)];
+    const std::string_view name = op.name();
+    if (name != "reshape" && name != "transpose") break;
+    value = op.input("x");
+  }
+  return value;
+}
+
 // The largest magnitude of all products and sums inside, and of the outputs.
 ValueId Ports::write_peaks(const std::vector<ValueId>& results) {
   std::set<ValueId> shown(l_.watched().begin(), l_.watched().end());
-  for (ValueId id : results) {
-    if (l_.b.type(id).dtype == DataType::fp16 && !shows_in_peaks(id)) shown.insert(id);
+  for (size_t i = 0; i < results.size(); ++i) {
+    const ValueId id = results[i];
+    if (options_.unwatched.contains(l_.source.value(l_.source.outputs[i]).name))
+      shown.erase(unmoved(id));
+    else if (l_.b.type(id).dtype == DataType::fp16 && !shows_in_peaks(id))
+      shown.insert(id);
   }
   std::vector<ValueId> peaks;
   for (ValueId id : shown) peaks.push_back(peak_of(id));

@@ -5,6 +5,7 @@
 #include "mil/program.h"
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -43,6 +44,8 @@ std::string why_unsupported(const mil::Function& function, const mil::Operation&
 
 struct LowerOptions {
   bool peaks = false;
+  // Outputs that do not count for the peaks, because whoever reads them sees what is infinite.
+  std::set<std::string> unwatched = {};
 };
 
 // Every op of `function` is supported. Symbols of inputs and outputs sort as they are declared

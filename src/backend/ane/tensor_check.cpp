@@ -86,6 +86,17 @@ Contents Inspection::run(const std::byte* data, ThreadPool& pool) const {
   return {!any.load(), !infinite.load()};
 }
 
+bool Inspection::all_zero(const std::byte* data) const {
+  const int64_t stride = nest_.inner_strides()[0] / cpu::element_size(dtype_);
+  uint64_t any = 0;
+  for (int64_t begin = 0; begin < nest_.elements() && any == 0; begin += grain)
+    cpu::for_each_row(nest_, begin, std::min(begin + grain, nest_.elements()),
+                      [&](const auto& offsets, int64_t n) {
+                        any |= scan(dtype_, data + offsets[0], stride, n).any;
+                      });
+  return any == 0;
+}
+
 Comparison compare(const std::byte* engine, const std::byte* host, const Layout& layout) {
   const cpu::LoopNest<1> nest = elements_of(layout);
   const cpu::LoadDouble load = cpu::load_double(layout.dtype);

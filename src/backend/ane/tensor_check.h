@@ -18,11 +18,14 @@ struct Contents {
   bool finite = true;
 };
 
-// Reads every element once; for numeric types. Planned once, a run allocates nothing.
+// For numeric types. Planned once, a run allocates nothing.
 class Inspection {
 public:
   explicit Inspection(const Layout& layout);
+  // Reads every element once.
   Contents run(const std::byte* data, ThreadPool& pool) const;
+  // Reads up to the first element that is not zero.
+  bool all_zero(const std::byte* data) const;
 
 private:
   DataType dtype_;

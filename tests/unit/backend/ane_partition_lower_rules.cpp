@@ -595,6 +595,15 @@ TEST_CASE("peaks show infinities that the outputs do not") {
   large["x"].values[5] = 300;
   CHECK(std::isinf(peak_of(norm, large)));
 
+  // Unless its reader looks for them itself; what lies before it still shows.
+  const Lowered lowered = ane::lower(function, {}, {.peaks = true, .unwatched = {"out"}});
+  CHECK(lowered.peaks != "");
+  Builder g;
+  const Function product =
+      finish(g, g.linear(g.input("x", half({1, 4, 1, 5})), g.input("weight", half({4, 4, 1, 1}))));
+  CHECK(ane::lower(product, {}, {.peaks = true}).peaks != "");
+  CHECK(ane::lower(product, {}, {.peaks = true, .unwatched = {"out"}}).peaks == "");
+
   // An output that no product made.
   Builder s;
   const Function sum = finish(s, s.add(s.input("x", half({4})), s.input("y", half({4}))));
