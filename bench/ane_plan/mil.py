@@ -31,8 +31,9 @@ ACTIVATIONS = {"relu", "silu", "sigmoid", "tanh", "gelu", "abs"}
 class Value:
     """A tensor of the text: its type, and where it lives."""
 
-    def __init__(self, dtype, shape, place):
-        self.dtype, self.shape, self.place = dtype, shape, place  # port, constant, number, chip
+    def __init__(self, name, dtype, shape, place):
+        self.name, self.dtype, self.shape = name, dtype, shape
+        self.place = place  # port, constant, number, chip
         self.root = self  # what a renaming renames
         self.tag = ""
 
@@ -60,7 +61,7 @@ class Reader:
     def __init__(self, text):
         name, ports = HEADER.search(text).groups()
         self.name = name
-        self.values = {port: Value(dtype, shape_of(shape), "port")
+        self.values = {port: Value(port, dtype, shape_of(shape), "port")
                        for dtype, shape, port in PORT.findall(ports)}
         self.inputs = list(self.values)
         self.outputs = [part.strip() for part in RETURNED.search(text).group(1).split(",")]
@@ -100,7 +101,7 @@ class Reader:
     def program(self):
         self.truth = {}
         for dtype, shape, scalar, name, op, arguments in self.lines:
-            result = Value(dtype or scalar, shape_of(shape) if dtype else (), "chip")
+            result = Value(name, dtype or scalar, shape_of(shape) if dtype else (), "chip")
             self.values[name] = result
             if op == "const" or op.startswith("constexpr"):
                 result.place = "constant" if "BLOBFILE" in arguments else "number"
@@ -125,7 +126,7 @@ class Reader:
             op in ACTIVATIONS or op in ("mul", "add", "sub") and len(operands) == 2)
         if free and not written and single[0] not in self.outputs:
             return
-        result.tag = tag = self.tag(name, op, operands, single)
+        result.tag = tag = self.tag(name, op, operands)
         outer = inner = 0
         for value in tensors:
             more = self.read(value)
@@ -140,7 +141,7 @@ class Reader:
                            op == "conv", outer, max(0, inner), tag))
 
     @staticmethod
-    def tag(name, op, operands, names):
+    def tag(name, op, operands):
         if op in ("abs", "reduce_max") or operands[0].tag.startswith("peak"):
             return operands[0].tag if operands[0].tag.startswith("peak") else (
                 "peak of gradient" if operands[0].tag == "gradient" else "peak")
@@ -150,10 +151,12 @@ class Reader:
             return ""
         if GRADIENT.match(name):
             return "gradient"
-        if any("_lora_" in n for n in names):
+        roots = [value.root for value in operands]
+        if any("_lora_" in root.name for root in roots):
             return "low rank"
-        known = [v for v, n in zip(operands, names) if v.root.place == "constant" or PARAMETER in n]
-        return "weights" if known or operands[1].root.place == "constant" else ""
+        known = any(root.place == "constant" or root.place == "port" and PARAMETER in root.name
+                    for root in roots)
+        return "weights" if known else ""
 
     def port_totals(self):
         return (sum(self.values[n].port_bytes for n in self.inputs),

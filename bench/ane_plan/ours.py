@@ -16,7 +16,7 @@ GRADIENT_PORT = re.compile(r"\bo\d+_d_")
 
 # Bytes that a pass reads and writes of each element.
 STAGED = 4 + 2              # fp32 weights to fp16 ports
-ACCUMULATED = 2 + 4 + 4     # a gradient of the engine to the fp32 sum
+ACCUMULATED = 2 + 2 + 4 + 4  # a gradient of the engine: is it finite; to the fp32 sum
 OPTIMIZER = 4 + 7 * 4 + 4   # norm of the gradients, AdamW, zeroing the gradients
 EMBEDDING = 2 + 2 + 4 + 4   # zeros and sums of the whole table for the rows that were seen
 # The loss in fp32: a cast, two passes of the logarithm of the sum, their gradients, the gradient of
@@ -45,6 +45,7 @@ class Plan:
     uses: tuple
     trained: float = 0           # parameters
     staging: float = 0           # bytes, beside the forward pass
+    inspecting: float = 0        # bytes that the forward pass returned: is everything finite
     loss: float = 0              # bytes of the logits
     accumulating: float = 0      # bytes, beside the backward pass
     embedding: float = 0         # bytes, after it
@@ -86,7 +87,7 @@ class Plan:
 
         beside_forward = self.staging + (self.optimizer if self.overlapped_optimizer else 0)
         return {
-            "forward": together("forward", beside_forward),
+            "forward": together("forward", beside_forward) + self.inspecting / host,
             "loss on the engine": engine["loss"],
             "loss on the CPU": self.loss / host + self.host_flops / chip.host_product.value,
             "backward": together("backward", self.accumulating, self.background_flops),
@@ -117,18 +118,20 @@ def plan_of(log):
     parameters, tokens = log["parameters"], log["tokens"]
     logits = log["vocabulary"] * tokens
     uses = tuple(uses_of(log))
+    inspecting = sum(entry["evaluations"] * entry["bytes"][1]
+                     for entry, use in zip(log["programs"], uses) if use.phase == "forward")
     host_flops = log["head_host_flops"] + log["block_host_flops"]
     if log["mode"] == "lora":
         trained = parameters["adapter"]
         return Plan(log["workload"], uses, trained, staging=STAGED * trained, loss=LOGIT * logits,
                     accumulating=ACCUMULATED * trained, optimizer=OPTIMIZER * trained,
-                    host_flops=host_flops)
+                    inspecting=inspecting, host_flops=host_flops)
     trained = parameters["layers"] + parameters["embedding"]
     # Every chunk of positions has a gradient of the whole head.
     gradients = parameters["layers"] + log["chunks"] * parameters["embedding"]
     return Plan(log["workload"], uses, trained, staging=STAGED * trained, loss=LOGIT * logits,
                 accumulating=ACCUMULATED * gradients, embedding=EMBEDDING * parameters["embedding"],
-                optimizer=OPTIMIZER * trained, host_flops=host_flops)
+                optimizer=OPTIMIZER * trained, inspecting=inspecting, host_flops=host_flops)
 
 
 def floor(plan, chip):

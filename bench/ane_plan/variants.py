@@ -10,11 +10,6 @@ def ops(plan, change):
     return plan.rewrite(lambda use: replace(use, program=use.program.rewrite(change)))
 
 
-def without_gradient_peaks(plan):
-    """The CPU reads every gradient anyway, and sees what is infinite there."""
-    return ops(plan, lambda op: None if op.tag == "peak of gradient" else op)
-
-
 def without_peaks(plan):
     return ops(plan, lambda op: None if op.tag.startswith("peak") else op)
 
@@ -122,16 +117,6 @@ def int8_constants(plan):
     return ops(plan, halve)
 
 
-def engine_head(plan):
-    """The products of the head that the CPU has now go to the engine, as convolutions."""
-    flops = plan.host_flops
-    heads = [use for use in plan.uses if use.phase == "loss"]
-    if not flops or not heads:
-        return plan
-    # As many bytes as the head's forward products, which are of the same size.
-    return plan.change(host_flops=0.0, uses=plan.uses + tuple(heads))
-
-
 def head_of(other):
     """The head of another plan of the same step."""
     def change(plan):
@@ -150,7 +135,6 @@ CHANGES = {
     "weights as 1x1 convolutions": convolutions,
     "gradients as 1x1 convolutions": gradient_convolutions,
     "adapters joined to their weights": joined_adapters,
-    "no peaks of gradients": without_gradient_peaks,
     "no peaks at all": without_peaks,
     "peaks by largest and smallest": extremes,
     "2 layers a program": grouped(2),
@@ -163,14 +147,13 @@ CHANGES = {
     "embedding's rows alone": sparse_embedding,
     "layers' gradients on the CPU": cpu_gradients,
     "int8 constants": int8_constants,
-    "head's products on the engine": engine_head,
 }
 
 # Worth building where they save time, each on top of those before.
-PROPOSED = (ONE_CHUNK, "head's products on the engine", "weights as 1x1 convolutions",
-            "gradients as 1x1 convolutions", "no peaks of gradients",
-            "peaks by largest and smallest", "loss fused on the CPU", "adapters joined to their weights",
-            "AdamW reads fp16 gradients", "embedding's rows alone", "4 layers a program",
+PROPOSED = (ONE_CHUNK, "weights as 1x1 convolutions", "gradients as 1x1 convolutions",
+            "peaks by largest and smallest", "loss fused on the CPU",
+            "adapters joined to their weights", "AdamW reads fp16 gradients",
+            "embedding's rows alone", "4 layers a program",
             "update beside the next forward", "AdamW's moments in bf16")
 
 
