@@ -194,10 +194,12 @@ private:
     const AttentionGradients gradients{l.float_matrix(swapped_if(l.operand_of(p.dy), p.dy_swapped)),
                                        results[0].second, results[1].second, results[2].second};
     const Operand scratch = l.thread_scratch(attention_gradient_scratch(query, keys));
-    std::vector<int32_t> touched = {
-        query.storage,           keys.key.storage,      keys.value.storage,      gradients.output.storage,
-        gradients.query.storage, gradients.key.storage, gradients.value.storage, scratch.storage};
-    if (keys.mask) touched.insert(touched.end(), {keys.mask->added.storage, keys.mask->visible.storage});
+    std::vector<int32_t> touched = {query.storage,           keys.key.storage,
+                                    keys.value.storage,      gradients.output.storage,
+                                    gradients.query.storage, gradients.key.storage,
+                                    gradients.value.storage, scratch.storage};
+    if (keys.mask)
+      touched.insert(touched.end(), {keys.mask->added.storage, keys.mask->visible.storage});
     const int64_t pairs =
         query.elements() / query.shape.back() * keys.key.shape[keys.key.shape.size() - 2];
     l.count_flops(2 * pairs * (3 * query.shape.back() + 2 * keys.value.shape.back()));

@@ -80,7 +80,8 @@ void lower_attention(Lowering& l, const Operand& query, std::span<const Attentio
   std::vector<int32_t> touched = {queries.storage, result.storage, scratch.storage};
   for (const AttentionKeys& part : keys) {
     touched.insert(touched.end(), {part.key.storage, part.value.storage});
-    if (part.mask) touched.insert(touched.end(), {part.mask->added.storage, part.mask->visible.storage});
+    if (part.mask)
+      touched.insert(touched.end(), {part.mask->added.storage, part.mask->visible.storage});
     const int64_t products =
         queries.elements() / queries.shape.back() * part.key.shape[part.key.shape.size() - 2];
     l.count_flops(2 * products * (part.key.shape.back() + part.value.shape.back()));
