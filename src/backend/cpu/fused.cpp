@@ -9,7 +9,7 @@ namespace anet::backend::cpu {
 namespace {
 
 constexpr int64_t flat_block = 512;              // elements: registers stay in the L1 cache
-constexpr int64_t min_columns = 128;              // of a tile with all rows
+constexpr int64_t min_columns = 128;             // of a tile with all rows
 constexpr int64_t tile_bytes = int64_t{1} << 18; // of its operands: they stay in the L2 cache
 constexpr int64_t row_block = max_fold_values;   // elements of a row
 
