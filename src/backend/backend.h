@@ -90,6 +90,9 @@ struct Capabilities {
   bool prefers_constants = false; // weights that stay as they are are better baked into programs
   bool fused_attention = false;   // scaled_dot_product_attention never holds all of its scores
   std::vector<DataType> compute;  // precisions with native speed
+  // Logits in fp32 that training holds at once. Less memory means that the head, which every chunk
+  // of positions reads, is read more often.
+  int64_t logit_bytes = int64_t{32} << 20;
   int64_t max_rank = 0;
   size_t buffer_alignment = 64;
 };

@@ -31,16 +31,15 @@ constexpr std::array<const char*, max_length_buckets + 1> backward_labels = {
     "block_backward",    "block_backward_2",  "block_backward_4", "block_backward_8",
     "block_backward_16", "block_backward_32", "block_backward_64"};
 
-constexpr int64_t chunk_bytes = int64_t{32} << 20; // of fp32 logits
-
 // Programs that the head and the embedding may take.
 constexpr int64_t programs_beside_layers = 8;
 
 // An explicit chunk is taken literally; otherwise chunks are of equal size.
-std::vector<Chunk> split_positions(int64_t positions, int64_t chunk, int64_t vocab_size) {
+std::vector<Chunk> split_positions(int64_t positions, int64_t chunk, int64_t vocab_size,
+                                   int64_t logit_bytes) {
   int64_t size = chunk;
   if (size == 0) {
-    const int64_t target = std::max<int64_t>(1, chunk_bytes / (int64_t{4} * vocab_size));
+    const int64_t target = std::max<int64_t>(1, logit_bytes / (int64_t{4} * vocab_size));
     const int64_t count = (positions + target - 1) / target;
     size = (positions + count - 1) / count;
   }
@@ -69,7 +68,8 @@ StepKernels::StepKernels(backend::Device& device, const StepWeights& weights,
                          const std::shared_ptr<backend::Workspace>& workspace)
     : device_(device), weights_(weights), dtype_(dtype),
       positions_(int64_t{options.batch_size} * options.sequence_length), workspace_(workspace),
-      chunks_(split_positions(positions_, options.loss_chunk, weights.config().vocab_size)) {
+      chunks_(split_positions(positions_, options.loss_chunk, weights.config().vocab_size,
+                              device.capabilities().logit_bytes)) {
   // The blocks do most of the work, so the layouts that they like best decide.
   compile_blocks(options);
   compile_head();
