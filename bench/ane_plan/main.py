@@ -72,8 +72,7 @@ def summarize(records):
         plan = plans.get((workload, "m4"))
         if not plan:
             continue
-        known = variants.changes(plans.get((f"{workload}, one chunk", "m4")))
-        steps, best = variants.combined(plan, chips.M4, known)
+        steps, best = variants.combined(plan, chips.M4)
         alternatives = {other: plans[other, "m4"].total(chips.M4) * 1e3
                         for other in record.ALTERNATIVES
                         if (other, "m4") in plans and other.startswith(workload)}
@@ -83,7 +82,7 @@ def summarize(records):
             "constants_ms": {name: [plan.total(chips.M4.end(which, name)) * 1e3
                                     for which in ("good", "bad")]
                              for name in chips.M4.constants()},
-            "saved_ms": variants.sensitivity(plan, chips.M4, known),
+            "saved_ms": variants.sensitivity(plan, chips.M4),
             "alternatives_ms": alternatives,
             "proposed_ms": [{"change": name, "ms": ms} for name, ms in steps],
             "proposed_phases_ms": prediction(best, chips.M4)["phases_ms"],

@@ -43,8 +43,6 @@ ALTERNATIVES = {
     "stories110m lora, recomputing": (
         "stories110m", "lora", {"activation_checkpointing": 1}, ""),
     "stories110m full, packed": ("stories110m", "full", {}, "no_multi_input=1"),
-    "qwen3-0.6b full, one chunk": ("qwen3-0.6b", "full", {"loss_chunk": TOKENS}, ""),
-    "qwen3-0.6b lora, one chunk": ("qwen3-0.6b", "lora", {"loss_chunk": TOKENS}, ""),
 }
 
 

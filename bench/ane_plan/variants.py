@@ -117,21 +117,7 @@ def int8_constants(plan):
     return ops(plan, halve)
 
 
-def head_of(other):
-    """The head of another plan of the same step."""
-    def change(plan):
-        rest = tuple(use for use in plan.uses if use.phase != "loss")
-        return plan.change(
-            uses=rest + tuple(use for use in other.uses if use.phase == "loss"),
-            accumulating=other.accumulating, loss=other.loss, host_flops=other.host_flops)
-    return change
-
-
-# Of plans whose positions go through the head in parts: replaced by head_of where it was recorded.
-ONE_CHUNK = "head in one chunk"
-
 CHANGES = {
-    ONE_CHUNK: lambda plan: plan,
     "weights as 1x1 convolutions": convolutions,
     "gradients as 1x1 convolutions": gradient_convolutions,
     "adapters joined to their weights": joined_adapters,
@@ -150,29 +136,24 @@ CHANGES = {
 }
 
 # Worth building where they save time, each on top of those before.
-PROPOSED = (ONE_CHUNK, "weights as 1x1 convolutions", "gradients as 1x1 convolutions",
+PROPOSED = ("weights as 1x1 convolutions", "gradients as 1x1 convolutions",
             "peaks by largest and smallest", "loss fused on the CPU",
             "adapters joined to their weights", "AdamW reads fp16 gradients",
             "embedding's rows alone", "4 layers a program",
             "update beside the next forward", "AdamW's moments in bf16")
 
 
-def changes(one_chunk=None):
-    """All of them; `one_chunk` is the same step recorded with the head in one chunk."""
-    return {**CHANGES, ONE_CHUNK: head_of(one_chunk)} if one_chunk else CHANGES
-
-
-def sensitivity(plan, chip, known):
+def sensitivity(plan, chip):
     """Milliseconds that each change alone saves."""
     before = plan.total(chip)
-    return {name: (before - change(plan).total(chip)) * 1e3 for name, change in known.items()}
+    return {name: (before - change(plan).total(chip)) * 1e3 for name, change in CHANGES.items()}
 
 
-def combined(plan, chip, known):
+def combined(plan, chip):
     """Milliseconds of the step after each further change that saves any, and the last plan."""
     result = [("as it is", plan.total(chip) * 1e3)]
     for name in PROPOSED:
-        changed = known[name](plan)
+        changed = CHANGES[name](plan)
         if changed.total(chip) < plan.total(chip):
             plan = changed
         result.append((name, plan.total(chip) * 1e3))
