@@ -177,3 +177,35 @@ TEST_CASE("fp16 scatter adds repeated rows in float and rounds once") {
     check_close(results, mil::interpret(function, inputs, mil::Precision::f16), {0, 0}, "scatter");
   }
 }
+
+// Logits over a vocabulary: running maxima that grow late, beside infinities and a NaN.
+TEST_CASE("log-sum-exp down long columns") {
+  const int64_t rows = 2500, columns = 261;
+  Builder b;
+  const ValueId x = b.input("x", {DataType::fp32, {1, rows, 1, columns}, {}});
+  b.output(b.reduce("reduce_log_sum_exp", x, {1}, true), "y");
+  const Function function = std::move(b).finish();
+  Random random(9);
+  TensorMap inputs = random_inputs(random, function, {{"x", {-30, 30}}});
+  const auto at = [&](int64_t row, int64_t column) -> double& {
+    return inputs["x"].values[static_cast<size_t>(row * columns + column)];
+  };
+  for (int64_t row = 0; row < rows; ++row) {
+    at(row, 1) = static_cast<double>(row) / 8; // each row larger than all before
+    at(row, 2) = -INFINITY;
+    at(row, 3) = row == 1700 ? 5 : -INFINITY;
+  }
+  at(77, 4) = INFINITY;
+  at(2400, 5) = NAN;
+  std::vector<std::byte> first;
+  for (const int threads : {1, 2, 3}) {
+    const auto device = open_device("cpu", {.threads = threads});
+    Runner runner(*device, function);
+    const TensorMap results = runner.run(inputs);
+    if (threads == 1) {
+      first = runner.output_bytes();
+      check_close(results, mil::interpret(function, inputs), {1e-6, 1e-6}, "log-sum-exp");
+    }
+    CHECK(runner.output_bytes() == first);
+  }
+}
