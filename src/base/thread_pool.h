@@ -2,6 +2,7 @@
 // count, the grain and the number of threads, so results are the same from run to run.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstddef>
@@ -79,5 +80,15 @@ private:
   std::atomic<int> unfinished_{0};
   std::atomic<bool> stop_{false};
 };
+
+// Calls work(task, lane) for each task. Lanes run at once, each one task after another, so that
+// one that takes long holds up nobody; which lane gets a task must not matter.
+template <typename Work>
+void for_each_task(ThreadPool& pool, int64_t tasks, int64_t lanes, const Work& work) {
+  std::atomic<int64_t> next{0};
+  pool.run(std::min(tasks, lanes), [&](int64_t lane, int64_t) {
+    for (int64_t task = next++; task < tasks; task = next++) work(task, lane);
+  });
+}
 
 } // namespace anet

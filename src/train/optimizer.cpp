@@ -3,7 +3,6 @@
 #include "train/optimizer_kernels.h"
 
 #include <algorithm>
-#include <atomic>
 #include <bit>
 #include <cmath>
 #include <numeric>
@@ -80,14 +79,6 @@ void Optimizer::see_rows_of_state() {
 }
 
 template <typename Visitor>
-void Optimizer::for_each_segment(ThreadPool& pool, Visitor&& visit) {
-  std::atomic<size_t> next = 0;
-  pool.parallel_for(pool.threads(), 1, [&](int64_t /*begin*/, int64_t /*end*/) {
-    for (size_t i = next.fetch_add(1); i < segments_.size(); i = next.fetch_add(1)) visit(i);
-  });
-}
-
-template <typename Visitor>
 void Optimizer::for_each_run(const Segment& segment, Visitor&& visit) const {
   if (segment.row_size == 0) return visit(segment.begin, segment.end, true);
   const auto place = [&](int64_t row) {
@@ -115,7 +106,8 @@ double Optimizer::sum_of_squares(const Segment& segment, std::span<const float> 
 }
 
 double Optimizer::gradient_norm(ThreadPool& pool, std::span<const float> gradients) {
-  for_each_segment(pool, [&](size_t index) {
+  for_each_task(pool, std::ssize(segments_), pool.threads(), [&](int64_t task, int64_t /*lane*/) {
+    const auto index = static_cast<size_t>(task);
     segment_sums_[index] = sum_of_squares(segments_[index], gradients);
   });
   return std::sqrt(std::accumulate(segment_sums_.begin(), segment_sums_.end(), 0.0));
@@ -131,8 +123,8 @@ void Optimizer::sweep(ThreadPool& pool, const Update& update, const UpdateArrays
   const auto state = [&](size_t index, int64_t at) {
     return index < state_.arrays.size() ? this->state(index).data() + at : nullptr;
   };
-  for_each_segment(pool, [&](size_t index) {
-    const Segment& segment = segments_[index];
+  for_each_task(pool, std::ssize(segments_), pool.threads(), [&](int64_t task, int64_t /*lane*/) {
+    const Segment& segment = segments_[static_cast<size_t>(task)];
     for_each_run(segment, [&](int64_t begin, int64_t end, bool seen) {
       const int64_t weights = segment.weights + (begin - segment.begin);
       const bool mirrored = !arrays.bfloat16_weights.empty();

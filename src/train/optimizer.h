@@ -80,9 +80,6 @@ private:
   };
 
   void add_segments(const TrainedTensor& tensor, int64_t row_size);
-  // Segments go to whichever thread is free: none of what they write depends on another.
-  template <typename Visitor>
-  void for_each_segment(ThreadPool& pool, Visitor&& visit);
   // Calls visit(begin, end, seen) for parts of the segment, in elements of the gradients.
   template <typename Visitor>
   void for_each_run(const Segment& segment, Visitor&& visit) const;

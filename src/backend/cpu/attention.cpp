@@ -3,84 +3,56 @@
 #include "backend/cpu/attention_blocks.h"
 #include "backend/cpu/reduce_kernels.h"
 
-#include <array>
+#include <algorithm>
 
 namespace anet::backend::cpu {
 
 namespace {
 
-// Multiply-adds below which another thread costs more than it brings.
-constexpr int64_t parallel_work = 1 << 16;
-
 class VisibleKeysStep final : public Step {
 public:
-  explicit VisibleKeysStep(std::span<const AttentionKeys::Mask> masks)
-      : masks_(masks.begin(), masks.end()) {
-    for (const AttentionKeys::Mask& mask : masks_) {
-      Shape rows = mask.added.shape;
-      Strides added = mask.added.strides, visible = mask.visible.strides;
-      rows.pop_back();
-      added.pop_back();
-      visible.pop_back();
-      nests_.push_back(make_loop_nest<2>(rows, {&visible, &added}, LoopOrder::given));
-    }
+  explicit VisibleKeysStep(const AttentionKeys::Mask& mask) : mask_(mask) {
+    Shape rows = mask.added.shape;
+    Strides added = mask.added.strides, visible = mask.visible.strides;
+    rows.pop_back();
+    added.pop_back();
+    visible.pop_back();
+    rows_ = make_loop_nest<2>(rows, {&visible, &added}, LoopOrder::given);
   }
 
   void run(const RunContext& context) const override {
-    const int64_t rows = nests_.front().elements();
-    int64_t keys = 0;
-    for (const AttentionKeys::Mask& mask : masks_) keys += mask.added.shape.back();
+    const int64_t keys = mask_.added.shape.back();
     const int64_t grain = std::max<int64_t>(1, 4 * parallel_grain / std::max<int64_t>(1, keys));
-    context.pool->parallel_for(rows, grain, [&](int64_t begin, int64_t end) {
-      for (int64_t row = begin; row < end; ++row) scan(context, row);
+    const int64_t stride = rows_.inner_strides()[0], mask_stride = rows_.inner_strides()[1];
+    context.pool->parallel_for(rows_.elements(), grain, [&](int64_t begin, int64_t end) {
+      for_each_row(rows_, begin, end, [&](const auto& offsets, int64_t length) {
+        int32_t* visible = address<int32_t>(context, mask_.visible) + offsets[0];
+        const float* mask = address<float>(context, mask_.added) + offsets[1];
+        for (int64_t i = 0; i < length; ++i)
+          scan(mask + i * mask_stride, keys, visible + i * stride);
+      });
     });
   }
 
 private:
-  struct Row {
-    const float* mask;
-    int32_t* visible;
-    int64_t keys;
-  };
-
-  Row row_of(const RunContext& context, size_t part, int64_t row) const {
-    const AttentionKeys::Mask& mask = masks_[part];
-    Row result{address<float>(context, mask.added), address<int32_t>(context, mask.visible),
-               mask.added.shape.back()};
-    for_each_row(nests_[part], row, row + 1, [&](const auto& offsets, int64_t) {
-      result.visible += offsets[0];
-      result.mask += offsets[1];
-    });
-    return result;
+  // With a NaN nothing is hidden.
+  static void scan(const float* mask, int64_t keys, int32_t* visible) {
+    const float least = reduce_kernels(Accumulation::max).row(mask, keys, 0) - hiding_distance;
+    int64_t begin = 0, end = keys;
+    while (end > begin && mask[end - 1] < least) --end;
+    while (begin < end && mask[begin] < least) ++begin;
+    visible[0] = static_cast<int32_t>(begin);
+    visible[1] = static_cast<int32_t>(end);
   }
 
-  void scan(const RunContext& context, int64_t row) const {
-    float largest = -std::numeric_limits<float>::infinity();
-    const auto largest_of = reduce_kernels(Accumulation::max).row;
-    for (size_t part = 0; part < masks_.size(); ++part) {
-      const Row r = row_of(context, part, row);
-      const float own = largest_of(r.mask, r.keys, 0);
-      if (!(own <= largest)) largest = own; // a NaN too: then nothing is hidden
-    }
-    const float least = largest - hiding_distance;
-    for (size_t part = 0; part < masks_.size(); ++part) {
-      const Row r = row_of(context, part, row);
-      int64_t begin = 0, end = r.keys;
-      while (end > begin && r.mask[end - 1] < least) --end;
-      while (begin < end && r.mask[begin] < least) ++begin;
-      r.visible[0] = static_cast<int32_t>(begin);
-      r.visible[1] = static_cast<int32_t>(end);
-    }
-  }
-
-  std::vector<AttentionKeys::Mask> masks_;
-  std::vector<LoopNest<2>> nests_; // over the rows of each mask
+  AttentionKeys::Mask mask_;
+  LoopNest<2> rows_; // of the mask
 };
 
 class AttentionStep final : public Step {
 public:
-  AttentionStep(const Operand& query, std::span<const AttentionKeys> keys, float scale,
-                const Operand& output, const Operand& scratch)
+  AttentionStep(const Operand& query, const AttentionKeys& keys, float scale, const Operand& output,
+                const Operand& scratch)
       : scores_(query, keys, scale), output_(output), scratch_(scratch) {}
 
   void run(const RunContext& context) const override {
@@ -99,18 +71,11 @@ private:
     const int64_t first = block * scores_.block();
     const int64_t queries = std::min(scores_.block(), scores_.query().rows() - first);
     float* const probabilities = scratch + scores_.query_scratch();
-    std::array<KeyRange, max_key_parts> ranges;
-    const int64_t total =
-        scores_.probabilities(context, batch, first, queries, ranges, scratch, probabilities);
-    int64_t column = 0;
-    for (size_t part = 0; part < scores_.parts(); ++part) {
-      const auto [begin, size] = ranges[part];
-      if (size == 0) continue;
-      multiply(queries, output_.columns(), size, 1, {probabilities + column, total, false},
-               matrix(scores_.value(part).at(context, batch, begin)), column == 0 ? 0.0f : 1.0f,
-               output_.at(context, batch, first));
-      column += size;
-    }
+    const KeyRange range =
+        scores_.probabilities(context, batch, first, queries, scratch, probabilities);
+    multiply(queries, output_.columns(), range.size, 1, {probabilities, range.size, false},
+             matrix(scores_.value().at(context, batch, range.begin)), 0,
+             output_.at(context, batch, first));
   }
 
   ScoreBlocks scores_;
@@ -120,16 +85,16 @@ private:
 
 } // namespace
 
-std::unique_ptr<Step> make_visible_keys_step(std::span<const AttentionKeys::Mask> masks) {
-  return std::make_unique<VisibleKeysStep>(masks);
+std::unique_ptr<Step> make_visible_keys_step(const AttentionKeys::Mask& mask) {
+  return std::make_unique<VisibleKeysStep>(mask);
 }
 
-int64_t attention_scratch(const Operand& query, std::span<const AttentionKeys> keys) {
+int64_t attention_scratch(const Operand& query, const AttentionKeys& keys) {
   const ScoreBlocks scores(query, keys, 1);
   return (scores.query_scratch() + scores.score_scratch() + 15) / 16 * 16;
 }
 
-std::unique_ptr<Step> make_attention_step(const Operand& query, std::span<const AttentionKeys> keys,
+std::unique_ptr<Step> make_attention_step(const Operand& query, const AttentionKeys& keys,
                                           float scale, const Operand& output,
                                           const Operand& scratch) {
   return std::make_unique<AttentionStep>(query, keys, scale, output, scratch);

@@ -5,11 +5,10 @@
 #include "backend/cpu/step.h"
 
 #include <optional>
-#include <span>
 
 namespace anet::backend::cpu {
 
-// Some of the keys that queries attend to. All but `visible` is fp32.
+// What queries attend to. All but `visible` is fp32.
 struct AttentionKeys {
   Operand key;   // [b..., S, E]
   Operand value; // [b..., S, V]
@@ -17,7 +16,7 @@ struct AttentionKeys {
     Operand added;   // to the scores: [b..., L, S], its keys side by side
     Operand visible; // int32 [b..., L, 2]: see make_visible_keys_step
   };
-  std::optional<Mask> mask; // of all parts of the keys or of none
+  std::optional<Mask> mask;
 };
 
 // A key is hidden from a query when its entry of the mask is that much below the largest of the
@@ -25,17 +24,17 @@ struct AttentionKeys {
 // the mask, lie within this minus 104 of each other (e^-104 is less than the least float).
 inline constexpr float hiding_distance = 29000.0f;
 
-// Of each part of the keys, visible[..., :] = the first that the query's row of the mask does not
-// hide, and one past the last. A row that hides nothing, or everything alike, sees all. `added` is
-// [m..., S], S for each part its own, `visible` [m..., 2].
-std::unique_ptr<Step> make_visible_keys_step(std::span<const AttentionKeys::Mask> masks);
+// visible[..., :] = the first key that the query's row of the mask does not hide, and one past the
+// last. A row that hides nothing, or everything alike, sees all. `added` is [m..., S], `visible`
+// [m..., 2].
+std::unique_ptr<Step> make_visible_keys_step(const AttentionKeys::Mask& mask);
 
-// output[b..., L, V] = softmax(scale * query[b..., L, E] key^T + mask) value, over the keys of all
-// parts together. Each operand but the masks is a matrix (is_matrix) in its last two dimensions.
-// `scratch` is [threads, attention_scratch()] of fp32.
-std::unique_ptr<Step> make_attention_step(const Operand& query, std::span<const AttentionKeys> keys,
+// output[b..., L, V] = softmax(scale * query[b..., L, E] key^T + mask) value. Each operand but the
+// mask is a matrix (is_matrix) in its last two dimensions. `scratch` is [threads,
+// attention_scratch()] of fp32.
+std::unique_ptr<Step> make_attention_step(const Operand& query, const AttentionKeys& keys,
                                           float scale, const Operand& output,
                                           const Operand& scratch);
-int64_t attention_scratch(const Operand& query, std::span<const AttentionKeys> keys);
+int64_t attention_scratch(const Operand& query, const AttentionKeys& keys);
 
 } // namespace anet::backend::cpu

@@ -2,7 +2,7 @@
 
 #include "backend/cpu/reduce_kernels.h"
 
-#include <limits>
+#include <algorithm>
 
 namespace anet::backend::cpu {
 
@@ -69,11 +69,10 @@ KeyRange MaskRows::visible(const RunContext& context, int64_t batch, int64_t fir
   int64_t begin = keys_, end = 0;
   for (int64_t query = first; query < first + queries; ++query) {
     const int32_t* own = pair + query * visible.strides[rank - 2];
-    if (own[0] == own[1]) continue;
     begin = std::min<int64_t>(begin, own[0]);
     end = std::max<int64_t>(end, own[1]);
   }
-  return begin < end ? KeyRange{begin, end - begin} : KeyRange{};
+  return {begin, end - begin};
 }
 
 const float* MaskRows::row(const RunContext& context, int64_t batch, int64_t query,
@@ -84,50 +83,26 @@ const float* MaskRows::row(const RunContext& context, int64_t batch, int64_t que
          query * added.strides[added.strides.size() - 2] + begin;
 }
 
-ScoreBlocks::ScoreBlocks(const Operand& query, std::span<const AttentionKeys> keys, float scale)
-    : query_(query), scale_(scale) {
-  for (const AttentionKeys& part : keys) {
-    key_.emplace_back(part.key);
-    value_.emplace_back(part.value);
-    masks_.emplace_back(part);
-    keys_ += key_.back().rows();
-  }
-  block_ = query_block(query_.rows(), keys_);
-}
+ScoreBlocks::ScoreBlocks(const Operand& query, const AttentionKeys& keys, float scale)
+    : query_(query), key_(keys.key), value_(keys.value), mask_(keys), scale_(scale),
+      block_(query_block(query_.rows(), key_.rows())) {}
 
-int64_t ScoreBlocks::probabilities(const RunContext& context, int64_t batch, int64_t first,
-                                   int64_t queries, std::span<KeyRange> ranges, float* scratch,
-                                   float* probabilities) const {
+KeyRange ScoreBlocks::probabilities(const RunContext& context, int64_t batch, int64_t first,
+                                    int64_t queries, float* scratch, float* probabilities) const {
   const int64_t width = query_.columns();
   const MatrixF32 rows = row_major(query_.at(context, batch, first), queries, width, scratch);
-  int64_t total = 0;
-  for (size_t part = 0; part < parts(); ++part) {
-    ranges[part] = masks_[part].visible(context, batch, first, queries);
-    total += ranges[part].size;
-  }
-  int64_t column = 0;
-  for (size_t part = 0; part < parts(); ++part) {
-    const auto [begin, size] = ranges[part];
-    if (size == 0) continue;
-    gemm_f32(queries, size, width, scale_, rows, transposed(key_[part].at(context, batch, begin)),
-             0, probabilities + column, total);
-    column += size;
-  }
+  const KeyRange range = mask_.visible(context, batch, first, queries);
+  gemm_f32(queries, range.size, width, scale_, rows,
+           transposed(key_.at(context, batch, range.begin)), 0, probabilities, range.size);
   const auto largest_of = reduce_kernels(Accumulation::max).row;
   for (int64_t query = 0; query < queries; ++query) {
-    float* row = probabilities + query * total;
-    float* scores = row;
-    float largest = -std::numeric_limits<float>::infinity();
-    for (size_t part = 0; part < parts(); ++part) {
-      const auto [begin, size] = ranges[part];
-      const float* mask = masks_[part].row(context, batch, first + query, begin);
-      const float own = mask == nullptr ? largest_of(scores, size, 0) : add_row(scores, mask, size);
-      if (!(own <= largest)) largest = own; // a NaN too
-      scores += size;
-    }
-    softmax_row(row, row, total, largest);
+    float* row = probabilities + query * range.size;
+    const float* mask = mask_.row(context, batch, first + query, range.begin);
+    const float largest =
+        mask == nullptr ? largest_of(row, range.size, 0) : add_row(row, mask, range.size);
+    softmax_row(row, row, range.size, largest);
   }
-  return total;
+  return range;
 }
 
 } // namespace anet::backend::cpu

@@ -6,7 +6,7 @@
 #include "backend/cpu/gemm.h"
 #include "backend/cpu/matmul_geometry.h"
 
-#include <vector>
+#include <optional>
 
 namespace anet::backend::cpu {
 
@@ -48,7 +48,7 @@ MatrixF32 row_major(const MatrixPlace& x, int64_t rows, int64_t columns, float* 
 // Queries of a block, so that their scores stay in a core's cache.
 int64_t query_block(int64_t queries, int64_t keys);
 
-// The keys of one part that any query of a block sees.
+// The keys that any query of a block sees.
 struct KeyRange {
   int64_t begin = 0, size = 0;
 };
@@ -66,48 +66,31 @@ private:
   std::optional<AttentionKeys::Mask> mask_;
 };
 
-// The scores of a block of queries, then their probabilities, over the visible keys of all parts
-// side by side.
+// The scores of a block of queries, then their probabilities, over the visible keys.
 class ScoreBlocks {
 public:
-  ScoreBlocks(const Operand& query, std::span<const AttentionKeys> keys, float scale);
+  ScoreBlocks(const Operand& query, const AttentionKeys& keys, float scale);
 
   const MatrixBatch& query() const { return query_; }
   int64_t batch() const { return query_.count(); }
   int64_t block() const { return block_; }
   int64_t blocks() const { return (query_.rows() + block_ - 1) / block_; }
-  int64_t keys() const { return keys_; } // of all parts
-  size_t parts() const { return key_.size(); }
-  const MatrixBatch& key(size_t part) const { return key_[part]; }
-  const MatrixBatch& value(size_t part) const { return value_[part]; }
+  const MatrixBatch& key() const { return key_; }
+  const MatrixBatch& value() const { return value_; }
 
   int64_t query_scratch() const { return block_ * query_.columns(); }
-  int64_t score_scratch() const { return block_ * keys_; }
-  int64_t work() const { return batch() * query_.rows() * keys_ * query_.columns(); }
+  int64_t score_scratch() const { return block_ * key_.rows(); }
+  int64_t work() const { return batch() * query_.rows() * key_.rows() * query_.columns(); }
 
-  // Fills ranges (one a part) and probabilities[queries, total], and returns the total.
-  int64_t probabilities(const RunContext& context, int64_t batch, int64_t first, int64_t queries,
-                        std::span<KeyRange> ranges, float* scratch, float* probabilities) const;
+  // Fills probabilities[queries, the visible keys], and returns which keys those are.
+  KeyRange probabilities(const RunContext& context, int64_t batch, int64_t first, int64_t queries,
+                         float* scratch, float* probabilities) const;
 
 private:
-  MatrixBatch query_;
-  std::vector<MatrixBatch> key_, value_;
-  std::vector<MaskRows> masks_;
+  MatrixBatch query_, key_, value_;
+  MaskRows mask_;
   float scale_;
-  int64_t keys_ = 0;
-  int64_t block_ = 0;
+  int64_t block_;
 };
-
-inline constexpr size_t max_key_parts = 2;
-
-// Calls work(task, lane) for each task. Lanes run at once, each one task after another, so that
-// one that takes long holds up nobody; which lane gets a task must not matter.
-template <typename Work>
-void for_each_task(ThreadPool& pool, int64_t tasks, int64_t lanes, const Work& work) {
-  std::atomic<int64_t> next{0};
-  pool.run(std::min(tasks, lanes), [&](int64_t lane, int64_t) {
-    for (int64_t task = next++; task < tasks; task = next++) work(task, lane);
-  });
-}
 
 } // namespace anet::backend::cpu

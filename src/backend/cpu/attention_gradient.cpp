@@ -13,7 +13,7 @@ class AttentionGradientStep final : public Step {
 public:
   AttentionGradientStep(const Operand& query, const AttentionKeys& keys, float scale,
                         const AttentionGradients& gradients, const Operand& scratch)
-      : scores_(query, std::span(&keys, 1), scale), scale_(scale), d_output_(gradients.output),
+      : scores_(query, keys, scale), scale_(scale), d_output_(gradients.output),
         d_query_(gradients.query), d_key_(gradients.key), d_value_(gradients.value),
         scratch_(scratch) {}
 
@@ -44,20 +44,20 @@ private:
     float* const probabilities =
         copy + scores_.block() * std::max(scores_.query().columns(), d_output_.columns());
     float* const d_scores = probabilities + scores_.score_scratch();
-    KeyRange range;
-    const int64_t keys = scores_.probabilities(context, batch, first, queries, std::span(&range, 1),
-                                               copy, probabilities);
+    const KeyRange range =
+        scores_.probabilities(context, batch, first, queries, copy, probabilities);
+    const int64_t keys = range.size;
     const MatrixF32 ds{d_scores, keys, false};
     const MatrixPlace dy = d_output_.at(context, batch, first);
     const int64_t width = scores_.query().columns(), value_width = d_output_.columns();
     multiply(keys, value_width, queries, 1, {probabilities, keys, true}, matrix(dy), 1,
              d_value_.at(context, batch, range.begin));
     gemm_f32(queries, keys, value_width, 1, row_major(dy, queries, value_width, copy),
-             transposed(scores_.value(0).at(context, batch, range.begin)), 0, d_scores, keys);
+             transposed(scores_.value().at(context, batch, range.begin)), 0, d_scores, keys);
     for (int64_t query = 0; query < queries; ++query)
       softmax_gradient_row(probabilities + query * keys, d_scores + query * keys, keys);
     multiply(queries, width, keys, scale_, ds,
-             matrix(scores_.key(0).at(context, batch, range.begin)), 0,
+             matrix(scores_.key().at(context, batch, range.begin)), 0,
              d_query_.at(context, batch, first));
     multiply(keys, width, queries, scale_, {d_scores, keys, true},
              matrix(scores_.query().at(context, batch, first)), 1,
@@ -73,7 +73,7 @@ private:
 } // namespace
 
 int64_t attention_gradient_scratch(const Operand& query, const AttentionKeys& keys) {
-  const ScoreBlocks scores(query, std::span(&keys, 1), 1);
+  const ScoreBlocks scores(query, keys, 1);
   const int64_t width = std::max(query.shape.back(), keys.value.shape.back());
   return (scores.block() * width + 2 * scores.score_scratch() + 15) / 16 * 16;
 }

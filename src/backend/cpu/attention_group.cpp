@@ -184,7 +184,7 @@ private:
     AttentionSource source{swapped_if(l.operand_of(p.k), p.k_swapped),
                            swapped_if(l.operand_of(p.v), p.v_swapped), std::nullopt};
     if (p.mask != no_value) source.mask = l.operand_of(p.mask);
-    const AttentionKeys keys = attention_keys(l, query, std::span(&source, 1)).front();
+    const AttentionKeys keys = attention_keys(l, query, source);
     const auto place = [&](ValueId id, const Operand& like) {
       const Operand result = l.result_of(id, &like);
       const bool direct = result.dtype == DataType::fp32 && is_matrix(result);

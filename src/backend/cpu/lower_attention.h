@@ -4,7 +4,7 @@
 #include "backend/cpu/attention.h"
 #include "backend/cpu/lowering.h"
 
-#include <vector>
+#include <optional>
 
 namespace anet::backend::cpu {
 
@@ -15,13 +15,12 @@ struct AttentionSource {
   std::optional<Operand> mask;
 };
 
-// The same in the form of the steps, after the step that finds out what the masks hide. `query` is
+// The same in the form of the steps, after the step that finds out what the mask hides. `query` is
 // [b..., L, E].
-std::vector<AttentionKeys> attention_keys(Lowering& l, const Operand& query,
-                                          std::span<const AttentionSource> sources);
+AttentionKeys attention_keys(Lowering& l, const Operand& query, const AttentionSource& source);
 
 // softmax(scale query key^T + mask) value into `output`, of any floating type.
-void lower_attention(Lowering& l, const Operand& query, std::span<const AttentionSource> sources,
-                     float scale, const Operand& output);
+void lower_attention(Lowering& l, const Operand& query, const AttentionSource& source, float scale,
+                     const Operand& output);
 
 } // namespace anet::backend::cpu

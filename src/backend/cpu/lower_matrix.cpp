@@ -268,8 +268,7 @@ void attention(Lowering& l) {
   AttentionSource source{l.operand("key"), l.operand("value"), std::nullopt};
   if (l.has("attn_mask")) source.mask = l.operand("attn_mask");
   const auto width = static_cast<double>(query.shape.back());
-  lower_attention(l, query, std::span(&source, 1), static_cast<float>(1 / std::sqrt(width)),
-                  l.result());
+  lower_attention(l, query, source, static_cast<float>(1 / std::sqrt(width)), l.result());
 }
 
 } // namespace
