@@ -19,8 +19,6 @@ constexpr int64_t row_gap = 16;
 // Up to this many columns each row is expanded once and multiplied right away.
 constexpr int64_t few_columns = 4;
 constexpr int64_t rows_at_once = 64;
-// Multiply-adds below which another thread costs more than it brings.
-constexpr int64_t parallel_work = 1 << 16;
 
 int64_t divided_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 

@@ -6,9 +6,6 @@ namespace anet::backend::cpu {
 
 namespace {
 
-// Multiply-adds below which another thread costs more than it brings.
-constexpr int64_t parallel_work = 1 << 18;
-
 // Our own kernels.
 class PackedInt8Product final : public Int8Product {
 public:
@@ -73,7 +70,7 @@ Int8ProductShape Int8ProductShape::of(const Operand& x, int64_t outputs, int thr
   shape.depth = x.shape[1];
   shape.leading = rows == 1 ? shape.depth : x.strides[0];
   const int64_t count =
-      rows * outputs * shape.depth < parallel_work ? 1 : std::min<int64_t>(rows, threads);
+      rows * outputs * shape.depth < parallel_narrow_work ? 1 : std::min<int64_t>(rows, threads);
   const int64_t share = (rows + count - 1) / count;
   for (int64_t first = 0; first < rows; first += share)
     shape.shares.push_back(std::min(share, rows - first));

@@ -6,8 +6,6 @@ namespace anet::backend::cpu {
 
 namespace {
 
-// Multiply-adds below which another thread costs more than it brings.
-constexpr int64_t parallel_work = 1 << 18;
 // Pieces are multiples of this: four tiles of AMX.
 constexpr int64_t piece_multiple = 64;
 
@@ -30,7 +28,7 @@ std::optional<LibraryMatmul> LibraryMatmul::make(const Operand& a, const Operand
   const MatmulGeometry& g = matmul.geometry_;
   const int64_t batch = g.batch.elements();
   const int64_t work = g.rows * g.columns * g.depth;
-  const bool parallel = work * batch >= parallel_work;
+  const bool parallel = work * batch >= parallel_narrow_work;
   const bool split = parallel && batch % threads != 0 && g.side() >= 2 * piece_multiple;
   const int64_t wanted = split ? (g.side() + threads - 1) / threads : g.side();
   matmul.piece_ =

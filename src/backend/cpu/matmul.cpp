@@ -6,9 +6,6 @@ namespace anet::backend::cpu {
 
 namespace {
 
-// Multiply-adds below which another thread costs more than it brings.
-constexpr int64_t parallel_work = 1 << 16;
-
 class MatmulStep final : public Step {
 public:
   MatmulStep(const Operand& a, const Operand& b, const Operand& c, float alpha, float beta)

@@ -31,5 +31,8 @@ public:
 
 // Work that is too small to be worth waking a thread for, in elements of cheap operations.
 inline constexpr int64_t parallel_grain = 8192;
+// The same for products, in multiply-adds.
+inline constexpr int64_t parallel_work = 1 << 16;
+inline constexpr int64_t parallel_narrow_work = 1 << 18; // of bf16 and int8, which are faster
 
 } // namespace anet::backend::cpu
