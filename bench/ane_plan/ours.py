@@ -18,7 +18,7 @@ GRADIENT_PORT = re.compile(r"\bo\d+_d_")
 STAGED = 4 + 2              # fp32 weights to fp16 ports
 ACCUMULATED = 2 + 2 + 4 + 4  # a gradient of the engine: is it finite; to the fp32 sum
 OPTIMIZER = 4 + 7 * 4 + 4   # norm of the gradients, AdamW, zeroing the gradients
-EMBEDDING = 2 + 2 + 4 + 4   # zeros and sums of the whole table for the rows that were seen
+EMBEDDING = 2 + 4 + 4       # of the rows of tokens: their gradients to the sums
 # The loss in fp32: a cast, two passes of the logarithm of the sum, their gradients, the gradient of
 # the picked logit, their sum, a cast: each an op of its own.
 LOGIT = 6 + 8 + 8 + 8 + 8 + 4 + 12 + 6
@@ -129,8 +129,9 @@ def plan_of(log):
     trained = parameters["layers"] + parameters["embedding"]
     # Every chunk of positions has a gradient of the whole head.
     gradients = parameters["layers"] + log["chunks"] * parameters["embedding"]
+    rows = tokens * parameters["embedding"] / log["vocabulary"]
     return Plan(log["workload"], uses, trained, staging=STAGED * trained, loss=LOGIT * logits,
-                accumulating=ACCUMULATED * gradients, embedding=EMBEDDING * parameters["embedding"],
+                accumulating=ACCUMULATED * gradients, embedding=EMBEDDING * rows,
                 optimizer=OPTIMIZER * trained, inspecting=inspecting, host_flops=host_flops)
 
 

@@ -89,11 +89,6 @@ def overlapped(plan):
     return plan.change(overlapped_optimizer=True)
 
 
-def sparse_embedding(plan):
-    """Only the rows of the tokens that were seen."""
-    return plan.change(embedding=0.0)
-
-
 def cpu_gradients(plan):
     """The CPU's matrix unit makes the gradients of the layers beside the engine."""
     flops = 0.0
@@ -130,7 +125,6 @@ CHANGES = {
     "AdamW reads fp16 gradients": half_gradients,
     "AdamW's moments in bf16": half_moments,
     "update beside the next forward": overlapped,
-    "embedding's rows alone": sparse_embedding,
     "layers' gradients on the CPU": cpu_gradients,
     "int8 constants": int8_constants,
 }
@@ -139,8 +133,8 @@ CHANGES = {
 PROPOSED = ("weights as 1x1 convolutions", "gradients as 1x1 convolutions",
             "peaks by largest and smallest", "loss fused on the CPU",
             "adapters joined to their weights", "AdamW reads fp16 gradients",
-            "embedding's rows alone", "4 layers a program",
-            "update beside the next forward", "AdamW's moments in bf16")
+            "4 layers a program", "update beside the next forward",
+            "AdamW's moments in bf16")
 
 
 def sensitivity(plan, chip):

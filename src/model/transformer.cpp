@@ -286,11 +286,16 @@ ValueId token_losses(Builder& b, const Config& config, DataType dtype, int64_t p
 
 mil::Function embedding_function(const Config& config, DataType dtype, int64_t positions,
                                  const AdapterShape& adapter) {
+  return embedding_function(config, dtype, positions, adapter, dtype);
+}
+
+mil::Function embedding_function(const Config& config, DataType dtype, int64_t positions,
+                                 const AdapterShape& adapter, DataType table) {
   Builder b("embedding");
   const ValueId tokens = b.input("tokens", {DataType::int32, {positions}});
   const ValueId weight =
-      b.input("embedding_weight", {dtype, {config.vocab_size, config.hidden_size}});
-  const ValueId rows = b.gather(weight, tokens, 0);
+      b.input("embedding_weight", {table, {config.vocab_size, config.hidden_size}});
+  const ValueId rows = b.cast(b.gather(weight, tokens, 0), dtype);
   const ValueId columns = b.transpose(rows, {1, 0});
   ValueId hidden = b.reshape(columns, {1, config.hidden_size, 1, positions});
   if (const AdapterShape::Module* adapted = adapter.find("embed_tokens")) {

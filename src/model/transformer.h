@@ -23,7 +23,9 @@
 namespace anet::model {
 
 // tokens int32 [n], embedding_weight [V, D], of an adapter embed_tokens_lora_a [rank, V] ->
-// hidden [1, D, 1, n]
+// hidden [1, D, 1, n]. The rows of a `table` in another type are converted.
+mil::Function embedding_function(const Config& config, mil::DataType dtype, int64_t positions,
+                                 const AdapterShape& adapter, mil::DataType table);
 mil::Function embedding_function(const Config& config, mil::DataType dtype, int64_t positions,
                                  const AdapterShape& adapter = {});
 

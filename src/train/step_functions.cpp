@@ -95,13 +95,16 @@ mil::Function head_evaluation_function(const model::Config& config, DataType dty
 
 EmbeddingFunctions embedding_functions(const model::Config& config, DataType dtype,
                                        int64_t positions, const PartShape& shape) {
-  mil::Function function = model::embedding_function(config, dtype, positions, shape.adapter);
-  if (shape.trained.empty()) return {std::move(function), std::nullopt};
-  // What it would tap is cheaper to look up again than to keep.
+  mil::Function forward = model::embedding_function(config, dtype, positions, shape.adapter);
+  if (shape.trained.empty()) return {std::move(forward), std::nullopt};
+  // The gradient of an fp32 table: rows go straight to the sums, where a narrower one would be a
+  // table of zeros with them in it first. What the derivative would tap is cheaper to look up again
+  // than to keep.
+  const mil::Function wide = model::embedding_function(config, dtype, positions, shape.adapter,
+                                                       DataType::fp32);
   mil::Derivative derivative =
-      mil::differentiate(function, by_inputs(shape.trained, {}, mil::Taps::none));
-  return {std::move(derivative.forward),
-          widen_gradients(std::move(derivative.backward), shape.trained)};
+      mil::differentiate(wide, by_inputs(shape.trained, {}, mil::Taps::none));
+  return {std::move(forward), widen_gradients(std::move(derivative.backward), shape.trained)};
 }
 
 mil::Function bound(const mil::Function& function, const Constants& constants) {

@@ -3,8 +3,10 @@
 
 #include "backend/ane/kernel_builder.h"
 #include "backend/cpu/device.h"
+#include "train/step_functions.h"
 
 #include <atomic>
+#include <cmath>
 #include <cstring>
 #include <doctest/doctest.h>
 #include <functional>
@@ -162,6 +164,32 @@ TEST_CASE("what the engine returns can be accumulated, fp16 too") {
   runner.run(inputs);
   device->synchronize();
   check_near({{"y", output_of(runner, runner.kernel(), "y")}}, {{"y", sum}}, tolerance, "y");
+}
+
+TEST_CASE("rows of an embedding are added to its sums, and no table is made for them") {
+  const DeviceFixture fixture;
+  const auto device = fixture.open();
+  model::Config config = small_models().front().config;
+  config.vocab_size = 4096;
+  constexpr int64_t positions = 40;
+  const auto functions =
+      train::embedding_functions(config, DataType::fp16, positions,
+                                 {.adapter = {}, .trained = {"embedding_weight"}});
+  const std::string gradient = "d_embedding_weight";
+  Runner runner(*device, *functions.backward, summing({gradient}));
+  TensorMap inputs = random_inputs(*functions.backward, 12);
+  for (double& token : inputs.at("tokens").values) token = std::fmod(std::abs(token), 7);
+  Tensor sum = mil::interpret(*functions.backward, inputs, mil::Precision::f32).at(gradient);
+  for (double& value : sum.values) value *= 2;
+  runner.write_output(gradient, mil::make_tensor(sum.type));
+  runner.run(inputs);
+  runner.run(inputs);
+  device->synchronize();
+  check_near({{gradient, output_of(runner, runner.kernel(), gradient)}}, {{gradient, sum}}, 1e-6,
+             "rows");
+  // Less than a table would take in fp16.
+  const int64_t table = config.vocab_size * config.hidden_size;
+  CHECK(runner.kernel().statistics().workspace_bytes < static_cast<size_t>(table));
 }
 
 TEST_CASE("a loss runs on both sides, and its sums add up") {
