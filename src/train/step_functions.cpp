@@ -100,8 +100,8 @@ EmbeddingFunctions embedding_functions(const model::Config& config, DataType dty
   // The gradient of an fp32 table: rows go straight to the sums, where a narrower one would be a
   // table of zeros with them in it first. What the derivative would tap is cheaper to look up again
   // than to keep.
-  const mil::Function wide = model::embedding_function(config, dtype, positions, shape.adapter,
-                                                       DataType::fp32);
+  const mil::Function wide =
+      model::embedding_function(config, dtype, positions, shape.adapter, DataType::fp32);
   mil::Derivative derivative =
       mil::differentiate(wide, by_inputs(shape.trained, {}, mil::Taps::none));
   return {std::move(forward), widen_gradients(std::move(derivative.backward), shape.trained)};

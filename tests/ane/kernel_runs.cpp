@@ -172,9 +172,8 @@ TEST_CASE("rows of an embedding are added to its sums, and no table is made for 
   model::Config config = small_models().front().config;
   config.vocab_size = 4096;
   constexpr int64_t positions = 40;
-  const auto functions =
-      train::embedding_functions(config, DataType::fp16, positions,
-                                 {.adapter = {}, .trained = {"embedding_weight"}});
+  const auto functions = train::embedding_functions(
+      config, DataType::fp16, positions, {.adapter = {}, .trained = {"embedding_weight"}});
   const std::string gradient = "d_embedding_weight";
   Runner runner(*device, *functions.backward, summing({gradient}));
   TensorMap inputs = random_inputs(*functions.backward, 12);
