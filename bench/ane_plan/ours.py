@@ -18,6 +18,7 @@ GRADIENT_PORT = re.compile(r"\bo\d+_d_")
 STAGED = 4 + 2              # fp32 weights to fp16 ports
 ACCUMULATED = 2 + 2 + 4 + 4  # a gradient of the engine: is it finite; to the fp32 sum
 OPTIMIZER = 4 + 7 * 4 + 4   # norm of the gradients, AdamW, zeroing the gradients
+NARROW_OPTIMIZER = 2 + 2 + 6 * 4  # norm and AdamW on gradients in fp16, which nobody adds up
 EMBEDDING = 2 + 4 + 4       # of the rows of tokens: their gradients to the sums
 # The loss in fp32: a cast, two passes of the logarithm of the sum, their gradients, the gradient of
 # the picked logit, their sum, a cast: each an op of its own.
@@ -127,12 +128,14 @@ def plan_of(log):
                     accumulating=ACCUMULATED * trained, optimizer=OPTIMIZER * trained,
                     inspecting=inspecting, host_flops=host_flops)
     trained = parameters["layers"] + parameters["embedding"]
+    narrow = parameters["layers"] if log["narrow"] else 0
     # Every chunk of positions has a gradient of the whole head.
-    gradients = parameters["layers"] + log["chunks"] * parameters["embedding"]
+    gradients = parameters["layers"] - narrow + log["chunks"] * parameters["embedding"]
     rows = tokens * parameters["embedding"] / log["vocabulary"]
     return Plan(log["workload"], uses, trained, staging=STAGED * trained, loss=LOGIT * logits,
                 accumulating=ACCUMULATED * gradients, embedding=EMBEDDING * rows,
-                optimizer=OPTIMIZER * trained, inspecting=inspecting, host_flops=host_flops)
+                optimizer=OPTIMIZER * (trained - narrow) + NARROW_OPTIMIZER * narrow,
+                inspecting=inspecting, host_flops=host_flops)
 
 
 def floor(plan, chip):

@@ -141,11 +141,14 @@ def record(library, framework, folder, workload, profile):
             programs.append({"text": f"{whole['trace']}/{program}.mil",
                              "bytes": whole["bytes"][program], "evaluations": count})
     heads = [k for k in whole["kernels"] if k["label"] == "head_training"]
+    narrow = sum(k["runs"] for k in many["kernels"] if k["label"] == "block_backward_narrow")
+    if narrow not in (0, DEPTHS[-1]):
+        raise RuntimeError(f"{workload}: {narrow} layers whose gradients are in fp16")
     block_host = many["host_flops"] - middle["host_flops"]
     return {"workload": workload, "profile": profile, "shape": shape, "mode": mode,
             "parameters": parameters(shape), "tokens": TOKENS, "vocabulary": vocabulary,
             "layers": layers, "programs": programs,
-            "chunks": sum(k["runs"] for k in heads),
+            "narrow": narrow > 0, "chunks": sum(k["runs"] for k in heads),
             "head_host_flops": sum(k["host_flops"] for k in heads),
             "block_host_flops": block_host * layers}
 

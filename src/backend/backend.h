@@ -89,7 +89,9 @@ struct Capabilities {
   bool accumulate = false;        // outputs can be added to instead of overwritten
   bool prefers_constants = false; // weights that stay as they are are better baked into programs
   bool fused_attention = false;   // scaled_dot_product_attention never holds all of its scores
-  std::vector<DataType> compute;  // precisions with native speed
+  bool narrow_gradients =
+      false; // fp16 outputs are at hand as they are; adding them up costs a pass
+  std::vector<DataType> compute; // precisions with native speed
   // Logits in fp32 that training holds at once. Less memory means that the head, which every chunk
   // of positions reads, is read more often.
   int64_t logit_bytes = int64_t{32} << 20;
@@ -123,6 +125,8 @@ struct CompileOptions {
   // Outputs whose values are added to what the bound buffer holds (gradient accumulation). They
   // are complete only after Device::synchronize.
   std::vector<std::string> accumulate;
+  // Outputs whose infinities the caller finds itself: Kernel::overflowed may leave them out.
+  std::vector<std::string> unwatched;
   Role role = Role::other;
   // Null: the kernel has its own, reserved as it is compiled.
   std::shared_ptr<Workspace> workspace;

@@ -28,12 +28,13 @@ Optimizer::Optimizer(const SessionOptions& options, const TrainedTensors& tensor
   for (const TrainedTensor& tensor : tensors.all()) {
     const bool is_table = tensor.parameter == table;
     if (is_table) seen_ = SeenRows(table->shape[0]);
-    add_segments(tensor, is_table ? table->shape[1] : 0);
+    add_segments(tensor, static_cast<size_t>(&tensor - tensors.all().data()),
+                 is_table ? table->shape[1] : 0);
   }
   segment_sums_.resize(segments_.size());
 }
 
-void Optimizer::add_segments(const TrainedTensor& tensor, int64_t row_size) {
+void Optimizer::add_segments(const TrainedTensor& tensor, size_t index, int64_t row_size) {
   const int64_t rows = row_size == 0 ? 0 : std::max<int64_t>(1, segment_elements / row_size);
   const int64_t size = row_size == 0 ? segment_elements : rows * row_size;
   const int64_t elements = tensor.parameter->elements;
@@ -41,6 +42,8 @@ void Optimizer::add_segments(const TrainedTensor& tensor, int64_t row_size) {
     segments_.push_back({.begin = tensor.offset + begin,
                          .end = tensor.offset + std::min(begin + size, elements),
                          .weights = tensor.parameter->offset + begin,
+                         .tensor = index,
+                         .within = begin,
                          .decay = tensor.parameter->decay,
                          .row_size = row_size,
                          .first_row = row_size == 0 ? 0 : begin / row_size});
@@ -105,10 +108,20 @@ double Optimizer::sum_of_squares(const Segment& segment, std::span<const float> 
   return sum;
 }
 
-double Optimizer::gradient_norm(ThreadPool& pool, std::span<const float> gradients) {
+const uint16_t* Optimizer::find(Float16Gradients gradients, const Segment& segment) {
+  const uint16_t* tensor = gradients.empty() ? nullptr : gradients[segment.tensor];
+  return tensor == nullptr ? nullptr : tensor + segment.within;
+}
+
+double Optimizer::gradient_norm(ThreadPool& pool, std::span<const float> gradients,
+                                Float16Gradients float16_gradients) {
   for_each_task(pool, std::ssize(segments_), pool.threads(), [&](int64_t task, int64_t /*lane*/) {
     const auto index = static_cast<size_t>(task);
-    segment_sums_[index] = sum_of_squares(segments_[index], gradients);
+    const Segment& segment = segments_[index];
+    const uint16_t* halves = find(float16_gradients, segment);
+    const auto size = static_cast<size_t>(segment.end - segment.begin);
+    segment_sums_[index] = halves == nullptr ? sum_of_squares(segment, gradients)
+                                             : train::sum_of_squares(std::span(halves, size));
   });
   return std::sqrt(std::accumulate(segment_sums_.begin(), segment_sums_.end(), 0.0));
 }
@@ -125,12 +138,16 @@ void Optimizer::sweep(ThreadPool& pool, const Update& update, const UpdateArrays
   };
   for_each_task(pool, std::ssize(segments_), pool.threads(), [&](int64_t task, int64_t /*lane*/) {
     const Segment& segment = segments_[static_cast<size_t>(task)];
+    const uint16_t* halves = find(arrays.float16_gradients, segment);
+    const bool narrow = halves != nullptr;
     for_each_run(segment, [&](int64_t begin, int64_t end, bool seen) {
-      const int64_t weights = segment.weights + (begin - segment.begin);
+      const int64_t within = begin - segment.begin;
+      const int64_t weights = segment.weights + within;
       const bool mirrored = !arrays.bfloat16_weights.empty();
       const UpdateRange range{.count = end - begin,
                               .weights = arrays.weights.data() + weights,
-                              .gradients = arrays.gradients.data() + begin,
+                              .gradients = narrow ? nullptr : arrays.gradients.data() + begin,
+                              .float16_gradients = narrow ? halves + within : nullptr,
                               .first = state(0, begin),
                               .second = state(1, begin),
                               .bfloat16_weights =

@@ -20,12 +20,17 @@ struct Update {
   double gradient_factor = 1; // multiplies the accumulated gradient: mean, unscale and clip in one
 };
 
-// What one update reads and writes; each is one flat array.
+// The gradients of whole tensors in fp16, by trained tensor, read in place of those in the flat
+// array, which are zeros; null for the other tensors. None at all may be empty.
+using Float16Gradients = std::span<const uint16_t* const>;
+
+// What one update reads and writes; each but the last is one flat array.
 struct UpdateArrays {
   std::span<float> weights;
   std::span<float> gradients; // laid out like the trained tensors
   // The new weights in bfloat16, rounded to nearest even, laid out like the weights; may be empty.
   std::span<uint16_t> bfloat16_weights = {};
+  Float16Gradients float16_gradients = {};
 };
 
 // What an optimizer remembers. The arrays are laid out like the gradients.
@@ -50,9 +55,10 @@ public:
   bool is_allocated() const { return state_.arrays.size() == names_.size(); }
 
   // L2 norm, accumulated in double over fixed segments: the same bits for any number of threads.
-  double gradient_norm(ThreadPool& pool, std::span<const float> gradients);
-  // Counts the update, and leaves the gradients zero. Cannot fail: a session's step is atomic
-  // because this is its last act.
+  double gradient_norm(ThreadPool& pool, std::span<const float> gradients,
+                       Float16Gradients float16_gradients = {});
+  // Counts the update, and leaves the gradients of the flat array zero. Cannot fail: a session's
+  // step is atomic because this is its last act.
   void update(ThreadPool& pool, const Update& update, const UpdateArrays& arrays);
 
   const std::vector<std::string>& names() const { return names_; }
@@ -74,16 +80,20 @@ private:
     int64_t begin = 0; // in the gradients and the state
     int64_t end = 0;
     int64_t weights = 0; // in the weights
+    size_t tensor = 0;
+    int64_t within = 0; // the first element's place in its tensor
     bool decay = false;
     int64_t row_size = 0; // of a table's rows, whole ones; 0: any other tensor
     int64_t first_row = 0;
   };
 
-  void add_segments(const TrainedTensor& tensor, int64_t row_size);
+  void add_segments(const TrainedTensor& tensor, size_t index, int64_t row_size);
   // Calls visit(begin, end, seen) for parts of the segment, in elements of the gradients.
   template <typename Visitor>
   void for_each_run(const Segment& segment, Visitor&& visit) const;
   double sum_of_squares(const Segment& segment, std::span<const float> gradients) const;
+  // Where those of a segment begin, or null.
+  static const uint16_t* find(Float16Gradients gradients, const Segment& segment);
   // Calls kernel(range, keep) for all that has a gradient or a state.
   template <typename Kernel>
   void sweep(ThreadPool& pool, const Update& update, const UpdateArrays& arrays, Kernel&& kernel);

@@ -7,6 +7,7 @@
 #include <hwy/highway.h>
 
 #include "base/bfloat16-inl.h"
+#include "base/float16-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace anet::train::HWY_NAMESPACE {
@@ -24,11 +25,21 @@ HWY_INLINE void store_weights(D d, const UpdateRange& range, int64_t at, hn::Vec
     anet::HWY_NAMESPACE::store_bfloat16(d, weights, range.bfloat16_weights + at);
 }
 
+// The gradients that an update finds, and what it leaves in their place.
+template <class D>
+HWY_INLINE hn::Vec<D> take_gradients(D d, const UpdateRange& range, int64_t at) {
+  if (range.gradients == nullptr)
+    return anet::HWY_NAMESPACE::load_float16(d, range.float16_gradients + at);
+  const auto gradients = hn::LoadU(d, range.gradients + at);
+  hn::StoreU(hn::Zero(d), d, range.gradients + at);
+  return gradients;
+}
+
 template <bool with_bfloat16, class D>
 HWY_INLINE void adamw_at(D d, const UpdateRange& range, const AdamWFactors& f, float keep,
                          int64_t at) {
   const auto factor = [&](float value) HWY_ATTR { return hn::Set(d, value); };
-  const auto g = hn::Mul(hn::LoadU(d, range.gradients + at), factor(f.gradient));
+  const auto g = hn::Mul(take_gradients(d, range, at), factor(f.gradient));
   const auto m = hn::Add(hn::Mul(factor(f.beta1), hn::LoadU(d, range.first + at)),
                          hn::Mul(factor(1 - f.beta1), g));
   const auto v = hn::Add(hn::Mul(factor(f.beta2), hn::LoadU(d, range.second + at)),
@@ -38,13 +49,12 @@ HWY_INLINE void adamw_at(D d, const UpdateRange& range, const AdamWFactors& f, f
   const auto root = hn::Add(hn::Mul(hn::Sqrt(v), factor(f.root_correction)), factor(f.epsilon));
   const auto change = hn::Div(hn::Mul(factor(f.step_size), m), root);
   const auto kept = hn::Mul(hn::LoadU(d, range.weights + at), factor(keep));
-  hn::StoreU(hn::Zero(d), d, range.gradients + at);
   store_weights<with_bfloat16>(d, range, at, hn::Sub(kept, change));
 }
 
 template <bool with_bfloat16, class D>
 HWY_INLINE void sgd_at(D d, const UpdateRange& range, const SgdFactors& f, float keep, int64_t at) {
-  auto direction = hn::Mul(hn::LoadU(d, range.gradients + at), hn::Set(d, f.gradient));
+  auto direction = hn::Mul(take_gradients(d, range, at), hn::Set(d, f.gradient));
   if (range.first != nullptr) {
     const auto before = hn::LoadU(d, range.first + at);
     direction = hn::Add(hn::Mul(hn::Set(d, f.momentum), before), direction);
@@ -52,7 +62,6 @@ HWY_INLINE void sgd_at(D d, const UpdateRange& range, const SgdFactors& f, float
   }
   const auto kept = hn::Mul(hn::LoadU(d, range.weights + at), hn::Set(d, keep));
   const auto change = hn::Mul(hn::Set(d, f.learning_rate), direction);
-  hn::StoreU(hn::Zero(d), d, range.gradients + at);
   store_weights<with_bfloat16>(d, range, at, hn::Sub(kept, change));
 }
 
@@ -102,7 +111,8 @@ void scale(const UpdateRange& range, float keep) {
 
 // Element i belongs to running sum i % 16, however many of them a vector holds. The square of a
 // float is exact in a double, so that a fused multiply-add rounds as two operations do.
-double squares(const float* values, int64_t count) {
+template <class Load>
+HWY_INLINE double squares_of(int64_t count, Load&& load) {
   constexpr int64_t sum_count = 16;
   const hn::CappedTag<double, sum_count> d;
   const hn::Rebind<float, decltype(d)> floats;
@@ -112,18 +122,28 @@ double squares(const float* values, int64_t count) {
   const int64_t whole = count / sum_count * sum_count;
   for (int64_t at = 0; at < whole; at += sum_count)
     for (int64_t i = 0; i < sum_count / lanes; ++i) {
-      const auto value = hn::PromoteTo(d, hn::LoadU(floats, values + at + i * lanes));
+      const auto value = hn::PromoteTo(d, load(floats, at + i * lanes));
       vectors[i] = hn::MulAdd(value, value, vectors[i]);
     }
   double sums[sum_count];
   for (int64_t i = 0; i < sum_count / lanes; ++i) hn::StoreU(vectors[i], d, sums + i * lanes);
   for (int64_t at = whole; at < count; ++at) {
-    const double value = values[at];
+    const double value = hn::GetLane(load(SingleTag(), at));
     sums[at - whole] += value * value;
   }
   double total = 0;
   for (const double sum : sums) total += sum;
   return total;
+}
+
+double squares(const float* values, int64_t count) {
+  return squares_of(count, [&](auto d, int64_t at) HWY_ATTR { return hn::LoadU(d, values + at); });
+}
+
+double float16_squares(const uint16_t* values, int64_t count) {
+  return squares_of(count, [&](auto d, int64_t at) HWY_ATTR {
+    return anet::HWY_NAMESPACE::load_float16(d, values + at);
+  });
 }
 
 } // namespace
@@ -138,6 +158,7 @@ HWY_EXPORT(adamw);
 HWY_EXPORT(sgd);
 HWY_EXPORT(scale);
 HWY_EXPORT(squares);
+HWY_EXPORT(float16_squares);
 
 } // namespace
 
@@ -155,6 +176,10 @@ void scale_weights(const UpdateRange& range, float keep) {
 
 double sum_of_squares(std::span<const float> values) {
   return HWY_DYNAMIC_DISPATCH(squares)(values.data(), static_cast<int64_t>(values.size()));
+}
+
+double sum_of_squares(std::span<const uint16_t> values) {
+  return HWY_DYNAMIC_DISPATCH(float16_squares)(values.data(), static_cast<int64_t>(values.size()));
 }
 
 } // namespace anet::train

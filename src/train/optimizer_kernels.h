@@ -15,10 +15,11 @@ namespace anet::train {
 struct UpdateRange {
   int64_t count = 0;
   float* weights = nullptr;
-  float* gradients = nullptr;           // zeros afterwards
-  float* first = nullptr;               // exp_avg, or momentum_buffer or null
-  float* second = nullptr;              // exp_avg_sq, for AdamW alone
-  uint16_t* bfloat16_weights = nullptr; // the new weights in bfloat16, unless null
+  float* gradients = nullptr;                  // zeros afterwards; null: there are
+  const uint16_t* float16_gradients = nullptr; // only these, which stay
+  float* first = nullptr;                      // exp_avg, or momentum_buffer or null
+  float* second = nullptr;                     // exp_avg_sq, for AdamW alone
+  uint16_t* bfloat16_weights = nullptr;        // the new weights in bfloat16, unless null
 };
 
 struct AdamWFactors {
@@ -44,7 +45,8 @@ void update_sgd(const UpdateRange& range, const SgdFactors& factors, float keep)
 // w = keep w: either update where gradient and state are zeros.
 void scale_weights(const UpdateRange& range, float keep);
 
-// In double.
+// In double; of numbers in fp16 as of the same in fp32.
 double sum_of_squares(std::span<const float> values);
+double sum_of_squares(std::span<const uint16_t> float16_values);
 
 } // namespace anet::train

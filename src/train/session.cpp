@@ -25,7 +25,8 @@ private:
 
 MemoryPlan complete_plan(const StepPlan& step_plan, const SessionOptions& options) {
   MemoryPlan plan = step_plan.memory();
-  plan.optimizer = plan.gradients * Optimizer::state_names(options).size();
+  const auto elements = static_cast<uint64_t>(step_plan.weights().trained().flat_size());
+  plan.optimizer = elements * sizeof(float) * Optimizer::state_names(options).size();
   return plan;
 }
 
@@ -194,7 +195,9 @@ void Session::prepare_training() {
 
 std::span<float> Session::gradients() {
   prepare_training();
-  optimizer_.see_all_rows(); // from now on the caller may write any of them
+  // From now on the caller may write any of them.
+  optimizer_.see_all_rows();
+  gradients_shared_ = true;
   return gradients_.values();
 }
 
@@ -287,12 +290,14 @@ PassResult Session::with_current_weights(Pass&& pass) {
   return result;
 }
 
-void Session::accumulate(const Batch& batch, StepResult& result) {
+void Session::accumulate(const Batch& batch, bool alone, StepResult& result) {
   prepare_training();
   const DropoutMoment moment{options_.seed, steps_done_, accumulated_.micro_batches};
   optimizer_.see_rows(batch.tokens);
+  accumulated_.narrow = alone && !gradients_shared_ && plan_.narrow_gradients() != nullptr;
   const PassResult pass = with_current_weights([&](const Renewal& renewal) {
-    return plan_.forward_backward(batch, loss_scale_.scale, moment, renewal, cancel_);
+    return plan_.forward_backward(batch, loss_scale_.scale, moment, renewal, accumulated_.narrow,
+                                  cancel_);
   });
   add_timing(result, pass);
   if (options_.precision != PrecisionMode::f16 && !std::isfinite(pass.loss_sum))
@@ -304,13 +309,15 @@ void Session::accumulate(const Batch& batch, StepResult& result) {
   accumulated_.overflowed |= pass.overflowed;
 }
 
-StepResult Session::forward_backward(const Batch& batch) {
+StepResult Session::forward_backward(const Batch& batch) { return forward_backward(batch, false); }
+
+StepResult Session::forward_backward(const Batch& batch, bool alone) {
   const Stopwatch watch;
   const Running running(*this);
   StepResult result;
   try {
     check_batch(batch);
-    accumulate(batch, result);
+    accumulate(batch, alone, result);
   } catch (...) {
     zero_gradients();
     throw;
@@ -356,7 +363,10 @@ StepResult Session::update() {
 
   const double to_mean = 1 / (tokens * loss_scale_.scale);
   ThreadPool& pool = device_->thread_pool();
-  result.grad_norm = optimizer_.gradient_norm(pool, gradients_.values()) * to_mean;
+  std::optional<NarrowGradients::Access> access;
+  if (accumulated_.narrow) access.emplace(*plan_.narrow_gradients());
+  const Float16Gradients narrow = access ? access->values() : Float16Gradients();
+  result.grad_norm = optimizer_.gradient_norm(pool, gradients_.values(), narrow) * to_mean;
   result.skipped = accumulated_.overflowed || !std::isfinite(result.grad_norm);
   if (result.skipped && options_.precision != PrecisionMode::f16)
     fail(Status::numeric, "expected a finite gradient, seen a norm of ", result.grad_norm);
@@ -381,7 +391,7 @@ StepResult Session::update() {
     // The update writes what it changes; the rest must be there.
     const bool complete = !mirror.empty() && staged_trained_ == trained_revision();
     optimizer_.update(pool, {result.learning_rate, factor},
-                      {weights(), gradients_.values(), mirror});
+                      {weights(), gradients_.values(), mirror, narrow});
     loss_scale_.succeeded();
     staged_trained_.reset();
     if (adapter_) adapter_->touch(); // generators that have it attached see it trained
@@ -411,7 +421,7 @@ StepResult Session::step(std::span<const Batch> batches) {
          accumulated_.micro_batches, " micro-batches; call the optimizer step or zero them first");
   if (batches.empty()) fail(Status::invalid_data, "expected at least one batch, seen none");
   const Running running(*this);
-  for (const Batch& batch : batches) forward_backward(batch);
+  for (const Batch& batch : batches) forward_backward(batch, batches.size() == 1);
   return optimizer_step();
 }
 

@@ -233,7 +233,9 @@ private:
   void check_swap(const model::Adapter* adapter) const;
   void check_batch(const Batch& batch) const;
   void check_positions(const Batch& batch) const;
-  void accumulate(const Batch& batch, StepResult& result);
+  // `alone`: there is no other micro-batch in its step.
+  StepResult forward_backward(const Batch& batch, bool alone);
+  void accumulate(const Batch& batch, bool alone, StepResult& result);
   StepResult update();
   PassResult evaluate_pass(const Batch& batch);
   void check_dataset(const io::Dataset& dataset) const;
@@ -256,7 +258,8 @@ private:
   Logger logger_;
   StepPlan plan_;
   MemoryPlan memory_plan_;
-  FlatArray gradients_; // empty until something is trained
+  FlatArray gradients_;           // empty until something is trained
+  bool gradients_shared_ = false; // with the caller, who may have written to them
   Optimizer optimizer_;
   // Of other adapters that this session has trained.
   std::map<std::shared_ptr<model::Adapter>, OptimizerState> resting_;
@@ -272,6 +275,7 @@ private:
     uint64_t tokens = 0;
     double loss_sum = 0;
     bool overflowed = false; // in fp16
+    bool narrow = false;     // in the plan's narrow gradients, as far as it has them
     StepResult timing;
   };
   Accumulated accumulated_;

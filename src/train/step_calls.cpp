@@ -35,10 +35,13 @@ void StepPlan::bind_weights(const Kernel& kernel, int32_t layer, Bindings& bindi
       if (weight.array == WeightArray::trained)
         call.copies_needed = std::max(call.copies_needed, array->copies_needed(part));
     }
-    // Gradients are summed in place, in fp32.
+    // Gradients are summed in place, in fp32, or left as they are.
     const std::string gradient = gradient_port(weight.port);
     if (const backend::Port* port = port_of(kernel.outputs(), gradient))
       bindings.emplace_back(gradient, gradients_->view({weight.gradient, port->layout}));
+    const std::string narrow = narrow_gradient_port(weight.port);
+    if (const backend::Port* port = port_of(kernel.outputs(), narrow))
+      bindings.emplace_back(narrow, narrow_gradients_->view(weight.gradient, port->layout));
   }
 }
 
@@ -77,8 +80,8 @@ StepPlan::LayerBuffers StepPlan::layer_buffers(int32_t layer, bool training) con
   return buffers;
 }
 
-StepPlan::Call StepPlan::block_call(size_t bucket, Phase phase, int32_t layer,
-                                    bool training) const {
+StepPlan::Call StepPlan::block_call(size_t bucket, Phase phase, int32_t layer, bool training,
+                                    bool narrow) const {
   const Buffers& b = *buffers_;
   const BlockKernels& block = kernels_->blocks(layer)[bucket];
   const LayerBuffers layer_buffers = this->layer_buffers(layer, training);
@@ -98,7 +101,9 @@ StepPlan::Call StepPlan::block_call(size_t bucket, Phase phase, int32_t layer,
     bindings.emplace_back(block.taps[i],
                           View(*layer_buffers.taps[block.slots[i]], 0,
                                find_port(block.forward->outputs(), block.taps[i]).layout));
-  if (phase == Phase::backward) return call(*block.backward, phase, layer, std::move(bindings));
+  if (phase == Phase::backward)
+    return call(narrow ? *block.narrow_backward : *block.backward, phase, layer,
+                std::move(bindings));
   return call(training ? *block.forward : block.evaluating(), phase, layer, std::move(bindings));
 }
 
@@ -142,7 +147,8 @@ void StepPlan::make_all_calls() {
   for (size_t bucket = 0; bucket < kernels_->blocks(0).size(); ++bucket) {
     calls_.emplace_back();
     make_calls(bucket);
-    if (can_train()) make_training_calls(bucket);
+    if (can_train()) calls_.back().training = training_calls(bucket, false);
+    if (narrow_gradients_) calls_.back().narrow_training = training_calls(bucket, true);
   }
 }
 
@@ -154,8 +160,8 @@ void StepPlan::make_calls(size_t bucket) {
   for (const Chunk& chunk : kernels_->chunks()) calls.push_back(head_call(chunk, false));
 }
 
-void StepPlan::make_training_calls(size_t bucket) {
-  std::vector<Call>& calls = calls_[bucket].training;
+std::vector<StepPlan::Call> StepPlan::training_calls(size_t bucket, bool narrow) const {
+  std::vector<Call> calls;
   Call embedding = embedding_call(kernels_->embedding_forward(), Phase::forward);
   embedding.outputs.front().buffer = buffers_->layer_hidden.front();
   calls.push_back(std::move(embedding));
@@ -163,9 +169,10 @@ void StepPlan::make_training_calls(size_t bucket) {
     calls.push_back(block_call(bucket, Phase::forward, layer, true));
   for (const Chunk& chunk : kernels_->chunks()) calls.push_back(head_call(chunk, true));
   for (int32_t layer = weights_.head(); layer-- > lowest_layer();)
-    calls.push_back(block_call(bucket, Phase::backward, layer, true));
+    calls.push_back(block_call(bucket, Phase::backward, layer, true, narrow));
   if (kernels_->embedding_backward() != nullptr)
     calls.push_back(embedding_call(*kernels_->embedding_backward(), Phase::backward));
+  return calls;
 }
 
 } // namespace anet::train

@@ -11,17 +11,41 @@ namespace {
 
 using mil::DataType;
 
-// Gradients of parameters leave a kernel in fp32, whatever it computes in: they are summed.
-mil::Function widen_gradients(mil::Function function, std::span<const std::string> ports) {
-  const std::vector<std::string> names = gradient_ports(ports);
-  std::vector<std::pair<size_t, std::string>> widened;
+// Gradients that are not in fp32 get the names of their narrow ports. Returns their places among
+// the outputs, with the names that they had.
+std::vector<std::pair<size_t, std::string>> rename_narrow(mil::Function& function,
+                                                          std::span<const std::string> ports) {
+  std::vector<std::pair<size_t, std::string>> narrow;
   for (size_t i = 0; i < function.outputs.size(); ++i) {
     mil::Value& value = function.values[static_cast<size_t>(function.outputs[i])];
-    const bool gradient = std::find(names.begin(), names.end(), value.name) != names.end();
-    if (!gradient || value.type.dtype == DataType::fp32) continue;
-    widened.emplace_back(i, value.name);
-    value.name += "_narrow";
+    for (const std::string& port : ports) {
+      if (value.name != gradient_port(port) || value.type.dtype == DataType::fp32) continue;
+      narrow.emplace_back(i, value.name);
+      value.name = narrow_gradient_port(port);
+      break;
+    }
   }
+  return narrow;
+}
+
+// In the order in which they are computed, which is that of a part of a program whose gradients are
+// widened elsewhere: so the engine's program is the same.
+mil::Function narrow_gradients(mil::Function function, std::span<const std::string> ports) {
+  rename_narrow(function, ports);
+  std::stable_sort(function.outputs.begin(), function.outputs.end(),
+                   [&](mil::ValueId a, mil::ValueId b) {
+                     const auto place = [&](mil::ValueId id) {
+                       const mil::Value& value = function.value(id);
+                       return value.name == "d_hidden" ? -1 : value.producer;
+                     };
+                     return place(a) < place(b);
+                   });
+  return function;
+}
+
+// Gradients of parameters leave a kernel in fp32, whatever it computes in: they are summed.
+mil::Function widen_gradients(mil::Function function, std::span<const std::string> ports) {
+  const auto widened = rename_narrow(function, ports);
   mil::Builder builder(std::move(function));
   std::vector<mil::ValueId> outputs = builder.function().outputs;
   for (const auto& [index, name] : widened)
@@ -53,6 +77,9 @@ model::AdapterShape without_dropout(model::AdapterShape adapter) {
 } // namespace
 
 std::string gradient_port(const std::string& port) { return "d_" + port; }
+std::string narrow_gradient_port(const std::string& port) {
+  return gradient_port(port) + "_narrow";
+}
 
 std::vector<std::string> gradient_ports(std::span<const std::string> ports) {
   std::vector<std::string> names;
@@ -75,6 +102,8 @@ BlockFunctions block_functions(const model::Config& config, DataType dtype, cons
   mil::Derivative derivative = mil::differentiate(
       block(shape.adapter), by_inputs(with_hidden(shape), {"hidden_out"}, sizes.taps));
   result.forward = std::move(derivative.forward);
+  if (sizes.narrow_gradients)
+    result.narrow_backward = narrow_gradients(derivative.backward, shape.trained);
   result.backward = widen_gradients(std::move(derivative.backward), shape.trained);
   result.taps = std::move(derivative.taps);
   return result;

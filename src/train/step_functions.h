@@ -17,6 +17,8 @@ namespace anet::train {
 // "d_<port>": the gradient of a port.
 std::string gradient_port(const std::string& port);
 std::vector<std::string> gradient_ports(std::span<const std::string> ports);
+// The same in the type that programs compute in, where it leaves a kernel so.
+std::string narrow_gradient_port(const std::string& port);
 
 // What the kernels of a layer, of the embedding or of the head are made for, besides sizes.
 struct PartShape {
@@ -33,12 +35,14 @@ struct BlockSizes {
   model::Attention attention = model::Attention::causal;
   mil::Taps taps = mil::Taps::automatic;
   model::AttentionForm form = model::AttentionForm::products;
+  bool narrow_gradients = false; // makes a function for them, too
 };
 
 struct BlockFunctions {
-  mil::Function forward; // returns the taps as well
-  std::optional<mil::Function> backward;
-  std::optional<mil::Function> evaluation; // where it is not `forward`: without dropout
+  mil::Function forward;                        // returns the taps as well
+  std::optional<mil::Function> backward;        // with gradients in fp32
+  std::optional<mil::Function> narrow_backward; // with gradients as they are; of fp16 programs
+  std::optional<mil::Function> evaluation;      // where it is not `forward`: without dropout
   std::vector<std::string> taps;
 };
 

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <numeric>
-#include <set>
 
 namespace anet::train {
 
@@ -30,6 +29,10 @@ constexpr std::array<const char*, max_length_buckets + 1> evaluation_labels = {
 constexpr std::array<const char*, max_length_buckets + 1> backward_labels = {
     "block_backward",    "block_backward_2",  "block_backward_4", "block_backward_8",
     "block_backward_16", "block_backward_32", "block_backward_64"};
+constexpr std::array<const char*, max_length_buckets + 1> narrow_backward_labels = {
+    "block_backward_narrow",   "block_backward_narrow_2",  "block_backward_narrow_4",
+    "block_backward_narrow_8", "block_backward_narrow_16", "block_backward_narrow_32",
+    "block_backward_narrow_64"};
 
 // Programs that the head and the embedding may take.
 constexpr int64_t programs_beside_layers = 8;
@@ -87,18 +90,23 @@ PartShape StepKernels::shape_of(int32_t layer) const {
 // Layouts of ports that the function does not have are left out.
 std::unique_ptr<Kernel> StepKernels::compile(const mil::Function& function, const char* label,
                                              Role role, const Layouts& layouts,
-                                             const std::vector<std::string>& accumulate) const {
+                                             const std::vector<std::string>& accumulate,
+                                             const std::vector<std::string>& narrow) const {
   CompileOptions options;
   options.workspace = workspace_;
   options.label = label;
   options.role = role;
   options.accumulate = accumulate;
+  options.unwatched = narrow; // the norm of the gradients tells
   for (const auto& [name, layout] : layouts)
     if (has_port(function, name)) options.port_layouts[name] = layout;
   // Sums lie in flat host arrays.
   for (const std::string& name : accumulate)
     options.port_layouts[name] =
         Layout::contiguous(DataType::fp32, function.type(function.output(name)).shape);
+  for (const std::string& name : narrow)
+    options.port_layouts[name] =
+        Layout::contiguous(dtype_, function.type(function.output(name)).shape);
   return device_.compile(function, options);
 }
 
@@ -107,6 +115,11 @@ model::AttentionForm StepKernels::attention_form() const {
   return device_.capabilities().fused_attention && dtype_ != DataType::fp16
              ? model::AttentionForm::fused
              : model::AttentionForm::products;
+}
+
+// An adapter's are too small to matter.
+bool StepKernels::returns_narrow_gradients() const {
+  return device_.capabilities().narrow_gradients && dtype_ == DataType::fp16 && !weights_.adapter();
 }
 
 const StepKernels::NamedFunctions&
@@ -123,7 +136,8 @@ StepKernels::functions_of(const SessionOptions& options, const PartShape& shape,
         .sequence = options.sequence_length / parts,
         .attention = options.documents ? model::Attention::documents : model::Attention::causal,
         .taps = options.activation_checkpointing ? mil::Taps::none : mil::Taps::automatic,
-        .form = attention_form()};
+        .form = attention_form(),
+        .narrow_gradients = returns_narrow_gradients()};
     functions.buckets.push_back(block_functions(weights_.config(), dtype_, sizes, shape));
   }
   return functions;
@@ -213,12 +227,19 @@ BlockKernels StepKernels::compile_block(int32_t bucket, const BlockFunctions& fu
     Layouts all = layouts();
     for (const std::string& tap : result.taps)
       all[tap] = port_layout(result.forward->outputs(), tap);
-    std::vector<std::string> sums;
-    for (const mil::ValueId output : functions.backward->outputs)
-      if (const std::string& name = functions.backward->value(output).name; name != "d_hidden")
-        sums.push_back(name);
+    const auto gradients = [](const mil::Function& function) {
+      std::vector<std::string> names;
+      for (const mil::ValueId output : function.outputs)
+        if (const std::string& name = function.value(output).name; name != "d_hidden")
+          names.push_back(name);
+      return names;
+    };
     result.backward = compile(bound(*functions.backward, constants), backward_labels[at],
-                              Role::backward, all, sums);
+                              Role::backward, all, gradients(*functions.backward));
+    if (functions.narrow_backward)
+      result.narrow_backward =
+          compile(bound(*functions.narrow_backward, constants), backward_labels[at], Role::backward,
+                  all, {}, gradients(*functions.narrow_backward));
   }
   return result;
 }
@@ -341,10 +362,24 @@ std::vector<StagedPart> StepKernels::weight_parts(WeightArray array) const {
   for (const BySize* heads : {&head_training_, &head_evaluation_})
     for (const auto& [size, kernel] : *heads) add(kernel.get(), weights_.ports(weights_.head()));
   for (int32_t layer = layers; layer-- > 0;)
-    for (const BlockKernels& block : blocks(layer))
+    for (const BlockKernels& block : blocks(layer)) {
       add(block.backward.get(), weights_.ports(layer));
+      add(block.narrow_backward.get(), weights_.ports(layer));
+    }
   add(embedding_backward_.get(), weights_.ports(StepWeights::embedding));
   return parts;
+}
+
+std::set<int64_t> StepKernels::narrow_gradients() const {
+  std::set<int64_t> offsets;
+  for (int32_t layer = 0; layer < weights_.config().layer_count; ++layer) {
+    const Kernel* kernel = blocks(layer).front().narrow_backward.get();
+    if (kernel == nullptr) continue;
+    for (const WeightPort& weight : weights_.ports(layer))
+      for (const backend::Port& port : kernel->outputs())
+        if (port.name == narrow_gradient_port(weight.port)) offsets.insert(weight.gradient);
+  }
+  return offsets;
 }
 
 std::vector<StepKernels::Entry> StepKernels::all() const {
@@ -358,6 +393,7 @@ std::vector<StepKernels::Entry> StepKernels::all() const {
   for (const auto& [size, kernel] : head_training_)
     kernels.emplace_back("head_training", kernel.get());
   add_blocks(backward_labels, &BlockKernels::backward);
+  add_blocks(narrow_backward_labels, &BlockKernels::narrow_backward);
   kernels.emplace_back("embedding_backward", embedding_backward_.get());
   add_blocks(evaluation_labels, &BlockKernels::evaluation);
   for (const auto& [size, kernel] : head_evaluation_)

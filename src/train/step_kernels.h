@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
 #include <utility>
@@ -38,6 +39,9 @@ struct BlockKernels {
   std::unique_ptr<backend::Kernel> forward;
   std::unique_ptr<backend::Kernel> evaluation; // null: forward evaluates as well
   std::unique_ptr<backend::Kernel> backward;   // null: nothing is trained here or below
+  // The same, but gradients leave it in fp16 and are added to nothing; null: the device or the
+  // precision has none of it.
+  std::unique_ptr<backend::Kernel> narrow_backward;
   std::vector<std::string> taps;
   std::vector<size_t> slots; // by tap: which buffer of a layer holds it
 
@@ -73,6 +77,8 @@ public:
 
   // The parts of a flat array that ports read, in the order in which a step first needs them.
   std::vector<backend::StagedPart> weight_parts(WeightArray array) const;
+  // The offsets of the gradients that kernels return in fp16.
+  std::set<int64_t> narrow_gradients() const;
 
   size_t count() const { return all().size(); }
   KernelReport report(size_t index) const; // throws out_of_range
@@ -102,6 +108,7 @@ private:
                              const Constants& constants, Layouts& weights);
   std::unique_ptr<backend::Kernel> compile_first(const mil::Function& forward);
   model::AttentionForm attention_form() const;
+  bool returns_narrow_gradients() const;
   const NamedFunctions& functions_of(const SessionOptions& options, const PartShape& shape,
                                      std::vector<NamedFunctions>& known) const;
   void assign_slots(BlockKernels& block);
@@ -109,7 +116,8 @@ private:
   void compile_embedding();
   std::unique_ptr<backend::Kernel> compile(const mil::Function& function, const char* label,
                                            backend::Role role, const Layouts& layouts,
-                                           const std::vector<std::string>& accumulate) const;
+                                           const std::vector<std::string>& accumulate,
+                                           const std::vector<std::string>& narrow = {}) const;
   std::vector<Entry> all() const;
   backend::Layout hidden_columns(int64_t count) const;
 

@@ -108,7 +108,8 @@ MemoryPlan StepPlan::memory() const {
   plan.weights =
       weights_.model() ? weights_.model()->weight_bytes() : flat(weights_.parameters().flat_size());
   if (weights_.adapter()) plan.weights += weights_.adapter()->weights().size_bytes();
-  plan.gradients = flat(weights_.trained().flat_size());
+  plan.gradients = flat(weights_.trained().flat_size()) +
+                   NarrowGradients::bytes(weights_.trained(), kernels_->narrow_gradients());
   const auto model_size = static_cast<size_t>(weights_.parameters().flat_size());
   const size_t trained_size =
       weights_.adapter() ? weights_.adapter()->weights().size() : model_size;
@@ -157,6 +158,8 @@ std::span<uint16_t> StepPlan::trained_mirror() const {
 void StepPlan::bind_gradients(std::span<float> gradients) {
   allocate_training_buffers();
   gradients_.emplace(device_, gradients, std::span<const StagedPart>());
+  if (const auto narrow = kernels_->narrow_gradients(); !narrow.empty())
+    narrow_gradients_ = std::make_unique<NarrowGradients>(device_, weights_.trained(), narrow);
   make_all_calls();
 }
 
@@ -367,8 +370,10 @@ PassResult StepPlan::pass(const Batch& batch, double seed, const DropoutMoment& 
 }
 
 PassResult StepPlan::forward_backward(const Batch& batch, double seed, const DropoutMoment& moment,
-                                      const Renewal& renewal, const std::atomic<bool>& cancel) {
-  PassResult result = pass(batch, seed, moment, &Calls::training, renewal, cancel);
+                                      const Renewal& renewal, bool narrow,
+                                      const std::atomic<bool>& cancel) {
+  const auto calls = narrow ? &Calls::narrow_training : &Calls::training;
+  PassResult result = pass(batch, seed, moment, calls, renewal, cancel);
   float sum = 0;
   backend::read_elements(*buffers_->loss, std::span<float>(&sum, 1));
   result.loss_sum = sum;

@@ -8,6 +8,7 @@
 #include "base/flat_array.h"
 #include "io/dataset/dataset.h"
 #include "train/dropout.h"
+#include "train/narrow_gradients.h"
 #include "train/options.h"
 #include "train/step_kernels.h"
 #include "train/step_weights.h"
@@ -95,12 +96,15 @@ public:
   // else empty.
   std::span<uint16_t> trained_mirror() const;
   bool can_train() const { return gradients_.has_value(); }
+  // Where a pass leaves gradients that it did not add up, or null where it always adds.
+  NarrowGradients* narrow_gradients() { return narrow_gradients_.get(); }
 
   // Adds the gradient of `seed` * (sum of the losses) to the gradients. Throws cancelled between
   // kernels once `cancel` is set, leaving the gradients half summed. Nothing goes on in the
-  // background after it has returned or thrown.
+  // background after it has returned or thrown. `narrow`, where there are narrow_gradients: those
+  // hold what they can, and are written, not added to.
   PassResult forward_backward(const Batch& batch, double seed, const DropoutMoment& moment,
-                              const Renewal& renewal, const std::atomic<bool>& cancel);
+                              const Renewal& renewal, bool narrow, const std::atomic<bool>& cancel);
   PassResult forward(const Batch& batch, const Renewal& renewal, const std::atomic<bool>& cancel);
   // The losses of the last `forward`, one a position, 0 where not counted.
   std::span<const float> token_losses() const;
@@ -128,6 +132,7 @@ private:
   // The calls of a pass, for one way of dividing the rows.
   struct Calls {
     std::vector<Call> training;
+    std::vector<Call> narrow_training; // with narrow gradients; empty where there are none
     std::vector<Call> evaluation;
   };
 
@@ -139,7 +144,7 @@ private:
   void allocate_training_buffers();
   void make_all_calls();
   void make_calls(size_t bucket);
-  void make_training_calls(size_t bucket);
+  std::vector<Call> training_calls(size_t bucket, bool narrow) const;
   // Weights go to the ports that the kernel has, gradients to those named d_<port>.
   Call call(backend::Kernel& kernel, Phase phase, int32_t layer, Bindings bindings) const;
   void bind_weights(const backend::Kernel& kernel, int32_t layer, Bindings& bindings,
@@ -152,7 +157,8 @@ private:
     std::vector<backend::Buffer*> taps; // by slot
   };
   LayerBuffers layer_buffers(int32_t layer, bool training) const;
-  Call block_call(size_t bucket, Phase phase, int32_t layer, bool training) const;
+  Call block_call(size_t bucket, Phase phase, int32_t layer, bool training,
+                  bool narrow = false) const;
   Call head_call(const Chunk& chunk, bool training) const;
   Call embedding_call(backend::Kernel& kernel, Phase phase) const;
 
@@ -182,6 +188,7 @@ private:
   std::span<float> trained_;
   std::array<std::optional<backend::StagedArray>, weight_array_count> arrays_; // by WeightArray
   std::optional<backend::StagedArray> gradients_;
+  std::unique_ptr<NarrowGradients> narrow_gradients_;
   std::optional<backend::BackgroundStaging> staging_; // of the trained weights
   std::vector<Calls> calls_;                          // by bucket
 };

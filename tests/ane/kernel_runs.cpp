@@ -191,6 +191,29 @@ TEST_CASE("rows of an embedding are added to its sums, and no table is made for 
   CHECK(runner.kernel().statistics().workspace_bytes < static_cast<size_t>(table));
 }
 
+TEST_CASE("gradients that nobody adds up leave the program of those that are") {
+  const DeviceFixture fixture;
+  const auto device = fixture.open();
+  const model::Config& config = small_models().front().config;
+  train::PartShape shape;
+  const model::ParameterTable table(config);
+  for (const model::Parameter& parameter : table.layer(0)) shape.trained.push_back(parameter.port);
+  const train::BlockFunctions functions = train::block_functions(
+      config, DataType::fp16, {.batch = 2, .sequence = 24, .narrow_gradients = true}, shape);
+  const auto compile = [&](const mil::Function& function, bool narrow) {
+    CompileOptions options = summing(train::gradient_ports(shape.trained));
+    if (narrow) options.accumulate.clear();
+    for (const std::string& port : shape.trained)
+      if (narrow) options.unwatched.push_back(train::narrow_gradient_port(port));
+    return device->compile(function, options);
+  };
+  const auto summed = compile(*functions.backward, false);
+  const int64_t compilations = fixture.emulator.count("compiles");
+  const auto narrow = compile(*functions.narrow_backward, true);
+  CHECK(fixture.emulator.count("compiles") == compilations);
+  CHECK(narrow->placement().where == "ane");
+}
+
 TEST_CASE("a loss runs on both sides, and its sums add up") {
   const DeviceFixture fixture;
   const auto device = fixture.open();

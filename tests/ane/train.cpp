@@ -180,6 +180,29 @@ TEST_CASE("micro-batches are summed, and steps make nothing new") {
   }
 }
 
+TEST_CASE("one micro-batch's gradients in fp16 update as their sums in fp32 do") {
+  for (const auto& config : {small_config(), odd_config()}) {
+    AneFixture f;
+    train::SessionOptions options = half_options();
+    options.clip_norm = 0.5;
+    const auto device = f.open();
+    const auto narrow = make_session(device, options, config);
+    const auto summed = make_session(device, options, config);
+    for (uint64_t step = 0; step < 4; ++step) {
+      const OwnedBatch owned(100 + step, options.batch_size, options.sequence_length);
+      const train::Batch batch = owned.view();
+      const train::StepResult seen = narrow->step({&batch, 1});
+      summed->forward_backward(batch);
+      const train::StepResult expected = summed->optimizer_step();
+      CHECK(seen.grad_norm == expected.grad_norm);
+    }
+    const auto a = narrow->weights(), b = summed->weights();
+    CHECK(std::equal(a.begin(), a.end(), b.begin(), b.end()));
+    const auto left = narrow->gradients();
+    CHECK(std::all_of(left.begin(), left.end(), [](float value) { return value == 0; }));
+  }
+}
+
 TEST_CASE("the reports of kernels add up to those of steps") {
   AneFixture f;
   const auto session = make_session(f.open(), half_options());
@@ -196,8 +219,8 @@ TEST_CASE("the reports of kernels add up to those of steps") {
     CAPTURE(report.label);
     CHECK((report.placement.where == "ane") == report.placement.reason.empty());
   }
-  CHECK(engine == std::set<std::string>{"block_forward", "block_backward", "head_training",
-                                        "head_evaluation"});
+  CHECK(engine == std::set<std::string>{"block_forward", "block_backward", "block_backward_narrow",
+                                        "head_training", "head_evaluation"});
   CHECK(kernels.evaluations == steps.evaluations);
   CHECK(kernels.engine_flops == steps.engine_flops);
   CHECK(kernels.host_flops == steps.host_flops);

@@ -56,6 +56,7 @@ KernelBuilder::KernelBuilder(std::shared_ptr<Environment> environment,
     workspace_ = std::make_shared<AneWorkspace>(environment_);
   }
   function_ = mil::optimize(function);
+  addends_.insert(options.unwatched.begin(), options.unwatched.end());
   separate_accumulated();
   find_policies();
 }
@@ -98,8 +99,10 @@ bool KernelBuilder::is_accumulated(const std::string& name) const {
 }
 
 void KernelBuilder::find_policies() {
-  if (options_.accumulate.empty()) return;
-  const std::vector<bool> only = mil::ops_only_for(function_, options_.accumulate);
+  std::vector<std::string> gradients = options_.accumulate;
+  gradients.insert(gradients.end(), options_.unwatched.begin(), options_.unwatched.end());
+  if (gradients.empty()) return;
+  const std::vector<bool> only = mil::ops_only_for(function_, gradients);
   for (size_t i = 0; i < only.size(); ++i)
     if (only[i]) only_accumulated_.insert(name_of(function_, function_.ops[i]));
 }

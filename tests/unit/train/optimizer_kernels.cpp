@@ -125,6 +125,38 @@ TEST_CASE("an update has the same bits in vectors of every width as a number at 
   });
 }
 
+TEST_CASE("gradients in fp16 are what the same in fp32 are, and stay") {
+  std::vector<uint16_t> halves(70000);
+  for (size_t i = 0; i < halves.size(); ++i) halves[i] = static_cast<uint16_t>(i); // every number
+  std::erase_if(halves, [](uint16_t half) { return std::isnan(half_to_float(half)); });
+  const std::vector<uint16_t> before = halves;
+  const size_t count = halves.size() - 3;
+  Arrays expected(halves.size());
+  for (size_t i = 0; i < halves.size(); ++i) expected.gradients[i] = half_to_float(halves[i]);
+  const std::vector<float> gradients = expected.gradients;
+  const train::AdamWFactors adamw{.gradient = 0.37f, .step_size = 0.013f, .root_correction = 1.7f};
+  const train::SgdFactors sgd{.gradient = 0.37f, .momentum = 0.9f, .learning_rate = 0.013f};
+  train::update_adamw(expected.range(count), adamw, 0.99f);
+  expected.gradients = gradients;
+  train::update_sgd(expected.range(count), sgd, 0.99f);
+  expected.gradients = gradients;
+  on_every_target([&] {
+    Arrays seen(halves.size());
+    seen.gradients = gradients;
+    UpdateRange range = seen.range(count);
+    range.gradients = nullptr;
+    range.float16_gradients = halves.data();
+    train::update_adamw(range, adamw, 0.99f);
+    train::update_sgd(range, sgd, 0.99f);
+    check_equal(seen, expected);
+    CHECK(halves == before);
+    for (const size_t size : {0, 1, 15, 16, 100, 31743}) // all of them finite
+      CHECK(train::sum_of_squares(std::span(halves).first(size)) ==
+            train::sum_of_squares(std::span(gradients).first(size)));
+    CHECK(std::isinf(train::sum_of_squares(std::span(halves))));
+  });
+}
+
 TEST_CASE("SGD needs no momentum, and no update a mirror") {
   Arrays arrays(21), without(21);
   UpdateRange range = without.range(21);

@@ -1,0 +1,62 @@
+#include "train/narrow_gradients.h"
+
+#include "base/status.h"
+
+#include <algorithm>
+
+namespace anet::train {
+
+using backend::Layout;
+using mil::DataType;
+
+NarrowGradients::NarrowGradients(backend::Device& device, const TrainedTensors& tensors,
+                                 const std::set<int64_t>& offsets) {
+  for (const TrainedTensor& tensor : tensors.all()) {
+    const auto layout = Layout::contiguous(DataType::fp16, {tensor.parameter->elements});
+    buffers_.push_back(offsets.contains(tensor.offset) ? device.allocate(layout) : nullptr);
+    offsets_.push_back(tensor.offset);
+  }
+  values_.resize(buffers_.size());
+}
+
+backend::View NarrowGradients::view(int64_t offset, const Layout& layout) const {
+  const auto found = std::lower_bound(offsets_.begin(), offsets_.end(), offset);
+  const auto index = static_cast<size_t>(found - offsets_.begin());
+  if (index == offsets_.size() || *found != offset || !buffers_[index])
+    fail(Status::internal, "expected a gradient that was declared, seen offset ", offset);
+  return {*buffers_[index], 0, layout};
+}
+
+uint64_t NarrowGradients::bytes(const TrainedTensors& tensors, const std::set<int64_t>& offsets) {
+  uint64_t bytes = 0;
+  for (const TrainedTensor& tensor : tensors.all())
+    if (offsets.contains(tensor.offset))
+      bytes += static_cast<uint64_t>(tensor.parameter->elements) * sizeof(uint16_t);
+  return bytes;
+}
+
+NarrowGradients::Access::Access(NarrowGradients& gradients) : gradients_(gradients) {
+  try {
+    for (auto& buffer : gradients.buffers_) {
+      if (buffer) buffer->map(false);
+      const std::byte* data = buffer ? buffer->data() : nullptr;
+      gradients.values_[mapped_++] = reinterpret_cast<const uint16_t*>(data);
+    }
+  } catch (...) {
+    release();
+    throw;
+  }
+}
+
+void NarrowGradients::Access::release() noexcept {
+  for (; mapped_ > 0; --mapped_) {
+    auto& buffer = gradients_.buffers_[mapped_ - 1];
+    gradients_.values_[mapped_ - 1] = nullptr;
+    try {
+      if (buffer) buffer->unmap();
+    } catch (...) { // NOLINT(bugprone-empty-catch): the next mapping will report it
+    }
+  }
+}
+
+} // namespace anet::train

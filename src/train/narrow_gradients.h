@@ -1,0 +1,50 @@
+// Gradients of whole tensors as fp16 programs return them, for an update that reads them where they
+// are: in place of sums in fp32, when there is nothing to add to.
+#pragma once
+
+#include "backend/backend.h"
+#include "train/optimizer.h"
+#include "train/trained_tensors.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <set>
+#include <span>
+#include <vector>
+
+namespace anet::train {
+
+class NarrowGradients {
+public:
+  // Of the tensors whose gradients have these offsets.
+  NarrowGradients(backend::Device& device, const TrainedTensors& tensors,
+                  const std::set<int64_t>& offsets);
+
+  // What a kernel with this port writes.
+  backend::View view(int64_t offset, const backend::Layout& layout) const;
+  static uint64_t bytes(const TrainedTensors& tensors, const std::set<int64_t>& offsets);
+
+  // The host's, for as long as this object lives.
+  class Access {
+  public:
+    explicit Access(NarrowGradients& gradients);
+    ~Access() { release(); }
+    Access(const Access&) = delete;
+    Access& operator=(const Access&) = delete;
+    Float16Gradients values() const { return gradients_.values_; }
+
+  private:
+    void release() noexcept;
+
+    NarrowGradients& gradients_;
+    size_t mapped_ = 0; // of the tensors
+  };
+
+private:
+  std::vector<std::unique_ptr<backend::Buffer>> buffers_; // by trained tensor, null without one
+  std::vector<const uint16_t*> values_;                   // the same, while they are the host's
+  std::vector<int64_t> offsets_;                          // by trained tensor
+};
+
+} // namespace anet::train
