@@ -71,7 +71,7 @@ ifneq ($(filter g++% %-g++,$(notdir $(CXX))),)
   WARNINGS += -Wno-restrict $(if $(filter asan tsan,$(MODE)),-Wno-maybe-uninitialized)
 endif
 COMMON   := $(FLAGS_$(MODE)) -fPIC -fvisibility=hidden -ffp-contract=off $(WARNINGS)
-INCLUDES := -Iinclude -MMD -MP $(if $(filter 0,$(ANE)),-DANET_WITHOUT_ANE)
+INCLUDES := -Iinclude -MD -MP $(if $(filter 0,$(ANE)),-DANET_WITHOUT_ANE)
 CXXSTD   := -std=c++20 -fvisibility-inlines-hidden
 CSTD     := -std=c11
 
@@ -517,7 +517,7 @@ tidy: $(TIDY_STAMPS)
 $(OBJ)/tidy/%.ok: %.cpp .clang-tidy
 	@mkdir -p $(@D)
 	$(call say,TIDY,$<)
-	$(Q)$(CLANG_TIDY) --quiet $< -- $(filter-out -MMD -MP,$(INCLUDES)) $(PRIVATE) $(CXXSTD) \
+	$(Q)$(CLANG_TIDY) --quiet $< -- $(filter-out -MD -MP,$(INCLUDES)) $(PRIVATE) $(CXXSTD) \
 	  2> $@.log || { cat $@.log; exit 1; }
 	@touch $@
 
