@@ -92,6 +92,19 @@ TEST_CASE("exp2 is exact for whole numbers, down to the least subnormal") {
   check_both(std::move(b), inputs, {0, 0}, "exp2");
 }
 
+TEST_CASE("exp is exact to rounding from where results are subnormal to where they overflow") {
+  const int64_t count = 8801;
+  Builder b;
+  b.output(b.unary("exp", b.input("x", {DataType::fp32, {count}, {}})), "y");
+  TensorMap inputs;
+  Tensor& x = inputs["x"] = mil::make_tensor({DataType::fp32, {count}, {}});
+  for (size_t i = 0; i < x.values.size(); ++i)
+    x.values[i] = static_cast<float>(-86.9 + 0.02 * static_cast<double>(i));
+  const std::vector<double> beyond = {88.72, 88.73, 1e30, INFINITY, -87.4, -104, -1e30, -INFINITY};
+  std::copy(beyond.begin(), beyond.end(), x.values.begin() + 17);
+  check_both(std::move(b), inputs, {1.5e-7, 0x1p-125}, "exp");
+}
+
 TEST_CASE("long reductions are shared by threads and give the same bits with any number") {
   const int64_t rows = 300, columns = 401;
   for (const char* op : {"reduce_sum", "reduce_mean", "reduce_max", "reduce_min",
