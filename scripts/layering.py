@@ -26,7 +26,7 @@ RESERVED = [
     (re.compile(r"ane_train\w*\.h$"), re.compile(r"src/capi/")),
     (re.compile(r"dnnl"), re.compile(r"src/backend/cpu/")),
     (re.compile(r"^hwy/"),
-     re.compile(r"src/(backend/cpu/|base/bfloat16-inl\.h|train/optimizer_kernels\.cpp)")),
+     re.compile(r"src/(backend/cpu/|base/(bf|f)loat16-inl\.h|train/optimizer_kernels\.cpp)")),
     (re.compile(r"^pcre2"), re.compile(r"src/io/tokenizer/")),
     (re.compile(r"^utf8proc"), re.compile(r"src/io/(tokenizer|jinja)/")),
     (re.compile(r"^objc/"), re.compile(r"src/backend/ane/")),

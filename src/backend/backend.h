@@ -126,7 +126,7 @@ struct CompileOptions {
   // are complete only after Device::synchronize.
   std::vector<std::string> accumulate;
   // Outputs whose infinities the caller finds itself: Kernel::overflowed may leave them out.
-  std::vector<std::string> unwatched;
+  std::vector<std::string> unwatched = {};
   Role role = Role::other;
   // Null: the kernel has its own, reserved as it is compiled.
   std::shared_ptr<Workspace> workspace;
