@@ -501,7 +501,7 @@ ane-plan-check: $(LIBRARY) $(EMULATOR)  ## The cost model against closed forms, 
 
 TRACKED      := git ls-files '*.c' '*.h' '*.cpp'
 # Clang cannot read GCC's omp.h, which this one file includes.
-TIDY_SOURCES := $(filter-out src/backend/cpu/gemm_onednn.cpp,$(LIB_SOURCES)) $(CLI_SOURCES)
+TIDY_SOURCES := $(filter-out src/backend/cpu/onednn.cpp,$(LIB_SOURCES)) $(CLI_SOURCES)
 TIDY_STAMPS  := $(TIDY_SOURCES:%.cpp=$(OBJ)/tidy/%.ok)
 
 lint: format-check layering-check tidy  ## Formatting, layering and clang-tidy

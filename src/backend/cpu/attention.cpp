@@ -70,12 +70,12 @@ private:
   void attend(const RunContext& context, int64_t batch, int64_t block, float* scratch) const {
     const int64_t first = block * scores_.block();
     const int64_t queries = std::min(scores_.block(), scores_.query().rows() - first);
-    float* const probabilities = scratch + scores_.query_scratch();
+    float* const probabilities = scratch + scores_.product_scratch();
     const KeyRange range =
-        scores_.probabilities(context, batch, first, queries, scratch, probabilities);
+        scores_.probabilities(context, batch, first, queries, probabilities, scratch);
     multiply(queries, output_.columns(), range.size, 1, {probabilities, range.size, false},
-             matrix(scores_.value().at(context, batch, range.begin)), 0,
-             output_.at(context, batch, first));
+             matrix(scores_.value().at(context, batch, range.begin)), false,
+             output_.at(context, batch, first), scratch);
   }
 
   ScoreBlocks scores_;
@@ -91,7 +91,7 @@ std::unique_ptr<Step> make_visible_keys_step(const AttentionKeys::Mask& mask) {
 
 int64_t attention_scratch(const Operand& query, const AttentionKeys& keys) {
   const ScoreBlocks scores(query, keys, 1);
-  return (scores.query_scratch() + scores.score_scratch() + 15) / 16 * 16;
+  return (scores.product_scratch() + scores.score_scratch() + 15) / 16 * 16;
 }
 
 std::unique_ptr<Step> make_attention_step(const Operand& query, const AttentionKeys& keys,

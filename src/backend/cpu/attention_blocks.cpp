@@ -36,20 +36,13 @@ MatrixF32 transposed(const MatrixPlace& x) {
 }
 
 void multiply(int64_t rows, int64_t columns, int64_t depth, float alpha, const MatrixF32& a,
-              const MatrixF32& b, float beta, const MatrixPlace& c) {
+              const MatrixF32& b, bool accumulate, const MatrixPlace& c, float* gemm_scratch) {
   if (!c.layout.transposed)
-    return gemm_f32(rows, columns, depth, alpha, a, b, beta, c.data, c.layout.leading);
+    return gemm_f32(rows, columns, depth, alpha, a, b, accumulate, c.data, c.layout.leading,
+                    gemm_scratch);
   const MatrixF32 left{b.data, b.leading, !b.transposed}, right{a.data, a.leading, !a.transposed};
-  gemm_f32(columns, rows, depth, alpha, left, right, beta, c.data, c.layout.leading);
-}
-
-MatrixF32 row_major(const MatrixPlace& x, int64_t rows, int64_t columns, float* scratch) {
-  if (!x.layout.transposed) return matrix(x);
-  for (int64_t column = 0; column < columns; ++column) {
-    const float* source = x.data + column * x.layout.leading;
-    for (int64_t row = 0; row < rows; ++row) scratch[row * columns + column] = source[row];
-  }
-  return {scratch, columns, false};
+  gemm_f32(columns, rows, depth, alpha, left, right, accumulate, c.data, c.layout.leading,
+           gemm_scratch);
 }
 
 int64_t query_block(int64_t queries, int64_t keys) {
@@ -87,13 +80,19 @@ ScoreBlocks::ScoreBlocks(const Operand& query, const AttentionKeys& keys, float 
     : query_(query), key_(keys.key), value_(keys.value), mask_(keys), scale_(scale),
       block_(query_block(query_.rows(), key_.rows())) {}
 
+int64_t ScoreBlocks::product_scratch() const {
+  const int64_t keys = key_.rows(), width = std::max(query_.columns(), value_.columns());
+  const int64_t inner = std::max({block_, keys, width});
+  return gemm_scratch(std::max(block_, keys), std::max(keys, width), inner);
+}
+
 KeyRange ScoreBlocks::probabilities(const RunContext& context, int64_t batch, int64_t first,
-                                    int64_t queries, float* scratch, float* probabilities) const {
-  const int64_t width = query_.columns();
-  const MatrixF32 rows = row_major(query_.at(context, batch, first), queries, width, scratch);
+                                    int64_t queries, float* probabilities,
+                                    float* gemm_scratch) const {
   const KeyRange range = mask_.visible(context, batch, first, queries);
-  gemm_f32(queries, range.size, width, scale_, rows,
-           transposed(key_.at(context, batch, range.begin)), 0, probabilities, range.size);
+  gemm_f32(queries, range.size, query_.columns(), scale_, matrix(query_.at(context, batch, first)),
+           transposed(key_.at(context, batch, range.begin)), false, probabilities, range.size,
+           gemm_scratch);
   const auto largest_of = reduce_kernels(Accumulation::max).row;
   for (int64_t query = 0; query < queries; ++query) {
     float* row = probabilities + query * range.size;

@@ -37,13 +37,9 @@ private:
 MatrixF32 matrix(const MatrixPlace& x);
 MatrixF32 transposed(const MatrixPlace& x);
 
-// c[rows, columns] = alpha * a * b + beta * c, whichever dimension of c is contiguous.
+// gemm_f32, whichever dimension of c is contiguous.
 void multiply(int64_t rows, int64_t columns, int64_t depth, float alpha, const MatrixF32& a,
-              const MatrixF32& b, float beta, const MatrixPlace& c);
-
-// x[rows, columns] with contiguous rows: as it is, or copied to `scratch`. gemm reads the left
-// side of a product with few rows much faster so.
-MatrixF32 row_major(const MatrixPlace& x, int64_t rows, int64_t columns, float* scratch);
+              const MatrixF32& b, bool accumulate, const MatrixPlace& c, float* gemm_scratch);
 
 // Queries of a block, so that their scores stay in a core's cache.
 int64_t query_block(int64_t queries, int64_t keys);
@@ -78,13 +74,13 @@ public:
   const MatrixBatch& key() const { return key_; }
   const MatrixBatch& value() const { return value_; }
 
-  int64_t query_scratch() const { return block_ * query_.columns(); }
   int64_t score_scratch() const { return block_ * key_.rows(); }
+  int64_t product_scratch() const; // for each product of a block, of the gradient too
   int64_t work() const { return batch() * query_.rows() * key_.rows() * query_.columns(); }
 
   // Fills probabilities[queries, the visible keys], and returns which keys those are.
   KeyRange probabilities(const RunContext& context, int64_t batch, int64_t first, int64_t queries,
-                         float* scratch, float* probabilities) const;
+                         float* probabilities, float* gemm_scratch) const;
 
 private:
   MatrixBatch query_, key_, value_;

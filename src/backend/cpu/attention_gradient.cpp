@@ -40,28 +40,27 @@ private:
                      float* scratch) const {
     const int64_t first = block * scores_.block();
     const int64_t queries = std::min(scores_.block(), scores_.query().rows() - first);
-    float* const copy = scratch;
-    float* const probabilities =
-        copy + scores_.block() * std::max(scores_.query().columns(), d_output_.columns());
+    float* const probabilities = scratch + scores_.product_scratch();
     float* const d_scores = probabilities + scores_.score_scratch();
     const KeyRange range =
-        scores_.probabilities(context, batch, first, queries, copy, probabilities);
+        scores_.probabilities(context, batch, first, queries, probabilities, scratch);
     const int64_t keys = range.size;
     const MatrixF32 ds{d_scores, keys, false};
     const MatrixPlace dy = d_output_.at(context, batch, first);
     const int64_t width = scores_.query().columns(), value_width = d_output_.columns();
-    multiply(keys, value_width, queries, 1, {probabilities, keys, true}, matrix(dy), 1,
-             d_value_.at(context, batch, range.begin));
-    gemm_f32(queries, keys, value_width, 1, row_major(dy, queries, value_width, copy),
-             transposed(scores_.value().at(context, batch, range.begin)), 0, d_scores, keys);
+    multiply(keys, value_width, queries, 1, {probabilities, keys, true}, matrix(dy), true,
+             d_value_.at(context, batch, range.begin), scratch);
+    gemm_f32(queries, keys, value_width, 1, matrix(dy),
+             transposed(scores_.value().at(context, batch, range.begin)), false, d_scores, keys,
+             scratch);
     for (int64_t query = 0; query < queries; ++query)
       softmax_gradient_row(probabilities + query * keys, d_scores + query * keys, keys);
     multiply(queries, width, keys, scale_, ds,
-             matrix(scores_.key().at(context, batch, range.begin)), 0,
-             d_query_.at(context, batch, first));
+             matrix(scores_.key().at(context, batch, range.begin)), false,
+             d_query_.at(context, batch, first), scratch);
     multiply(keys, width, queries, scale_, {d_scores, keys, true},
-             matrix(scores_.query().at(context, batch, first)), 1,
-             d_key_.at(context, batch, range.begin));
+             matrix(scores_.query().at(context, batch, first)), true,
+             d_key_.at(context, batch, range.begin), scratch);
   }
 
   ScoreBlocks scores_;
@@ -74,8 +73,7 @@ private:
 
 int64_t attention_gradient_scratch(const Operand& query, const AttentionKeys& keys) {
   const ScoreBlocks scores(query, keys, 1);
-  const int64_t width = std::max(query.shape.back(), keys.value.shape.back());
-  return (scores.block() * width + 2 * scores.score_scratch() + 15) / 16 * 16;
+  return (scores.product_scratch() + 2 * scores.score_scratch() + 15) / 16 * 16;
 }
 
 std::unique_ptr<Step> make_attention_gradient_step(const Operand& query, const AttentionKeys& keys,

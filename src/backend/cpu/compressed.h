@@ -34,6 +34,6 @@ enum class Side : uint8_t { left, right };
 int64_t compressed_matmul_scratch(const CompressedMatrix& matrix, Side side);
 std::unique_ptr<Step> make_compressed_matmul_step(const CompressedMatrix& matrix, Side side,
                                                   const Operand& other, const Operand& c,
-                                                  const Operand& scratch, float alpha, float beta);
+                                                  const Operand& scratch, bool accumulate);
 
 } // namespace anet::backend::cpu

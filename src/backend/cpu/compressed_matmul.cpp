@@ -12,24 +12,20 @@ constexpr int64_t tile_depth = 256;
 constexpr int64_t max_tile_rows = 256;
 constexpr int64_t min_tile_rows = 64;
 constexpr int64_t tile_columns = 256;
-// Rows whose distance is a multiple of this many floats compete for the same places in the caches:
-// a tile of them is copied to rows with a gap.
-constexpr int64_t bad_leading = 64;
-constexpr int64_t row_gap = 16;
 // Up to this many columns each row is expanded once and multiplied right away.
 constexpr int64_t few_columns = 4;
 constexpr int64_t rows_at_once = 64;
 
 int64_t divided_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// A tile of the weight, then one of the other operand.
 int64_t weight_scratch(const CompressedMatrix& matrix) {
   return std::min(max_tile_rows, matrix.rows()) * std::min(tile_depth, matrix.columns());
 }
 
-int64_t copy_scratch(const CompressedMatrix& matrix) {
-  const int64_t depth = std::min(tile_depth, matrix.columns());
-  return std::max(tile_columns * (depth + row_gap), depth * (tile_columns + row_gap));
+// A tile of the weight, then what gemm needs.
+int64_t tile_scratch(const CompressedMatrix& matrix) {
+  const int64_t side = std::max(max_tile_rows, tile_columns);
+  return weight_scratch(matrix) + gemm_scratch(side, side, tile_depth);
 }
 
 // c = x m is c^T = m^T x^T.
@@ -53,12 +49,12 @@ struct Steps {
         column(layout.transposed ? layout.leading : 1) {}
 };
 
-// c[rows, columns] = alpha * matrix[rows, depth] * x[depth, columns] + beta * c, for each batch.
+// c[rows, columns] = matrix[rows, depth] * x[depth, columns], or added to c, for each batch.
 class CompressedMatmulStep final : public Step {
 public:
   CompressedMatmulStep(const CompressedMatrix& matrix, const Operand& x, const Operand& c,
-                       const Operand& scratch, float alpha, float beta)
-      : matrix_(matrix), x_(x), c_(c), scratch_(scratch), alpha_(alpha), beta_(beta) {
+                       const Operand& scratch, bool accumulate)
+      : matrix_(matrix), x_(x), c_(c), scratch_(scratch), accumulate_(accumulate) {
     spread_batch();
     merge_batch_into_columns();
     const size_t rank = c_.shape.size();
@@ -71,7 +67,6 @@ public:
     const Strides c_batch(c_.strides.begin(), c_.strides.end() - 2);
     const Strides x_batch(x_.strides.begin(), x_.strides.end() - 2);
     batch_ = make_loop_nest<2>(batch, {&c_batch, &x_batch});
-    copies_x_ = x_layout_.leading >= 4 * bad_leading && x_layout_.leading % bad_leading == 0;
     by_row_ = columns_ <= few_columns && !matrix_.transposed;
     tile_rows_ = by_row_ ? rows_at_once : choose_tile_rows();
   }
@@ -152,29 +147,17 @@ private:
           matrix_.transposed ? mil::Tile{k, depth, row, rows} : mil::Tile{row, rows, k, depth};
       matrix_.expand(tile, scratch, tile.columns);
       const MatrixF32 a = {scratch, tile.columns, matrix_.transposed};
-      const float* const part = x + k * x_steps.row;
-      const MatrixF32 b = copies_x_
-                              ? copy_tile(part, depth, columns, scratch + weight_scratch(matrix_))
-                              : MatrixF32{part, x_layout_.leading, x_layout_.transposed};
-      const float beta = k == 0 ? beta_ : 1;
+      const MatrixF32 b = {x + k * x_steps.row, x_layout_.leading, x_layout_.transposed};
+      const bool adds = accumulate_ || k > 0;
+      float* const gemm = scratch + weight_scratch(matrix_);
       if (c_layout_.transposed) {
         // c^T = b^T a^T: gemm writes rows.
-        gemm_f32(columns, rows, depth, alpha_, {b.data, b.leading, !b.transposed},
-                 {a.data, a.leading, !a.transposed}, beta, c, c_layout_.leading);
+        gemm_f32(columns, rows, depth, 1, {b.data, b.leading, !b.transposed},
+                 {a.data, a.leading, !a.transposed}, adds, c, c_layout_.leading, gemm);
       } else {
-        gemm_f32(rows, columns, depth, alpha_, a, b, beta, c, c_layout_.leading);
+        gemm_f32(rows, columns, depth, 1, a, b, adds, c, c_layout_.leading, gemm);
       }
     }
-  }
-
-  MatrixF32 copy_tile(const float* x, int64_t depth, int64_t columns, float* copy) const {
-    const bool transposed = x_layout_.transposed;
-    const int64_t rows = transposed ? columns : depth;
-    const int64_t width = transposed ? depth : columns;
-    const int64_t leading = width + row_gap;
-    for (int64_t i = 0; i < rows; ++i)
-      std::copy_n(x + i * x_layout_.leading, width, copy + i * leading);
-    return {copy, leading, transposed};
   }
 
   // The scratch holds one row, then the columns of x where they are apart in memory.
@@ -191,20 +174,19 @@ private:
       for (int64_t j = 0; j < columns_; ++j) {
         const float* const column = contiguous ? x + j * x_steps.column : packed + j * depth_;
         float& result = c[row * c_steps.row + j * c_steps.column];
-        const float product = alpha_ * dot(scratch, column, depth_);
-        result = beta_ == 0 ? product : product + beta_ * result;
+        const float product = dot(scratch, column, depth_);
+        result = accumulate_ ? product + result : product;
       }
     }
   }
 
   CompressedMatrix matrix_;
   Operand x_, c_, scratch_;
-  float alpha_, beta_;
+  bool accumulate_;
   MatrixLayout x_layout_, c_layout_;
   int64_t rows_ = 0, columns_ = 0, depth_ = 0;
   int64_t tile_rows_ = 0;
   bool by_row_ = false;
-  bool copies_x_ = false;
   LoopNest<2> batch_;
 };
 
@@ -212,17 +194,16 @@ private:
 
 int64_t compressed_matmul_scratch(const CompressedMatrix& given, Side side) {
   const CompressedMatrix matrix = on_the_left(given, side);
-  return std::max(weight_scratch(matrix) + copy_scratch(matrix),
-                  (1 + few_columns) * matrix.columns());
+  return std::max(tile_scratch(matrix), (1 + few_columns) * matrix.columns());
 }
 
 std::unique_ptr<Step> make_compressed_matmul_step(const CompressedMatrix& matrix, Side side,
                                                   const Operand& other, const Operand& c,
-                                                  const Operand& scratch, float alpha, float beta) {
+                                                  const Operand& scratch, bool accumulate) {
   const bool left = side == Side::left;
   return std::make_unique<CompressedMatmulStep>(on_the_left(matrix, side),
                                                 left ? other : swap_last_two(other),
-                                                left ? c : swap_last_two(c), scratch, alpha, beta);
+                                                left ? c : swap_last_two(c), scratch, accumulate);
 }
 
 } // namespace anet::backend::cpu

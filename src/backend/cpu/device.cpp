@@ -132,9 +132,9 @@ public:
     json.set("description", Json(capabilities_.description));
     Json products = Json::object();
     const auto set = [&](const char* type, const std::string& reason) {
-      products.set(type, Json(reason.empty() ? gemm_library() : reason));
+      products.set(type, Json(reason.empty() ? product_library() : reason));
     };
-    set("fp32", "");
+    products.set("fp32", Json(gemm_library()));
     set("bf16", why_no_bf16_products());
     set("int8", why_no_int8_products());
     json.set("products", std::move(products));
@@ -157,7 +157,7 @@ std::shared_ptr<Device> open_device(const DeviceOptions& options) {
 
 std::string describe(int threads) {
   return concat(cpu_model(), ", ", threads, threads == 1 ? " thread, " : " threads, ",
-                simd_target(), ", ", gemm_library());
+                simd_target());
 }
 
 } // namespace anet::backend::cpu

@@ -1,5 +1,4 @@
-// Single-threaded matrix products; the caller shares them out among its threads. Further element
-// types get functions of their own beside gemm_f32.
+// Single-threaded matrix products; the caller shares them out among its threads.
 #pragma once
 
 #include <cstdint>
@@ -13,12 +12,17 @@ struct MatrixF32 {
   bool transposed = false;
 };
 
-// c[rows, columns] = alpha * op(a)[rows, depth] * op(b)[depth, columns] + beta * c. With beta 0, c
-// is not read. Runs on the calling thread alone. Throws internal when the library refuses.
+// c[rows, columns] = alpha * op(a)[rows, depth] * op(b)[depth, columns], or added to c. An
+// element's sum has the same order wherever in a product it is computed: sharing a product out
+// changes no bit. (Not promised by Accelerate.) Runs on the calling thread alone, and allocates
+// nothing: `scratch` has gemm_scratch() elements. Throws when the platform's library refuses.
 void gemm_f32(int64_t rows, int64_t columns, int64_t depth, float alpha, const MatrixF32& a,
-              const MatrixF32& b, float beta, float* c, int64_t leading_c);
+              const MatrixF32& b, bool accumulate, float* c, int64_t leading_c, float* scratch);
 
-// The name of the library behind it, for reports.
+// Enough for every product that is not larger in any dimension.
+int64_t gemm_scratch(int64_t rows, int64_t columns, int64_t depth);
+
+// What is behind it, for reports.
 const char* gemm_library();
 
 } // namespace anet::backend::cpu

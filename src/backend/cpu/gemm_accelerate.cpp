@@ -86,13 +86,15 @@ int to_int(int64_t size) {
 } // namespace
 
 void gemm_f32(int64_t rows, int64_t columns, int64_t depth, float alpha, const MatrixF32& a,
-              const MatrixF32& b, float beta, float* c, int64_t leading_c) {
+              const MatrixF32& b, bool accumulate, float* c, int64_t leading_c, float*) {
   const Accelerate& functions = accelerate();
   const SingleThreadedAccelerate scope(functions);
   functions.sgemm(101, a.transposed ? 112 : 111, b.transposed ? 112 : 111, to_int(rows),
                   to_int(columns), to_int(depth), alpha, a.data, to_int(a.leading), b.data,
-                  to_int(b.leading), beta, c, to_int(leading_c));
+                  to_int(b.leading), accumulate ? 1.0f : 0.0f, c, to_int(leading_c));
 }
+
+int64_t gemm_scratch(int64_t, int64_t, int64_t) { return 0; }
 
 std::unique_ptr<Int8Product> make_library_int8_product(const Int8ProductShape&, const int8_t*,
                                                        const Int8Epilogue&, Int8Exactness) {
@@ -110,6 +112,8 @@ std::string why_no_bf16_products() {
 }
 
 const char* gemm_library() { return "Accelerate"; }
+
+const char* product_library() { return "Accelerate"; }
 
 } // namespace anet::backend::cpu
 

@@ -36,6 +36,9 @@ public:
 // Null where the library has none, or none but plain loops.
 std::unique_ptr<LibraryProduct> make_library_product(const LibraryProductShape& shape);
 
+// Its name, for reports.
+const char* product_library();
+
 // Why products of bf16 operands run in fp32 here; empty where the library multiplies bf16.
 std::string why_no_bf16_products();
 

@@ -62,11 +62,11 @@ struct ScatterTarget {
 // The tensor that a scatter changes: a copy of `data`, or the port itself when the scatter adds to
 // zeros and the port accumulates.
 Operand scatter_output(Lowering& l) {
-  float beta = 0;
+  bool accumulate = false;
   const bool zero = l.is_zero("data");
   if (l.accumulates()) {
-    const Operand target = l.accumulating_result(beta);
-    if (beta != 0) return target;
+    const Operand target = l.accumulating_result(accumulate);
+    if (accumulate) return target;
   }
   if (zero) {
     const Operand output = l.result();

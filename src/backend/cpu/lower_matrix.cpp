@@ -36,10 +36,10 @@ void matmul(Lowering& l) {
   if (vector) x = expand_view(x, 0);
   if (!vector && l.boolean("transpose_x")) x = swap_last_two(x);
   if (l.boolean("transpose_y")) y = swap_last_two(y);
-  float beta = 0;
-  Operand output = l.accumulating_result(beta);
+  bool accumulate = false;
+  Operand output = l.accumulating_result(accumulate);
   if (vector) output = expand_view(output, output.shape.size() - 1);
-  if (mil::is_floating(output.dtype)) return l.matmul(x, y, output, 1, beta);
+  if (mil::is_floating(output.dtype)) return l.matmul(x, y, output, accumulate);
   l.emit(make_integer_matmul_step(x, y, output), {&x, &y, &output});
 }
 
@@ -62,18 +62,18 @@ void linear(Lowering& l) {
   const bool vector = x.rank() == 1;
   if (vector) x = expand_view(x, 0);
   const bool has_bias = l.op().argument("bias") != nullptr && !l.is_zero("bias");
-  float beta = 0;
-  Operand output = l.accumulating_result(beta);
+  bool accumulate = false;
+  Operand output = l.accumulating_result(accumulate);
   if (vector) output = expand_view(output, 0);
   if (!mil::is_floating(output.dtype)) {
     l.emit(make_integer_matmul_step(x, weight, output), {&x, &weight, &output});
     if (has_bias) l.pointwise("add", {output, l.operand("bias")}, output);
     return;
   }
-  if (!has_bias) return l.matmul(x, weight, output, 1, beta);
+  if (!has_bias) return l.matmul(x, weight, output, accumulate);
   const bool direct = output.dtype == DataType::fp32;
   const Operand product = direct ? output : l.temporary(DataType::fp32, output.shape);
-  l.matmul(x, weight, product, 1, direct ? beta : 0);
+  l.matmul(x, weight, product, direct && accumulate);
   finish_with_bias(l, product, l.operand("bias"), output.shape.size() - 1, output);
 }
 
@@ -208,19 +208,19 @@ void conv(Lowering& l) {
   if (w.is_pointwise() && w.groups == 1 && lower_int8_product(l, "x", "weight", 1, 1)) return;
   const Operand x = l.operand("x");
   const bool has_bias = l.has("bias") && !l.is_zero("bias");
-  float beta = 0;
-  const Operand output = l.accumulating_result(beta);
+  bool accumulate = false;
+  const Operand output = l.accumulating_result(accumulate);
   const auto view = as_matrices(output, w.groups);
   // The product is written in place unless it must be rounded after the bias, or cannot be.
   const bool direct = view && (output.dtype == DataType::fp32 || !has_bias);
   const Operand product = direct ? output : l.temporary(DataType::fp32, shape);
   l.matmul(weight_matrices(l, weight, w.groups), gather_columns(l, x, w, shape),
-           *as_matrices(product, w.groups), 1, direct ? beta : 0);
-  if (!direct && beta != 0) l.pointwise("add", {output, product}, output);
-  const Operand& sum = !direct && beta != 0 ? output : product;
+           *as_matrices(product, w.groups), direct && accumulate);
+  if (!direct && accumulate) l.pointwise("add", {output, product}, output);
+  const Operand& sum = !direct && accumulate ? output : product;
   if (has_bias) {
     finish_with_bias(l, sum, l.operand("bias"), 1, output);
-  } else if (!direct && beta == 0) {
+  } else if (!direct && !accumulate) {
     l.cast(product, output, HalfRule::multiply_accumulate);
   }
 }

@@ -291,10 +291,10 @@ bool Lowering::accumulates(mil::ValueId id) const {
   return destination && destination->accumulate;
 }
 
-Operand Lowering::accumulating_result_of(mil::ValueId id, float& beta) {
-  beta = 0;
+Operand Lowering::accumulating_result_of(mil::ValueId id, bool& accumulate) {
+  accumulate = false;
   if (!accumulates(id)) return result_of(id);
-  beta = 1;
+  accumulate = true;
   const auto at = static_cast<size_t>(id);
   values_[at] = destinations_[at]->place;
   destinations_[at]->accumulate = false; // it has been taken care of
@@ -410,7 +410,7 @@ Operand Lowering::float_matrix(const Operand& x) {
 
 // The operands stay in bf16; false where the library has no such product.
 bool Lowering::library_matmul(const Operand& stored_a, const Operand& stored_b, const Operand& c,
-                              float beta) {
+                              bool accumulate) {
   if (const std::string reason = why_no_bf16_products(); !reason.empty()) {
     plan_.fallback = reason;
     return false;
@@ -420,9 +420,9 @@ bool Lowering::library_matmul(const Operand& stored_a, const Operand& stored_b, 
     return is_matrix(x) ? x : dense(x);
   };
   const Operand a = matrix(stored_a), b = matrix(stored_b);
-  const bool direct = is_matrix(c) && (beta == 0 || c.dtype == DataType::fp32);
+  const bool direct = is_matrix(c) && (!accumulate || c.dtype == DataType::fp32);
   const Operand product = direct ? c : temporary(c.dtype, c.shape);
-  auto made = LibraryMatmul::make(a, b, product, direct && beta != 0, threads_);
+  auto made = LibraryMatmul::make(a, b, product, direct && accumulate, threads_);
   if (!made) {
     plan_.fallback = "some bf16 products run in fp32: the library has no fast one of their shape";
     return false;
@@ -430,35 +430,34 @@ bool Lowering::library_matmul(const Operand& stored_a, const Operand& stored_b, 
   const Operand scratch = temporary(DataType::int8, {made->slots(), made->scratch_bytes()});
   count_flops(2 * c.elements() * a.shape.back());
   emit(make_library_matmul_step(*std::move(made), scratch), {&a, &b, &product, &scratch});
-  if (!direct && beta != 0) pointwise("add", {c, product}, c);
-  if (!direct && beta == 0) copy(product, c);
+  if (!direct && accumulate) pointwise("add", {c, product}, c);
+  if (!direct && !accumulate) copy(product, c);
   return true;
 }
 
-void Lowering::matmul(Operand a, Operand b, const Operand& c, float alpha, float beta) {
+void Lowering::matmul(Operand a, Operand b, const Operand& c, bool accumulate) {
   const std::optional<CompressedMatrix> left = compressed_matrix(a);
   const std::optional<CompressedMatrix> right = left ? std::nullopt : compressed_matrix(b);
   const bool narrow = a.dtype == DataType::bf16 && b.dtype == DataType::bf16 && !preparing_;
-  const bool plain = !left && !right && alpha == 1 && (beta == 0 || beta == 1);
-  if (narrow && plain && library_matmul(a, b, c, beta)) return;
+  if (narrow && !left && !right && library_matmul(a, b, c, accumulate)) return;
   if (!left) a = float_matrix(a);
   if (!right) b = float_matrix(b);
   count_flops(2 * c.elements() * a.shape.back());
   const bool direct = c.dtype == DataType::fp32 && is_matrix(c);
   const Operand product = direct ? c : temporary(DataType::fp32, c.shape);
-  const float product_beta = direct ? beta : 0;
+  const bool adds = direct && accumulate;
   if (left || right) {
     const CompressedMatrix& matrix = left ? *left : *right;
     const Side side = left ? Side::left : Side::right;
     const Operand scratch = thread_scratch(compressed_matmul_scratch(matrix, side));
-    emit(make_compressed_matmul_step(matrix, side, left ? b : a, product, scratch, alpha,
-                                     product_beta),
+    emit(make_compressed_matmul_step(matrix, side, left ? b : a, product, scratch, adds),
          {&a, &b, &product, &scratch});
   } else {
-    emit(make_matmul_step(a, b, product, alpha, product_beta), {&a, &b, &product});
+    const Operand scratch = thread_scratch(matmul_scratch(a, b, product));
+    emit(make_matmul_step(a, b, product, adds, scratch), {&a, &b, &product, &scratch});
   }
   if (direct) return;
-  if (beta != 0) return pointwise("add", {c, product}, c);
+  if (accumulate) return pointwise("add", {c, product}, c);
   cast(product, c, HalfRule::multiply_accumulate);
 }
 

@@ -92,9 +92,10 @@ public:
   Operand result_in_place(std::span<const Operand> reuse) {
     return result_in_place_of(op_->outputs.front(), reuse);
   }
-  // For products: the port itself when it accumulates and the op can add into it. Sets `beta`.
-  Operand accumulating_result(float& beta) {
-    return accumulating_result_of(op_->outputs.front(), beta);
+  // For products: the port itself when it accumulates and the op can add into it. Sets
+  // `accumulate`.
+  Operand accumulating_result(bool& accumulate) {
+    return accumulating_result_of(op_->outputs.front(), accumulate);
   }
   bool accumulates() const { return accumulates(op_->outputs.front()); }
 
@@ -103,7 +104,7 @@ public:
   void bind_value(mil::ValueId id, const Operand& view);
   Operand result_of(mil::ValueId id, const Operand* like = nullptr);
   Operand result_in_place_of(mil::ValueId id, std::span<const Operand> reuse);
-  Operand accumulating_result_of(mil::ValueId id, float& beta);
+  Operand accumulating_result_of(mil::ValueId id, bool& accumulate);
   bool accumulates(mil::ValueId id) const;
   // Multiply-adds count two.
   void count_flops(int64_t flops) { plan_.flops += preparing_ ? 0 : flops; }
@@ -136,8 +137,8 @@ public:
   Operand copied(const Operand& x, const Operand* like = nullptr); // a dense copy
   Operand dense(const Operand& x);                                 // x, or a dense copy
   Operand reshaped(const Operand& x, const Shape& shape);          // a view, or of a dense copy
-  // c = alpha * a * b + beta * c, any strides; all fp32.
-  void matmul(Operand a, Operand b, const Operand& c, float alpha = 1, float beta = 0);
+  // c = a * b, or added to c; any strides.
+  void matmul(Operand a, Operand b, const Operand& c, bool accumulate = false);
   void reduce(Reduction reduction, const Operand& x, const Operand& output); // fp32
   void softmax(const Operand& x, const Operand& output, size_t axis);        // fp32
   void emit(std::unique_ptr<Step> step, std::initializer_list<const Operand*> touched);
@@ -182,7 +183,7 @@ private:
   Operand expanded(const Operand& x);
   const mil::Operation* only_reader(mil::ValueId id) const;
   void bind_compressed(mil::CompressedWeight weight);
-  bool library_matmul(const Operand& a, const Operand& b, const Operand& c, float beta);
+  bool library_matmul(const Operand& a, const Operand& b, const Operand& c, bool accumulate);
   bool is_constant(const Operand& x) const;
 
   const mil::Function& function_;

@@ -6,10 +6,12 @@
 
 namespace anet::backend::cpu {
 
-// c[..., rows, columns] = alpha * a[..., rows, depth] * b[..., depth, columns] + beta * c; the
-// leading dimensions of a and b broadcast to c's. All fp32. Of the last two strides of each
-// operand one must be 1 (see is_matrix); c may not overlap a or b.
+// c[..., rows, columns] = a[..., rows, depth] * b[..., depth, columns], or added to c; the leading
+// dimensions of a and b broadcast to c's. All fp32. Of the last two strides of each operand one
+// must be 1 (see is_matrix); c may not overlap a or b. `scratch` is [threads, matmul_scratch()] of
+// fp32.
 std::unique_ptr<Step> make_matmul_step(const Operand& a, const Operand& b, const Operand& c,
-                                       float alpha, float beta);
+                                       bool accumulate, const Operand& scratch);
+int64_t matmul_scratch(const Operand& a, const Operand& b, const Operand& c);
 
 } // namespace anet::backend::cpu

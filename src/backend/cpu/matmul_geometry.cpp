@@ -96,10 +96,9 @@ void MatmulGeometry::merge_batch_into_rows() {
   }
 }
 
-MatmulGeometry::Offsets MatmulGeometry::offsets(int64_t first) const {
-  if (by_rows())
-    return {first * (a_layout.transposed ? 1 : a_layout.leading), 0, first * leading_c};
-  return {0, first * (b_layout.transposed ? b_layout.leading : 1), first};
+MatmulGeometry::Offsets MatmulGeometry::offsets(int64_t row, int64_t column) const {
+  return {row * (a_layout.transposed ? 1 : a_layout.leading),
+          column * (b_layout.transposed ? b_layout.leading : 1), row * leading_c + column};
 }
 
 } // namespace anet::backend::cpu

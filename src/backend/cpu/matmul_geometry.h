@@ -21,14 +21,16 @@ inline bool is_matrix(const Operand& x) { return matrix_layout(x).has_value(); }
 struct MatmulGeometry {
   MatmulGeometry(const Operand& a, const Operand& b, const Operand& c);
 
-  // Where the part of the product begins that is computed from `first` on along the longer side of
-  // c, in elements.
+  // Where a part of the product begins, in elements.
   struct Offsets {
     int64_t a = 0, b = 0, c = 0;
   };
   bool by_rows() const { return rows >= columns; }
   int64_t side() const { return by_rows() ? rows : columns; }
-  Offsets offsets(int64_t first) const;
+  Offsets offsets(int64_t row, int64_t column) const;
+  Offsets offsets(int64_t first) const { // along the longer side
+    return by_rows() ? offsets(first, 0) : offsets(0, first);
+  }
 
   Operand a, b, c;
   MatrixLayout a_layout, b_layout;

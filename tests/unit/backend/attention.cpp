@@ -146,7 +146,7 @@ TEST_CASE("gradients of attention agree with the interpreter") {
 
 TEST_CASE("scores of all queries never exist at once") {
   const auto device = open_device("cpu", {.threads = 2});
-  const AttentionCase c{"large", Masking::causal, 1, 8, 1, 16, 512, 512};
+  const AttentionCase c{"large", Masking::causal, 1, 8, 1, 16, 1024, 1024};
   const Function function = attention_function(c);
   Runner forward(*device, function);
   const auto scores = static_cast<size_t>(c.kv_heads * c.queries * c.keys) * sizeof(float);

@@ -1,6 +1,5 @@
 #if !defined(__APPLE__)
 
-#include "backend/cpu/gemm.h"
 #include "backend/cpu/int8_product.h"
 #include "backend/cpu/library_product.h"
 #include "base/status.h"
@@ -265,19 +264,7 @@ std::string why_no_bf16_products() {
 #endif
 }
 
-void gemm_f32(int64_t rows, int64_t columns, int64_t depth, float alpha, const MatrixF32& a,
-              const MatrixF32& b, float beta, float* c, int64_t leading_c) {
-  const SingleThreadedOpenMp scope;
-  const dnnl_status_t status =
-      dnnl_sgemm(a.transposed ? 'T' : 'N', b.transposed ? 'T' : 'N', rows, columns, depth, alpha,
-                 a.data, a.leading, b.data, b.leading, beta, c, leading_c);
-  if (status != dnnl_success) {
-    fail(Status::internal, "oneDNN refused a ", rows, "x", columns, "x", depth,
-         " product with status ", static_cast<int>(status));
-  }
-}
-
-const char* gemm_library() { return "oneDNN"; }
+const char* product_library() { return "oneDNN"; }
 
 } // namespace anet::backend::cpu
 

@@ -1,8 +1,9 @@
-// Products that the library makes ready, against plain loops. The operands are small integers, so
-// that every sum is exact. bf16 runs where the processor multiplies it, fp32 by the same code
-// everywhere.
+// Our own products and those that the library makes ready, against plain loops. The operands are
+// small integers, so that every sum is exact. The library's bf16 runs where the processor
+// multiplies it, fp32 by the same code everywhere.
+#include "backend/cpu/gemm.h"
 #include "backend/cpu/library_product.h"
-
+#include "backend/cpu/matmul.h"
 #include "base/aligned_memory.h"
 #include "base/float16.h"
 #include "support.h"
@@ -72,6 +73,7 @@ public:
     else
       std::memcpy(to, &bits, 2);
   }
+  const Operand& operand() const { return x_; }
   void fill(Random& random) {
     for (int64_t i = 0; i < x_.shape[0]; ++i)
       for (int64_t row = 0; row < x_.shape[1]; ++row)
@@ -91,43 +93,70 @@ private:
   std::vector<std::byte> bytes_;
 };
 
-// What c holds afterwards in the gaps and around it must be what it was.
-void check_product(Random& random, DataType operands, DataType result, int threads) {
-  const int64_t batch = random.integer(1, 3);
-  const int64_t most = random.coin() ? 40 : 300;
-  const int64_t rows = random.integer(1, most), columns = random.integer(1, most);
-  const int64_t depth = random.integer(1, 150);
-  const bool shared = random.coin(); // b is the same for the whole batch
-  const bool accumulate = result == DataType::fp32 && random.coin();
-  const Operand a = random_operand(random, operands, {batch, rows, depth}, 0);
-  const Operand b = random_operand(random, operands, {shared ? 1 : batch, depth, columns}, 1);
-  const Operand c = random_operand(random, result, {batch, rows, columns}, 2);
-  Memory left(a), right(b), sums(c);
-  left.fill(random);
-  right.fill(random);
-  sums.fill(random);
-  Memory expected = sums;
-  for (int64_t i = 0; i < batch; ++i)
-    for (int64_t row = 0; row < rows; ++row)
-      for (int64_t column = 0; column < columns; ++column) {
-        float sum = accumulate ? sums.get(i, row, column) : 0;
-        for (int64_t k = 0; k < depth; ++k)
-          sum += left.get(i, row, k) * right.get(shared ? 0 : i, k, column);
-        expected.set(i, row, column, sum);
-      }
+struct StepAndScratch {
+  std::unique_ptr<cpu::Step> step;
+  Operand scratch;
+};
 
+StepAndScratch own_step(const Operand& a, const Operand& b, const Operand& c, bool accumulate,
+                        int threads) {
+  Operand scratch;
+  scratch.storage = 3;
+  scratch.dtype = DataType::fp32;
+  scratch.shape = {threads, cpu::matmul_scratch(a, b, c)};
+  return {cpu::make_matmul_step(a, b, c, accumulate, scratch), scratch};
+}
+
+StepAndScratch library_step(const Operand& a, const Operand& b, const Operand& c, bool accumulate,
+                            int threads) {
   auto matmul = LibraryMatmul::make(a, b, c, accumulate, threads);
   REQUIRE(matmul);
   Operand scratch;
   scratch.storage = 3;
   scratch.dtype = DataType::int8;
   scratch.shape = {matmul->slots(), matmul->scratch_bytes()};
-  const auto memory = allocate_aligned(scratch.elements());
-  std::byte* const addresses[] = {left.data(), right.data(), sums.data(), memory.get()};
+  return {cpu::make_library_matmul_step(*std::move(matmul), scratch), scratch};
+}
+
+using MakeStep = StepAndScratch (*)(const Operand&, const Operand&, const Operand&, bool, int);
+
+void run_step(MakeStep make, Memory& a, Memory& b, Memory& c, bool accumulate, int threads) {
+  const StepAndScratch made = make(a.operand(), b.operand(), c.operand(), accumulate, threads);
+  const auto memory =
+      allocate_aligned(made.scratch.elements() * cpu::element_size(made.scratch.dtype));
+  std::byte* const addresses[] = {a.data(), b.data(), c.data(), memory.get()};
   ThreadPool pool(threads);
   std::atomic<bool> overflowed = false;
-  const auto step = cpu::make_library_matmul_step(*std::move(matmul), scratch);
-  step->run({addresses, &pool, &overflowed});
+  made.step->run({addresses, &pool, &overflowed});
+}
+
+// What c holds afterwards in the gaps and around it must be what it was.
+void check_product(Random& random, DataType operands, DataType result, int threads, MakeStep make) {
+  const int64_t batch = random.integer(1, 3);
+  const int64_t most = random.coin() ? 40 : 300;
+  const int64_t rows = random.integer(1, most), columns = random.integer(1, 2 * most);
+  const int64_t depth = random.integer(1, 3 * most);
+  const bool shared = random.coin(); // b is the same for the whole batch
+  const bool accumulate = result == DataType::fp32 && random.coin();
+  Memory left(random_operand(random, operands, {batch, rows, depth}, 0));
+  Memory right(random_operand(random, operands, {shared ? 1 : batch, depth, columns}, 1));
+  Memory sums(random_operand(random, result, {batch, rows, columns}, 2));
+  left.fill(random);
+  right.fill(random);
+  sums.fill(random);
+  Memory expected = sums;
+  std::vector<float> line(static_cast<size_t>(depth)); // loops over it are fast
+  for (int64_t i = 0; i < batch; ++i)
+    for (int64_t row = 0; row < rows; ++row) {
+      for (int64_t k = 0; k < depth; ++k) line[static_cast<size_t>(k)] = left.get(i, row, k);
+      for (int64_t column = 0; column < columns; ++column) {
+        float sum = accumulate ? sums.get(i, row, column) : 0;
+        for (int64_t k = 0; k < depth; ++k)
+          sum += line[static_cast<size_t>(k)] * right.get(shared ? 0 : i, k, column);
+        expected.set(i, row, column, sum);
+      }
+    }
+  run_step(make, left, right, sums, accumulate, threads);
   CAPTURE(rows);
   CAPTURE(columns);
   CAPTURE(depth);
@@ -146,9 +175,44 @@ Function product_function(DataType dtype, int64_t rows, int64_t depth, int64_t c
 
 } // namespace
 
+TEST_CASE("our own products against plain loops") {
+  Random random(20);
+  for (int i = 0; i < 100; ++i)
+    check_product(random, DataType::fp32, DataType::fp32, 1 + i % 4, own_step);
+}
+
+TEST_CASE("sharing a product out changes no bit") {
+  if (std::string_view(cpu::gemm_library()) != "own kernels") {
+    MESSAGE(cpu::gemm_library(), " makes no such promise");
+    return;
+  }
+  Random random(23);
+  const auto filled = [&](const Shape& shape, int32_t index) {
+    Memory memory(random_operand(random, DataType::fp32, shape, index));
+    for (int64_t row = 0; row < shape[1]; ++row)
+      for (int64_t column = 0; column < shape[2]; ++column)
+        memory.set(0, row, column, static_cast<float>(random.real(-1, 1)));
+    return memory;
+  };
+  for (int i = 0; i < 10; ++i) {
+    const int64_t rows = random.integer(50, 400), columns = random.integer(50, 700);
+    const int64_t depth = random.integer(1, 900);
+    Memory a = filled({1, rows, depth}, 0), b = filled({1, depth, columns}, 1);
+    const Memory before = filled({1, rows, columns}, 2);
+    Memory alone = before;
+    run_step(own_step, a, b, alone, i % 2 == 0, 1);
+    for (const int threads : {2, 3, 5}) {
+      Memory shared = before;
+      run_step(own_step, a, b, shared, i % 2 == 0, threads);
+      CHECK(shared.bytes() == alone.bytes());
+    }
+  }
+}
+
 TEST_CASE("fp32 products of the library against plain loops") {
   Random random(21);
-  for (int i = 0; i < 150; ++i) check_product(random, DataType::fp32, DataType::fp32, 1 + i % 3);
+  for (int i = 0; i < 60; ++i)
+    check_product(random, DataType::fp32, DataType::fp32, 1 + i % 3, library_step);
 }
 
 TEST_CASE("bf16 products of the library against plain loops") {
@@ -159,8 +223,9 @@ TEST_CASE("bf16 products of the library against plain loops") {
     CHECK_FALSE(LibraryMatmul::make(square, square, square, false, 1));
     return;
   }
-  for (int i = 0; i < 150; ++i)
-    check_product(random, DataType::bf16, i % 2 == 0 ? DataType::fp32 : DataType::bf16, 1 + i % 3);
+  for (int i = 0; i < 60; ++i)
+    check_product(random, DataType::bf16, i % 2 == 0 ? DataType::fp32 : DataType::bf16, 1 + i % 3,
+                  library_step);
 }
 
 TEST_CASE("a kernel says when its bf16 products run in fp32") {

@@ -1,0 +1,300 @@
+// Our own products. The right side is copied into panels as wide as a tile of the result, so that
+// the kernel reads it in order from the first-level cache; the left side is read where it lies when
+// its rows are contiguous, and copied otherwise. The tile of the result stays in registers. The
+// scheme is that of Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication"
+// (2008).
+#if !defined(__APPLE__)
+
+#include "backend/cpu/gemm.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "base/simd_targets.h"
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "backend/cpu/gemm_packed.cpp"
+#include <hwy/cache_control.h>
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#ifndef ANET_GEMM_BLOCKS
+#define ANET_GEMM_BLOCKS
+namespace anet::backend::cpu {
+
+// A panel of the right side is half of a first-level cache, the left side's block a part of the
+// second level, and the right side's block the rest of it or a part of the third.
+constexpr int64_t max_depth_block = 384;
+constexpr int64_t row_block = 96;
+constexpr int64_t column_block = 512;
+constexpr int64_t max_tile_rows = 12;
+constexpr int64_t max_tile_columns = 2 * 16;
+
+constexpr int64_t rounded_up(int64_t n, int64_t multiple) {
+  return (n + multiple - 1) / multiple * multiple;
+}
+
+// Floats that a copy of a block of the right side takes.
+constexpr int64_t panel_scratch(int64_t columns, int64_t depth) {
+  return std::min(depth, max_depth_block) *
+         std::min(column_block, rounded_up(columns, max_tile_columns));
+}
+
+struct Product {
+  int64_t rows, columns, depth;
+  float alpha;
+  MatrixF32 a, b;
+  bool accumulate;
+  float* c;
+  int64_t leading_c;
+};
+
+} // namespace anet::backend::cpu
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace anet::backend::cpu::HWY_NAMESPACE {
+namespace {
+
+namespace hn = hwy::HWY_NAMESPACE;
+using Tag = hn::CappedTag<float, 16>;
+using V = hn::Vec<Tag>;
+
+// Two vectors a row: with 6 rows 12 of 16 registers hold the tile, with 12 rows 24 of 32.
+constexpr int tile_rows = HWY_TARGET <= HWY_AVX3 || HWY_TARGET == HWY_NEON ? 12 : 6;
+constexpr int tile_columns = 2 * hn::MaxLanes(Tag());
+constexpr int64_t depth_block = hn::MaxLanes(Tag()) == 16 ? 256 : max_depth_block;
+constexpr int64_t line_floats = 16; // of a line of the caches
+static_assert(row_block % tile_rows == 0);
+
+HWY_INLINE int64_t lane_count() { return static_cast<int64_t>(hn::Lanes(Tag())); }
+
+// Rows of the left side of a tile, `row` elements apart: as they lie in a matrix, or in a panel.
+struct LeftRows {
+  const float* data;
+  int64_t row;
+};
+
+// c[rows, tile_columns] (+)= alpha * a b. b is a panel: [depth, tile_columns].
+template <int rows, bool contiguous>
+void multiply_tile(const LeftRows& a, const float* HWY_RESTRICT b, int64_t depth, float alpha,
+                   bool accumulate, float* HWY_RESTRICT c, int64_t leading_c) {
+  const Tag d;
+  const int64_t lanes = lane_count();
+  const float* row[rows];
+  V left[rows], right[rows];
+#pragma GCC unroll 16
+  for (int i = 0; i < rows; ++i) {
+    row[i] = a.data + i * a.row;
+    left[i] = right[i] = hn::Zero(d);
+    hwy::Prefetch(c + i * leading_c);
+  }
+  for (int64_t k = 0; k < depth; ++k) {
+    const V b_left = hn::LoadU(d, b), b_right = hn::LoadU(d, b + lanes);
+    b += 2 * lanes;
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; ++i) {
+      const V x = hn::Set(d, contiguous ? row[i][k] : a.data[k * tile_rows + i]);
+      left[i] = hn::MulAdd(x, b_left, left[i]);
+      right[i] = hn::MulAdd(x, b_right, right[i]);
+    }
+  }
+  const V factor = hn::Set(d, alpha);
+#pragma GCC unroll 16
+  for (int i = 0; i < rows; ++i) {
+    float* const out = c + i * leading_c;
+    const V old_left = accumulate ? hn::LoadU(d, out) : hn::Zero(d);
+    const V old_right = accumulate ? hn::LoadU(d, out + lanes) : hn::Zero(d);
+    hn::StoreU(hn::MulAdd(factor, left[i], old_left), d, out);
+    hn::StoreU(hn::MulAdd(factor, right[i], old_right), d, out + lanes);
+  }
+}
+
+using MultiplyTile = void (*)(const LeftRows&, const float*, int64_t, float, bool, float*, int64_t);
+
+template <bool contiguous, int... i>
+MultiplyTile find_tile(int64_t rows, std::integer_sequence<int, i...>) {
+  static constexpr MultiplyTile tiles[] = {multiply_tile<i + 1, contiguous>...};
+  return tiles[rows - 1];
+}
+
+MultiplyTile tile_of(int64_t rows, bool contiguous) {
+  constexpr auto sizes = std::make_integer_sequence<int, tile_rows>();
+  return contiguous ? find_tile<true>(rows, sizes) : find_tile<false>(rows, sizes);
+}
+
+// out[k, i] = x[i, k] for i below `lines`; rows of out are `width` long.
+void transpose_plain(const float* x, int64_t leading, int64_t lines, int64_t depth, float* out,
+                     int64_t width) {
+  for (int64_t i = 0; i < lines; ++i)
+    for (int64_t k = 0; k < depth; ++k) out[k * width + i] = x[i * leading + k];
+}
+
+#if HWY_TARGET == HWY_SCALAR
+void transpose_into(const float* x, int64_t leading, int64_t lines, int64_t depth, float* out,
+                    int64_t width) {
+  transpose_plain(x, leading, lines, depth, out, width);
+}
+#else
+// Four lines by four.
+HWY_INLINE void transpose_quad(const float* x, int64_t leading, float* out, int64_t width) {
+  const hn::FixedTag<float, 4> d;
+  const hn::FixedTag<double, 2> pairs; // no arithmetic: two floats that stay together
+  const auto r0 = hn::LoadU(d, x), r1 = hn::LoadU(d, x + leading);
+  const auto r2 = hn::LoadU(d, x + 2 * leading), r3 = hn::LoadU(d, x + 3 * leading);
+  const auto low01 = hn::BitCast(pairs, hn::InterleaveLower(d, r0, r1));
+  const auto low23 = hn::BitCast(pairs, hn::InterleaveLower(d, r2, r3));
+  const auto high01 = hn::BitCast(pairs, hn::InterleaveUpper(d, r0, r1));
+  const auto high23 = hn::BitCast(pairs, hn::InterleaveUpper(d, r2, r3));
+  hn::StoreU(hn::BitCast(d, hn::InterleaveLower(pairs, low01, low23)), d, out);
+  hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(pairs, low01, low23)), d, out + width);
+  hn::StoreU(hn::BitCast(d, hn::InterleaveLower(pairs, high01, high23)), d, out + 2 * width);
+  hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(pairs, high01, high23)), d, out + 3 * width);
+}
+
+void transpose_into(const float* x, int64_t leading, int64_t lines, int64_t depth, float* out,
+                    int64_t width) {
+  const int64_t whole_lines = lines / 4 * 4, whole_depth = depth / 4 * 4;
+  for (int64_t i = 0; i < whole_lines; i += 4)
+    for (int64_t k = 0; k < whole_depth; k += 4)
+      transpose_quad(x + i * leading + k, leading, out + k * width + i, width);
+  transpose_plain(x + whole_depth, leading, whole_lines, depth - whole_depth,
+                  out + whole_depth * width, width);
+  transpose_plain(x + whole_lines * leading, leading, lines - whole_lines, depth, out + whole_lines,
+                  width);
+}
+#endif
+
+// Panels of [depth, width] with `lines` of x, one after the other: line i of x is column i of the
+// panels. The last panel is filled up with zeros.
+template <int width>
+void pack(const MatrixF32& x, int64_t lines, int64_t depth, float* out) {
+  for (int64_t line = 0; line < lines; line += width, out += depth * width) {
+    const int64_t count = std::min<int64_t>(width, lines - line);
+    if (count < width) std::fill_n(out, depth * width, 0.0f);
+    if (!x.transposed) {
+      transpose_into(x.data + line * x.leading, x.leading, count, depth, out, width);
+    } else if (count == width) {
+      for (int64_t k = 0; k < depth; ++k)
+        std::memcpy(out + k * width, x.data + k * x.leading + line, width * sizeof(float));
+    } else {
+      for (int64_t k = 0; k < depth; ++k)
+        std::copy_n(x.data + k * x.leading + line, count, out + k * width);
+    }
+  }
+}
+
+// A tile at the right edge, through a copy with whole vectors.
+void multiply_edge(MultiplyTile multiply, const LeftRows& a, const float* b, int64_t depth,
+                   float alpha, bool accumulate, int64_t rows, int64_t columns, float* c,
+                   int64_t leading_c) {
+  float tile[tile_rows * tile_columns] = {};
+  for (int64_t i = 0; i < rows && accumulate; ++i)
+    std::copy_n(c + i * leading_c, columns, tile + i * tile_columns);
+  multiply(a, b, depth, alpha, accumulate, tile, tile_columns);
+  for (int64_t i = 0; i < rows; ++i)
+    std::copy_n(tile + i * tile_columns, columns, c + i * leading_c);
+}
+
+// A block of the left side, of which `rows` and `depth` are multiplied.
+struct LeftBlock {
+  MatrixF32 a;
+  int64_t rows, depth;
+};
+
+// Each tile of a block fetches a part of the next block, which comes from memory: lines of
+// the tile's rows, or of one row of the transpose. The last block fetches none.
+HWY_INLINE void fetch_part(const LeftBlock& next, int64_t row, int64_t column) {
+  if (next.a.transposed) {
+    const int64_t k = column + row / tile_rows;
+    if (k >= next.depth) return;
+    for (int64_t i = 0; i < next.rows; i += line_floats)
+      hwy::Prefetch(next.a.data + k * next.a.leading + i);
+  } else {
+    const int64_t end = std::min<int64_t>(column + tile_columns, next.depth);
+    for (int64_t i = row; i < std::min<int64_t>(row + tile_rows, next.rows); ++i)
+      for (int64_t k = column; k < end; k += line_floats)
+        hwy::Prefetch(next.a.data + i * next.a.leading + k);
+  }
+}
+
+// c[rows, columns] (+)= alpha * a b, for a block of rows and the panels of a block of b.
+void multiply_block(const Product& p, const LeftBlock& block, const LeftBlock& next, const float* b,
+                    int64_t columns, bool accumulate, float* c, float* scratch) {
+  const bool contiguous = !block.a.transposed;
+  const int64_t rows = block.rows, depth = block.depth;
+  if (!contiguous) pack<tile_rows>(block.a, rows, depth, scratch);
+  for (int64_t j = 0; j < columns; j += tile_columns) {
+    for (int64_t i = 0; i < rows; i += tile_rows) {
+      const int64_t height = std::min<int64_t>(tile_rows, rows - i);
+      const LeftRows left = contiguous ? LeftRows{block.a.data + i * block.a.leading, block.a.leading}
+                                       : LeftRows{scratch + i * depth, 1};
+      const MultiplyTile multiply = tile_of(height, contiguous);
+      float* const out = c + i * p.leading_c + j;
+      fetch_part(next, i, j);
+      if (j + tile_columns <= columns) {
+        multiply(left, b + j * depth, depth, p.alpha, accumulate, out, p.leading_c);
+      } else {
+        multiply_edge(multiply, left, b + j * depth, depth, p.alpha, accumulate, height,
+                      columns - j, out, p.leading_c);
+      }
+    }
+  }
+}
+
+MatrixF32 part(const MatrixF32& x, int64_t row, int64_t column) {
+  if (x.transposed) std::swap(row, column);
+  return {x.data + row * x.leading + column, x.leading, x.transposed};
+}
+
+// A product over no depth is zero, hence one block of it.
+void gemm(const Product& p, float* scratch) {
+  float* const panels = scratch;
+  float* const left = scratch + panel_scratch(p.columns, p.depth);
+  for (int64_t j = 0; j < p.columns; j += column_block) {
+    const int64_t columns = std::min(column_block, p.columns - j);
+    for (int64_t k = 0; k == 0 || k < p.depth; k += depth_block) {
+      const int64_t depth = std::min(depth_block, p.depth - k);
+      const auto block = [&](int64_t i) {
+        const int64_t rows = std::clamp<int64_t>(p.rows - i, 0, row_block);
+        return rows == 0 ? LeftBlock{} : LeftBlock{part(p.a, i, k), rows, depth};
+      };
+      MatrixF32 b = part(p.b, k, j);
+      b.transposed = !b.transposed; // its columns are the lines of panels
+      pack<tile_columns>(b, columns, depth, panels);
+      for (int64_t i = 0; i < p.rows; i += row_block)
+        multiply_block(p, block(i), block(i + row_block), panels, columns, p.accumulate || k > 0,
+                       p.c + i * p.leading_c + j, left);
+    }
+  }
+}
+
+} // namespace
+} // namespace anet::backend::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace anet::backend::cpu {
+
+namespace {
+HWY_EXPORT(gemm);
+}
+
+void gemm_f32(int64_t rows, int64_t columns, int64_t depth, float alpha, const MatrixF32& a,
+              const MatrixF32& b, bool accumulate, float* c, int64_t leading_c, float* scratch) {
+  const Product product{rows, columns, depth, alpha, a, b, accumulate, c, leading_c};
+  HWY_DYNAMIC_DISPATCH(gemm)(product, scratch);
+}
+
+int64_t gemm_scratch(int64_t rows, int64_t columns, int64_t depth) {
+  const int64_t left =
+      std::min(depth, max_depth_block) * std::min(row_block, rounded_up(rows, max_tile_rows));
+  return rounded_up(panel_scratch(columns, depth) + left, 16);
+}
+
+const char* gemm_library() { return "own kernels"; }
+
+} // namespace anet::backend::cpu
+#endif
+
+#endif
