@@ -27,14 +27,7 @@ struct Pattern {
   double scale = 1;
 };
 
-Operand swapped_if(Operand x, bool swapped) {
-  const size_t rank = x.shape.size();
-  if (swapped) {
-    std::swap(x.shape[rank - 1], x.shape[rank - 2]);
-    std::swap(x.strides[rank - 1], x.strides[rank - 2]);
-  }
-  return x;
-}
+Operand swapped_if(const Operand& x, bool swapped) { return swapped ? swap_last_two(x) : x; }
 
 class Matcher {
 public:

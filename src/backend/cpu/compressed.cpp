@@ -7,12 +7,11 @@ namespace anet::backend::cpu {
 
 namespace {
 
-// To a type of 16 bits.
-void round_to(DataType dtype, float* values, int64_t n) {
+void round_to_fp16(float* values, int64_t n) {
   constexpr int64_t block = 256;
   std::byte halves[block * 2];
-  const StoreFloat store = store_float(dtype);
-  const LoadFloat load = load_float(dtype);
+  const StoreFloat store = store_float(DataType::fp16);
+  const LoadFloat load = load_float(DataType::fp16);
   for (int64_t i = 0; i < n; i += block) {
     const int64_t count = std::min(block, n - i);
     store(values + i, halves, 1, count);
@@ -53,9 +52,9 @@ bool steps_by(int64_t extent, int64_t stride, int64_t expected) {
 
 void CompressedMatrix::expand(const mil::Tile& tile, float* values, int64_t leading) const {
   mil::expand(weight, tile, values, leading, expand_kernels());
-  if (dtype == DataType::fp32) return;
-  if (leading == tile.columns) return round_to(dtype, values, tile.rows * tile.columns);
-  for (int64_t i = 0; i < tile.rows; ++i) round_to(dtype, values + i * leading, tile.columns);
+  if (dtype != DataType::fp16) return;
+  if (leading == tile.columns) return round_to_fp16(values, tile.rows * tile.columns);
+  for (int64_t i = 0; i < tile.rows; ++i) round_to_fp16(values + i * leading, tile.columns);
 }
 
 std::optional<CompressedMatrix> compressed_matrix(const Operand& x,

@@ -9,12 +9,13 @@ namespace anet::backend::cpu {
 // What an operand shows of a compressed weight: all of it, or its transpose.
 struct CompressedMatrix {
   mil::CompressedWeight weight;
-  DataType dtype = DataType::fp32; // of the values; those of fp16 are rounded to it
+  DataType dtype = DataType::fp32; // of the values: see expand
   bool transposed = false;
 
   int64_t rows() const { return transposed ? weight.columns : weight.rows; }
   int64_t columns() const { return transposed ? weight.rows : weight.columns; }
-  // Writes a tile of the weight to rows `leading` floats apart.
+  // Writes a tile of the weight to rows `leading` floats apart. Values of fp16 are rounded, as the
+  // ANE does; those of bf16 are not, as between ops that are computed together.
   void expand(const mil::Tile& tile, float* values, int64_t leading) const;
 };
 

@@ -1,6 +1,5 @@
 // Products with a matrix in few bits. Its tiles fit a core's cache, where gemm reads them.
 #include "backend/cpu/compressed.h"
-#include "backend/cpu/expand_kernels.h"
 #include "backend/cpu/gemm.h"
 #include "backend/cpu/matmul.h"
 
@@ -12,9 +11,6 @@ constexpr int64_t tile_depth = 256;
 constexpr int64_t max_tile_rows = 256;
 constexpr int64_t min_tile_rows = 64;
 constexpr int64_t tile_columns = 256;
-// Up to this many columns each row is expanded once and multiplied right away.
-constexpr int64_t few_columns = 4;
-constexpr int64_t rows_at_once = 64;
 
 int64_t divided_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -32,13 +28,6 @@ int64_t tile_scratch(const CompressedMatrix& matrix) {
 CompressedMatrix on_the_left(CompressedMatrix matrix, Side side) {
   if (side == Side::right) matrix.transposed = !matrix.transposed;
   return matrix;
-}
-
-Operand swap_last_two(Operand x) {
-  const size_t rank = x.shape.size();
-  std::swap(x.shape[rank - 1], x.shape[rank - 2]);
-  std::swap(x.strides[rank - 1], x.strides[rank - 2]);
-  return x;
 }
 
 // Strides of a matrix's rows and columns.
@@ -67,8 +56,7 @@ public:
     const Strides c_batch(c_.strides.begin(), c_.strides.end() - 2);
     const Strides x_batch(x_.strides.begin(), x_.strides.end() - 2);
     batch_ = make_loop_nest<2>(batch, {&c_batch, &x_batch});
-    by_row_ = columns_ <= few_columns && !matrix_.transposed;
-    tile_rows_ = by_row_ ? rows_at_once : choose_tile_rows();
+    tile_rows_ = choose_tile_rows();
   }
 
   void run(const RunContext& context) const override {
@@ -89,11 +77,7 @@ public:
         for_each_row(batch_, at, at + 1, [&](const auto& offsets, int64_t) {
           float* const c = address<float>(context, c_) + offsets[0];
           const float* const x = address<float>(context, x_) + offsets[1];
-          if (by_row_) {
-            multiply_rows(x, c, row, own);
-          } else {
-            multiply_tile(x, c, row, column, own);
-          }
+          multiply_tile(x, c, row, column, own);
         });
       }
     });
@@ -160,33 +144,12 @@ private:
     }
   }
 
-  // The scratch holds one row, then the columns of x where they are apart in memory.
-  void multiply_rows(const float* x, float* c, int64_t first, float* scratch) const {
-    const Steps x_steps(x_layout_), c_steps(c_layout_);
-    float* const packed = scratch + depth_;
-    const bool contiguous = x_steps.row == 1;
-    for (int64_t j = 0; j < columns_ && !contiguous; ++j)
-      for (int64_t k = 0; k < depth_; ++k)
-        packed[j * depth_ + k] = x[k * x_steps.row + j * x_steps.column];
-    const int64_t end = std::min(first + rows_at_once, rows_);
-    for (int64_t row = first; row < end; ++row) {
-      matrix_.expand({row, 1, 0, depth_}, scratch, depth_);
-      for (int64_t j = 0; j < columns_; ++j) {
-        const float* const column = contiguous ? x + j * x_steps.column : packed + j * depth_;
-        float& result = c[row * c_steps.row + j * c_steps.column];
-        const float product = dot(scratch, column, depth_);
-        result = accumulate_ ? product + result : product;
-      }
-    }
-  }
-
   CompressedMatrix matrix_;
   Operand x_, c_, scratch_;
   bool accumulate_;
   MatrixLayout x_layout_, c_layout_;
   int64_t rows_ = 0, columns_ = 0, depth_ = 0;
   int64_t tile_rows_ = 0;
-  bool by_row_ = false;
   LoopNest<2> batch_;
 };
 
@@ -194,7 +157,7 @@ private:
 
 int64_t compressed_matmul_scratch(const CompressedMatrix& given, Side side) {
   const CompressedMatrix matrix = on_the_left(given, side);
-  return std::max(tile_scratch(matrix), (1 + few_columns) * matrix.columns());
+  return tile_scratch(matrix);
 }
 
 std::unique_ptr<Step> make_compressed_matmul_step(const CompressedMatrix& matrix, Side side,

@@ -155,26 +155,6 @@ const mil::ExpandKernels& find_expand_kernels() {
 }
 #endif
 
-float dot_product(const float* x, const float* y, int64_t n) {
-  const Tag d;
-  const int64_t lanes = lane_count();
-  auto s0 = hn::Zero(d), s1 = s0, s2 = s0, s3 = s0;
-  const auto term = [&](int64_t at, auto sum) {
-    return hn::MulAdd(hn::LoadU(d, x + at), hn::LoadU(d, y + at), sum);
-  };
-  int64_t i = 0;
-  for (; i + 4 * lanes <= n; i += 4 * lanes) {
-    s0 = term(i, s0);
-    s1 = term(i + lanes, s1);
-    s2 = term(i + 2 * lanes, s2);
-    s3 = term(i + 3 * lanes, s3);
-  }
-  for (; i + lanes <= n; i += lanes) s0 = term(i, s0);
-  float sum = hn::GetLane(hn::SumOfLanes(d, hn::Add(hn::Add(s0, s1), hn::Add(s2, s3))));
-  for (; i < n; ++i) sum += x[i] * y[i];
-  return sum;
-}
-
 } // namespace
 } // namespace anet::backend::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -183,16 +163,11 @@ HWY_AFTER_NAMESPACE();
 namespace anet::backend::cpu {
 namespace {
 
-HWY_EXPORT(dot_product);
 HWY_EXPORT(find_expand_kernels);
 
 } // namespace
 
 const mil::ExpandKernels& expand_kernels() { return HWY_DYNAMIC_DISPATCH(find_expand_kernels)(); }
-
-float dot(const float* x, const float* y, int64_t n) {
-  return HWY_DYNAMIC_DISPATCH(dot_product)(x, y, n);
-}
 
 } // namespace anet::backend::cpu
 #endif

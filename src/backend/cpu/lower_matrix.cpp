@@ -10,14 +10,6 @@ namespace anet::backend::cpu {
 
 namespace {
 
-Operand swap_last_two(const Operand& x) {
-  Operand swapped = x;
-  const size_t rank = x.shape.size();
-  std::swap(swapped.shape[rank - 1], swapped.shape[rank - 2]);
-  std::swap(swapped.strides[rank - 1], swapped.strides[rank - 2]);
-  return swapped;
-}
-
 // A matmul by a weight that has a row for each output.
 bool int8_matmul(Lowering& l) {
   const int64_t x_rank = l.stored_operand("x").rank(), y_rank = l.stored_operand("y").rank();

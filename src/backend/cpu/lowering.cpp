@@ -1,6 +1,7 @@
 #include "backend/cpu/lowering.h"
 
 #include "backend/cpu/copy.h"
+#include "backend/cpu/gemv.h"
 #include "backend/cpu/library_product.h"
 #include "backend/cpu/matmul.h"
 #include "base/float16.h"
@@ -408,6 +409,28 @@ Operand Lowering::float_matrix(const Operand& x) {
   return is_matrix(values) ? values : dense(values);
 }
 
+// Of a matrix with a few vectors, each as it is stored; false when it is another product.
+bool Lowering::gemv(const Operand& a, const Operand& b, const Operand& c, bool accumulate) {
+  const auto multiply = [&](const Operand& matrix, const Operand& vectors, const Operand& result) {
+    if (result.shape.back() > max_gemv_columns) return false;
+    const std::optional<CompressedMatrix> compressed = compressed_matrix(matrix);
+    const Operand m = compressed ? matrix : expanded(matrix), x = expanded(vectors);
+    auto made = Gemv::make(m, compressed, x, result, accumulate);
+    if (!made) return false;
+    const Operand scratch = thread_scratch(made->scratch());
+    count_flops(2 * c.elements() * a.shape.back());
+    emit(make_gemv_step(*std::move(made), scratch), {&m, &x, &result, &scratch});
+    return true;
+  };
+  // c^T = b^T a^T
+  const auto swapped = [&] {
+    return multiply(swap_last_two(b), swap_last_two(a), swap_last_two(c));
+  };
+  // What is in few bits is the matrix.
+  if (compressed_matrix(a)) return multiply(a, b, c);
+  return (!compressed_matrix(b) && multiply(a, b, c)) || swapped();
+}
+
 // The operands stay in bf16; false where the library has no such product.
 bool Lowering::library_matmul(const Operand& stored_a, const Operand& stored_b, const Operand& c,
                               bool accumulate) {
@@ -436,29 +459,37 @@ bool Lowering::library_matmul(const Operand& stored_a, const Operand& stored_b, 
 }
 
 void Lowering::matmul(Operand a, Operand b, const Operand& c, bool accumulate) {
-  const std::optional<CompressedMatrix> left = compressed_matrix(a);
-  const std::optional<CompressedMatrix> right = left ? std::nullopt : compressed_matrix(b);
+  if (gemv(a, b, c, accumulate)) return;
+  const bool left = compressed_matrix(a).has_value();
+  const bool right = !left && compressed_matrix(b).has_value();
   const bool narrow = a.dtype == DataType::bf16 && b.dtype == DataType::bf16 && !preparing_;
   if (narrow && !left && !right && library_matmul(a, b, c, accumulate)) return;
   if (!left) a = float_matrix(a);
   if (!right) b = float_matrix(b);
-  count_flops(2 * c.elements() * a.shape.back());
   const bool direct = c.dtype == DataType::fp32 && is_matrix(c);
   const Operand product = direct ? c : temporary(DataType::fp32, c.shape);
   const bool adds = direct && accumulate;
-  if (left || right) {
-    const CompressedMatrix& matrix = left ? *left : *right;
-    const Side side = left ? Side::left : Side::right;
-    const Operand scratch = thread_scratch(compressed_matmul_scratch(matrix, side));
-    emit(make_compressed_matmul_step(matrix, side, left ? b : a, product, scratch, adds),
-         {&a, &b, &product, &scratch});
-  } else {
-    const Operand scratch = thread_scratch(matmul_scratch(a, b, product));
-    emit(make_matmul_step(a, b, product, adds, scratch), {&a, &b, &product, &scratch});
-  }
+  if (!gemv(a, b, product, adds)) float_product(a, b, product, adds);
   if (direct) return;
   if (accumulate) return pointwise("add", {c, product}, c);
   cast(product, c, HalfRule::multiply_accumulate);
+}
+
+// Of matrices of fp32, of which one may be in few bits.
+void Lowering::float_product(const Operand& a, const Operand& b, const Operand& c,
+                             bool accumulate) {
+  count_flops(2 * c.elements() * a.shape.back());
+  const std::optional<CompressedMatrix> left = compressed_matrix(a);
+  const std::optional<CompressedMatrix> right = left ? std::nullopt : compressed_matrix(b);
+  if (!left && !right) {
+    const Operand scratch = thread_scratch(matmul_scratch(a, b, c));
+    return emit(make_matmul_step(a, b, c, accumulate, scratch), {&a, &b, &c, &scratch});
+  }
+  const CompressedMatrix& matrix = left ? *left : *right;
+  const Side side = left ? Side::left : Side::right;
+  const Operand scratch = thread_scratch(compressed_matmul_scratch(matrix, side));
+  emit(make_compressed_matmul_step(matrix, side, left ? b : a, c, scratch, accumulate),
+       {&a, &b, &c, &scratch});
 }
 
 void Lowering::reduce(Reduction reduction, const Operand& x, const Operand& output) {

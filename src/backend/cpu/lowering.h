@@ -183,7 +183,9 @@ private:
   Operand expanded(const Operand& x);
   const mil::Operation* only_reader(mil::ValueId id) const;
   void bind_compressed(mil::CompressedWeight weight);
+  bool gemv(const Operand& a, const Operand& b, const Operand& c, bool accumulate);
   bool library_matmul(const Operand& a, const Operand& b, const Operand& c, bool accumulate);
+  void float_product(const Operand& a, const Operand& b, const Operand& c, bool accumulate);
   bool is_constant(const Operand& x) const;
 
   const mil::Function& function_;

@@ -62,6 +62,14 @@ Operand transpose_view(const Operand& x, std::span<const int64_t> permutation) {
   return result;
 }
 
+Operand swap_last_two(const Operand& x) {
+  Operand swapped = x;
+  const size_t rank = x.shape.size();
+  std::swap(swapped.shape[rank - 1], swapped.shape[rank - 2]);
+  std::swap(swapped.strides[rank - 1], swapped.strides[rank - 2]);
+  return swapped;
+}
+
 Operand slice_view(const Operand& x, size_t axis, int64_t begin, int64_t size, int64_t step) {
   Operand result = x;
   result.offset += begin * x.strides[axis];

@@ -40,6 +40,7 @@ inline bool is_dense_row_major(const Operand& x) { return is_dense_row_major(x.s
 // The same elements in another shape, row-major order; nullopt when only a copy can do it.
 std::optional<Operand> reshape_view(const Operand& x, const Shape& shape);
 Operand transpose_view(const Operand& x, std::span<const int64_t> permutation);
+Operand swap_last_two(const Operand& x);
 // Elements begin, begin + step, ... along one axis; the step may be negative.
 Operand slice_view(const Operand& x, size_t axis, int64_t begin, int64_t size, int64_t step = 1);
 // NumPy broadcasting: missing leading dimensions and extents of 1 repeat.

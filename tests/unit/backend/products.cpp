@@ -230,10 +230,10 @@ TEST_CASE("bf16 products of the library against plain loops") {
 
 TEST_CASE("a kernel says when its bf16 products run in fp32") {
   const auto device = open_device("cpu", {.threads = 2});
-  Runner narrow(*device, product_function(DataType::bf16, 3, 4, 5));
+  Runner narrow(*device, product_function(DataType::bf16, 13, 4, 15));
   CHECK(narrow.kernel().placement().where == "cpu");
   CHECK(narrow.kernel().placement().reason == cpu::why_no_bf16_products());
-  Runner wide(*device, product_function(DataType::fp32, 3, 4, 5));
+  Runner wide(*device, product_function(DataType::fp32, 13, 4, 15));
   CHECK(wide.kernel().placement().reason.empty());
 }
 
