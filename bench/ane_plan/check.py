@@ -51,7 +51,8 @@ TEXT = """program(1.3)
         tensor<fp16, [1, 1, 8, 48]> mul_1 = mul(x = matmul_0, y = c_2)[name = string("mul_1")];
         tensor<fp16, [1, 1, 8, 48]> silu_0 = silu(x = mul_1)[name = string("silu_0")];
         tensor<fp16, [1, 8, 1, 48]> reshape_0 = reshape(x = silu_0, shape = c_3)[name = string("reshape_0")];
-        tensor<fp16, [1, 8, 1, 48]> o000_out = add(x = reshape_0, y = reshape_0)[name = string("o000_out")];
+        tensor<fp16, [1, 2, 1, 48]> slice_by_size_0 = slice_by_size(x = reshape_0, begin = c_4, size = c_5)[name = string("slice_by_size_0")];
+        tensor<fp16, [1, 8, 1, 48]> o000_out = add(x = reshape_0, y = slice_by_size_0)[name = string("o000_out")];
     } -> (o000_out);
 }
 """
@@ -89,14 +90,15 @@ def reading():
     # Rows of 48 fp16 take 128 bytes at ports, of 4 take 64.
     check("ports in rows of 64 bytes", ports == (4 * 128 + 8 * 64, 8 * 128))
     check("ops that cost", [op.name for op in program.ops]
-          == ["mul mul_0", "matmul matmul_0", "add o000_out"])
+          == ["mul mul_0", "matmul matmul_0", "slice_by_size slice_by_size_0", "add o000_out"])
     check("FLOPs of the product", program.total("flops") == 2 * 8 * 4 * 48)
     check("each port is read once", program.total("outer") == sum(ports))
     # mul: a second read and a result of 384; matmul: 384 and 768; the factor and the activation
-    # belong to it; add: two reads of 768.
-    check("bytes between the ops", program.total("inner") == 384 + 384 + 384 + 768 + 2 * 768)
+    # belong to it; the slice: 192 of 768 read, and written; add: reads of 768 and 192.
+    check("bytes between the ops",
+          program.total("inner") == 384 + 384 + 384 + 768 + 2 * 192 + 768 + 192)
     check("the parameter's product is tagged", [op.tag for op in program.ops]
-          == ["", "weights", ""])
+          == ["", "weights", "", ""])
 
 
 def descriptions():

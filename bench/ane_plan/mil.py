@@ -79,9 +79,12 @@ class Reader:
         head = arguments.split(")[name = ")[0]
         return re.findall(r"[a-zA-Z_]\w*(?=[,)\s]|$)", re.sub(r"\w+ = ", "", head))
 
-    def read(self, value):
-        """Outer and inner bytes of one more use."""
+    def read(self, value, part=None):
+        """Outer and inner bytes of one more use, of all or of so many bytes."""
         root = value.root
+        if part is not None and root.place != "number":
+            inside = root.place == "chip" or id(root) in self.seen
+            return (0, part) if inside else (part, 0)
         if root.place == "number":
             return 0, 0
         if root.place == "chip" or id(root) in self.seen:
@@ -128,8 +131,9 @@ class Reader:
             return
         result.tag = tag = self.tag(name, op, operands)
         outer = inner = 0
+        part = result.bytes if op.startswith("slice_by") else None
         for value in tensors:
-            more = self.read(value)
+            more = self.read(value, part)
             outer, inner = outer + more[0], inner + more[1]
         if written:
             outer += result.port_bytes
@@ -142,7 +146,7 @@ class Reader:
 
     @staticmethod
     def tag(name, op, operands):
-        if op in ("abs", "reduce_max") or operands[0].tag.startswith("peak"):
+        if op in ("abs", "reduce_max", "reduce_min") or operands[0].tag.startswith("peak"):
             return operands[0].tag if operands[0].tag.startswith("peak") else (
                 "peak of gradient" if operands[0].tag == "gradient" else "peak")
         if op == "add" and {v.tag for v in operands} == {"weights", "low rank"}:

@@ -132,7 +132,7 @@ private:
   ValueId write_peaks(const std::vector<ValueId>& results);
   bool shows_in_peaks(ValueId value) const;
   ValueId unmoved(ValueId value) const;
-  ValueId peak_of(ValueId value);
+  ValueId largest_magnitude(const std::vector<ValueId>& values);
 
   Lowering& l_;
   const LowerOptions& options_;
@@ -198,11 +198,16 @@ bool Ports::shows_in_peaks(ValueId value) const {
   return true;
 }
 
-ValueId Ports::peak_of(ValueId value) {
-  const Shape& shape = l_.b.shape(value);
-  // Over channels, height and width; a batch is more channels.
-  if (shape[0] > 1) value = l_.b.reshape(value, {1, shape[0] * shape[1], shape[2], shape[3]});
-  return l_.b.reduce("reduce_max", l_.b.unary("abs", value), {1, 2, 3}, true);
+// Of single numbers.
+ValueId Ports::largest_magnitude(const std::vector<ValueId>& values) {
+  if (l_.rules.has_concat) {
+    const ValueId magnitudes = l_.b.unary("abs", l_.b.concat(values, channel_slot));
+    return l_.b.reduce("reduce_max", magnitudes, {channel_slot}, true);
+  }
+  ValueId largest = l_.b.unary("abs", values.front());
+  for (const ValueId value : std::span(values).subspan(1))
+    largest = l_.b.binary("maximum", largest, l_.b.unary("abs", value));
+  return largest;
 }
 
 // What a result has all elements of.
@@ -217,7 +222,8 @@ ValueId Ports::unmoved(ValueId value) const {
   return value;
 }
 
-// The largest magnitude of all products and sums inside, and of the outputs.
+// The largest magnitude of all products and sums inside, and of the outputs: of the largest and the
+// smallest number of each, so that no magnitudes are written.
 ValueId Ports::write_peaks(const std::vector<ValueId>& results) {
   std::set<ValueId> shown(l_.watched().begin(), l_.watched().end());
   for (size_t i = 0; i < results.size(); ++i) {
@@ -227,15 +233,15 @@ ValueId Ports::write_peaks(const std::vector<ValueId>& results) {
     else if (l_.b.type(id).dtype == DataType::fp16 && !shows_in_peaks(id))
       shown.insert(id);
   }
-  std::vector<ValueId> peaks;
-  for (ValueId id : shown) peaks.push_back(peak_of(id));
-  if (peaks.empty()) return mil::no_value;
-  if (l_.rules.has_concat && peaks.size() > 1) {
-    return l_.b.reduce("reduce_max", l_.b.concat(peaks, channel_slot), {channel_slot}, true);
+  std::vector<ValueId> extremes;
+  for (ValueId id : shown) {
+    // Over channels, height and width; a batch is more channels.
+    const Shape shape = l_.b.shape(id);
+    if (shape[0] > 1) id = l_.b.reshape(id, {1, shape[0] * shape[1], shape[2], shape[3]});
+    for (const char* reduction : {"reduce_max", "reduce_min"})
+      extremes.push_back(l_.b.reduce(reduction, id, {1, 2, 3}, true));
   }
-  ValueId largest = peaks.front();
-  for (size_t i = 1; i < peaks.size(); ++i) largest = l_.b.binary("maximum", largest, peaks[i]);
-  return largest;
+  return extremes.empty() ? mil::no_value : largest_magnitude(extremes);
 }
 
 // Clean-up of the result.
