@@ -128,9 +128,11 @@ def plan_of(log):
                     accumulating=ACCUMULATED * trained, optimizer=OPTIMIZER * trained,
                     inspecting=inspecting, host_flops=host_flops)
     trained = parameters["layers"] + parameters["embedding"]
-    narrow = parameters["layers"] if log["narrow"] else 0
-    # Every chunk of positions has a gradient of the whole head.
-    gradients = parameters["layers"] - narrow + log["chunks"] * parameters["embedding"]
+    # Those that the update reads as the engine returned them. What adds up has a gradient of the
+    # whole head from every chunk of positions.
+    narrow = log["narrow_layers"] * parameters["layers"] + log["narrow_head"] * parameters["embedding"]
+    gradients = ((not log["narrow_layers"]) * parameters["layers"]
+                 + (not log["narrow_head"]) * log["chunks"] * parameters["embedding"])
     rows = tokens * parameters["embedding"] / log["vocabulary"]
     return Plan(log["workload"], uses, trained, staging=STAGED * trained, loss=LOGIT * logits,
                 accumulating=ACCUMULATED * gradients, embedding=EMBEDDING * rows,

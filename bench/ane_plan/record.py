@@ -140,15 +140,17 @@ def record(library, framework, folder, workload, profile):
         if not is_block(whole["trace"], program):
             programs.append({"text": f"{whole['trace']}/{program}.mil",
                              "bytes": whole["bytes"][program], "evaluations": count})
-    heads = [k for k in whole["kernels"] if k["label"] == "head_training"]
+    heads = [k for k in whole["kernels"] if k["label"].startswith("head_training")]
     narrow = sum(k["runs"] for k in many["kernels"] if k["label"] == "block_backward_narrow")
     if narrow not in (0, DEPTHS[-1]):
         raise RuntimeError(f"{workload}: {narrow} layers whose gradients are in fp16")
+    narrow_head = any(k["runs"] for k in heads if k["label"] == "head_training_narrow")
     block_host = many["host_flops"] - middle["host_flops"]
     return {"workload": workload, "profile": profile, "shape": shape, "mode": mode,
             "parameters": parameters(shape), "tokens": TOKENS, "vocabulary": vocabulary,
             "layers": layers, "programs": programs,
-            "narrow": narrow > 0, "chunks": sum(k["runs"] for k in heads),
+            "narrow_layers": narrow > 0, "narrow_head": narrow_head,
+            "chunks": sum(k["runs"] for k in heads),
             "head_host_flops": sum(k["host_flops"] for k in heads),
             "block_host_flops": block_host * layers}
 

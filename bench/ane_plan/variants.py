@@ -14,15 +14,6 @@ def without_peaks(plan):
     return ops(plan, lambda op: None if op.tag.startswith("peak") else op)
 
 
-def extremes(plan):
-    """The largest and the smallest value in place of the largest magnitude, which is written first."""
-    def change(op):
-        if not op.tag.startswith("peak") or op.name.startswith("concat"):
-            return op
-        return None if op.name.startswith("abs") else replace(op, inner=2 * op.inner)
-    return ops(plan, change)
-
-
 def convolutions(plan):
     """Products with weights, and only those, at the rate of 1x1 convolutions."""
     return ops(plan, lambda op: replace(op, convolution=True) if op.tag == "weights" else op)
@@ -65,10 +56,11 @@ def fused_loss(plan):
     return plan.change(loss=plan.loss * 6 / ours.LOGIT)
 
 
-def half_gradients(plan):
-    """AdamW reads all of the engine's fp16 gradients where they are, the head's too. Their norm is
-    taken while the engine works."""
-    return plan.change(accumulating=2 * plan.trained, optimizer=(2 + 6 * 4) * plan.trained)
+def early_norm(plan):
+    """The norm of the gradients is taken while the engine works."""
+    size = 2 if plan.accumulating == 0 else 4
+    return plan.change(accumulating=plan.accumulating + size * plan.trained,
+                       optimizer=plan.optimizer - size * plan.trained)
 
 
 def half_moments(plan):
@@ -109,11 +101,10 @@ CHANGES = {
     "gradients as 1x1 convolutions": gradient_convolutions,
     "adapters joined to their weights": joined_adapters,
     "no peaks at all": without_peaks,
-    "peaks by largest and smallest": extremes,
     "2 layers a program": grouped(2),
     "4 layers a program": grouped(4),
     "loss fused on the CPU": fused_loss,
-    "AdamW reads every fp16 gradient": half_gradients,
+    "norm beside the backward pass": early_norm,
     "AdamW's moments in bf16": half_moments,
     "update beside the next forward": overlapped,
     "layers' gradients on the CPU": cpu_gradients,
@@ -122,8 +113,8 @@ CHANGES = {
 
 # Worth building where they save time, each on top of those before.
 PROPOSED = ("weights as 1x1 convolutions", "gradients as 1x1 convolutions",
-            "peaks by largest and smallest", "loss fused on the CPU",
-            "adapters joined to their weights", "AdamW reads every fp16 gradient",
+            "loss fused on the CPU",
+            "adapters joined to their weights", "norm beside the backward pass",
             "4 layers a program", "update beside the next forward",
             "AdamW's moments in bf16")
 

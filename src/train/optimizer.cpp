@@ -1,5 +1,6 @@
 #include "train/optimizer.h"
 
+#include "base/float16.h"
 #include "train/optimizer_kernels.h"
 
 #include <algorithm>
@@ -23,8 +24,9 @@ std::vector<std::string> Optimizer::state_names(const SessionOptions& options) {
 }
 
 Optimizer::Optimizer(const SessionOptions& options, const TrainedTensors& tensors,
-                     const model::Parameter* table)
-    : options_(options), names_(state_names(options)), flat_size_(tensors.flat_size()) {
+                     const model::Parameter* table, bool shared)
+    : options_(options), names_(state_names(options)), flat_size_(tensors.flat_size()),
+      shared_(shared) {
   for (const TrainedTensor& tensor : tensors.all()) {
     const bool is_table = tensor.parameter == table;
     if (is_table) seen_ = SeenRows(table->shape[0]);
@@ -65,6 +67,7 @@ OptimizerState Optimizer::exchange(OptimizerState state) noexcept {
 
 // Bits other than +0 count: -0 in a state changes the sign of a weight that is 0.
 void Optimizer::see_rows_of_state() {
+  if (shared_) return;
   for (const Segment& segment : segments_) {
     if (segment.row_size == 0) continue;
     for (int64_t at = segment.begin; at < segment.end; at += segment.row_size) {
@@ -82,28 +85,33 @@ void Optimizer::see_rows_of_state() {
 }
 
 template <typename Visitor>
-void Optimizer::for_each_run(const Segment& segment, Visitor&& visit) const {
-  if (segment.row_size == 0) return visit(segment.begin, segment.end, true);
+void Optimizer::for_each_run(const Segment& segment, bool narrow, Visitor&& visit) const {
+  if (segment.row_size == 0 || (shared_ && !narrow))
+    return visit(segment.begin, segment.end, narrow ? Source::halves : Source::sums);
   const auto place = [&](int64_t row) {
     return segment.begin + (row - segment.first_row) * segment.row_size;
   };
+  const Source unseen = shared_ ? Source::halves : Source::none;
   const int64_t rows = (segment.end - segment.begin) / segment.row_size;
-  seen_.for_each_run(
-      segment.first_row, segment.first_row + rows,
-      [&](int64_t begin, int64_t end, bool seen) { visit(place(begin), place(end), seen); });
+  seen_.for_each_run(segment.first_row, segment.first_row + rows,
+                     [&](int64_t begin, int64_t end, bool seen) {
+                       visit(place(begin), place(end), seen ? Source::sums : unseen);
+                     });
 }
 
 // That of a table is the sum over its rows, so that rows of zeros can be left out.
-double Optimizer::sum_of_squares(const Segment& segment, std::span<const float> gradients) const {
-  const auto sum_of = [&](int64_t begin, int64_t size) {
-    return train::sum_of_squares(
-        gradients.subspan(static_cast<size_t>(begin), static_cast<size_t>(size)));
-  };
-  if (segment.row_size == 0) return sum_of(segment.begin, segment.end - segment.begin);
+double Optimizer::sum_of_squares(const Segment& segment, std::span<const float> gradients,
+                                 const uint16_t* halves) const {
   double sum = 0;
-  for_each_run(segment, [&](int64_t begin, int64_t end, bool seen) {
-    for (int64_t at = begin; seen && at < end; at += segment.row_size)
-      sum += sum_of(at, segment.row_size);
+  for_each_run(segment, halves != nullptr, [&](int64_t begin, int64_t end, Source source) {
+    const bool whole = segment.row_size == 0 || shared_;
+    const int64_t step = whole ? end - begin : segment.row_size;
+    for (int64_t at = begin; source != Source::none && at < end; at += step) {
+      const auto size = static_cast<size_t>(step);
+      sum += source == Source::sums
+                 ? train::sum_of_squares(gradients.subspan(static_cast<size_t>(at), size))
+                 : train::sum_of_squares(std::span(halves + (at - segment.begin), size));
+    }
   });
   return sum;
 }
@@ -113,15 +121,24 @@ const uint16_t* Optimizer::find(Float16Gradients gradients, const Segment& segme
   return tensor == nullptr ? nullptr : tensor + segment.within;
 }
 
-double Optimizer::gradient_norm(ThreadPool& pool, std::span<const float> gradients,
+void Optimizer::add_to_shared_rows(const Segment& segment, std::span<float> gradients,
+                                   const uint16_t* halves) const {
+  if (segment.row_size == 0 || !shared_ || halves == nullptr) return;
+  for_each_run(segment, true, [&](int64_t begin, int64_t end, Source source) {
+    if (source != Source::sums) return;
+    for (int64_t at = begin; at < end; ++at)
+      gradients[static_cast<size_t>(at)] += half_to_float(halves[at - segment.begin]);
+  });
+}
+
+double Optimizer::gradient_norm(ThreadPool& pool, std::span<float> gradients,
                                 Float16Gradients float16_gradients) {
   for_each_task(pool, std::ssize(segments_), pool.threads(), [&](int64_t task, int64_t /*lane*/) {
     const auto index = static_cast<size_t>(task);
     const Segment& segment = segments_[index];
     const uint16_t* halves = find(float16_gradients, segment);
-    const auto size = static_cast<size_t>(segment.end - segment.begin);
-    segment_sums_[index] = halves == nullptr ? sum_of_squares(segment, gradients)
-                                             : train::sum_of_squares(std::span(halves, size));
+    add_to_shared_rows(segment, gradients, halves);
+    segment_sums_[index] = sum_of_squares(segment, gradients, halves);
   });
   return std::sqrt(std::accumulate(segment_sums_.begin(), segment_sums_.end(), 0.0));
 }
@@ -139,11 +156,11 @@ void Optimizer::sweep(ThreadPool& pool, const Update& update, const UpdateArrays
   for_each_task(pool, std::ssize(segments_), pool.threads(), [&](int64_t task, int64_t /*lane*/) {
     const Segment& segment = segments_[static_cast<size_t>(task)];
     const uint16_t* halves = find(arrays.float16_gradients, segment);
-    const bool narrow = halves != nullptr;
-    for_each_run(segment, [&](int64_t begin, int64_t end, bool seen) {
+    for_each_run(segment, halves != nullptr, [&](int64_t begin, int64_t end, Source source) {
       const int64_t within = begin - segment.begin;
       const int64_t weights = segment.weights + within;
       const bool mirrored = !arrays.bfloat16_weights.empty();
+      const bool narrow = source == Source::halves;
       const UpdateRange range{.count = end - begin,
                               .weights = arrays.weights.data() + weights,
                               .gradients = narrow ? nullptr : arrays.gradients.data() + begin,
@@ -153,7 +170,7 @@ void Optimizer::sweep(ThreadPool& pool, const Update& update, const UpdateArrays
                               .bfloat16_weights =
                                   mirrored ? arrays.bfloat16_weights.data() + weights : nullptr};
       const float factor = segment.decay ? decayed : kept;
-      if (seen)
+      if (source != Source::none)
         kernel(range, factor);
       else if (factor != 1)
         scale_weights(range, factor);
@@ -168,8 +185,9 @@ void Optimizer::update(ThreadPool& pool, const Update& update, const UpdateArray
     const SgdFactors factors{.gradient = gradient,
                              .momentum = static_cast<float>(options_.momentum),
                              .learning_rate = static_cast<float>(update.learning_rate)};
-    return sweep(pool, update, arrays,
-                 [&](const UpdateRange& range, float keep) { update_sgd(range, factors, keep); });
+    sweep(pool, update, arrays,
+          [&](const UpdateRange& range, float keep) { update_sgd(range, factors, keep); });
+    return forget_shared_rows();
   }
   const auto t = static_cast<double>(state_.updates);
   const double correction1 = 1 - std::pow(options_.beta1, t);
@@ -182,6 +200,7 @@ void Optimizer::update(ThreadPool& pool, const Update& update, const UpdateArray
                              .root_correction = static_cast<float>(1 / std::sqrt(correction2))};
   sweep(pool, update, arrays,
         [&](const UpdateRange& range, float keep) { update_adamw(range, factors, keep); });
+  forget_shared_rows();
 }
 
 } // namespace anet::train

@@ -44,18 +44,21 @@ public:
   // Names of the state arrays: {"exp_avg", "exp_avg_sq"}, {"momentum_buffer"} or none.
   static std::vector<std::string> state_names(const SessionOptions& options);
 
-  // The tensors' parameters outlive this object. Of `table`, unless it is null, programs read only
-  // the rows of a batch's tokens: where no row was ever seen, gradient and state are zeros, and the
-  // update leaves them out, with the same result.
+  // The tensors' parameters outlive this object. Of `table`, unless it is null, programs look up
+  // the rows of a batch's tokens. Where they read nothing else of it, gradient and state are zeros
+  // unless a row was ever seen, and the update leaves them out, with the same result. Where it is
+  // `shared`, as the matrix of the head too, only rows that were seen have gradients in the flat
+  // array beside those in fp16.
   Optimizer(const SessionOptions& options, const TrainedTensors& tensors,
-            const model::Parameter* table = nullptr);
+            const model::Parameter* table = nullptr, bool shared = false);
 
   // Zeros, once; a later call does nothing. Throws out_of_memory.
   void allocate();
   bool is_allocated() const { return state_.arrays.size() == names_.size(); }
 
   // L2 norm, accumulated in double over fixed segments: the same bits for any number of threads.
-  double gradient_norm(ThreadPool& pool, std::span<const float> gradients,
+  // With gradients in fp16 first adds those of a shared table to the rows that were seen, once.
+  double gradient_norm(ThreadPool& pool, std::span<float> gradients,
                        Float16Gradients float16_gradients = {});
   // Counts the update, and leaves the gradients of the flat array zero. Cannot fail: a session's
   // step is atomic because this is its last act.
@@ -72,6 +75,10 @@ public:
 
   // Rows of the table whose gradients may have become, or may become, other than zero.
   void see_rows(std::span<const int32_t> rows) { seen_.add(rows); }
+  // The gradients are zeros, whatever rows were seen since the last update.
+  void forget_shared_rows() {
+    if (shared_) seen_.clear();
+  }
   void see_all_rows() { seen_.add_all(); }
   void see_rows_of_state(); // after the state has been read from a file
 
@@ -88,12 +95,17 @@ private:
   };
 
   void add_segments(const TrainedTensor& tensor, size_t index, int64_t row_size);
-  // Calls visit(begin, end, seen) for parts of the segment, in elements of the gradients.
+  // Where the gradients of elements are; none: they and the state are zeros.
+  enum class Source : uint8_t { none, sums, halves };
+  // Calls visit(begin, end, source) for parts of the segment, in elements of the gradients.
   template <typename Visitor>
-  void for_each_run(const Segment& segment, Visitor&& visit) const;
-  double sum_of_squares(const Segment& segment, std::span<const float> gradients) const;
+  void for_each_run(const Segment& segment, bool narrow, Visitor&& visit) const;
+  double sum_of_squares(const Segment& segment, std::span<const float> gradients,
+                        const uint16_t* halves) const;
   // Where those of a segment begin, or null.
   static const uint16_t* find(Float16Gradients gradients, const Segment& segment);
+  void add_to_shared_rows(const Segment& segment, std::span<float> gradients,
+                          const uint16_t* halves) const;
   // Calls kernel(range, keep) for all that has a gradient or a state.
   template <typename Kernel>
   void sweep(ThreadPool& pool, const Update& update, const UpdateArrays& arrays, Kernel&& kernel);
@@ -103,6 +115,7 @@ private:
   OptimizerState state_;
   int64_t flat_size_;
   SeenRows seen_;
+  bool shared_; // the table that they are of
   std::vector<Segment> segments_;
   std::vector<double> segment_sums_; // so that a step allocates nothing
 };

@@ -19,6 +19,7 @@ public:
     if (empty()) return;
     for (const int32_t row : rows) seen_[static_cast<size_t>(row)] = 1;
   }
+  void clear() { std::fill(seen_.begin(), seen_.end(), uint8_t{0}); }
   void add_all() { std::fill(seen_.begin(), seen_.end(), uint8_t{1}); }
 
   // Calls visit(begin, end, seen) for the longest runs of rows of [begin, end) that are alike.

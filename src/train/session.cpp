@@ -68,11 +68,14 @@ SessionOptions resolve_for(const backend::Device& device, const SessionOptions& 
   return resolved;
 }
 
-// The embedding, unless the head reads it too, or it is frozen and an adapter trained.
-const model::Parameter* table_of(const StepWeights& weights) {
+// The embedding that is trained, and whether the head shares it: then it matters where the device
+// returns the head's gradient in fp16.
+Optimizer optimizer_of(const backend::Device& device, const StepWeights& weights,
+                       const SessionOptions& options) {
   const model::ParameterTable& parameters = weights.parameters();
-  const model::Parameter& embedding = parameters.embedding();
-  return weights.adapter() || &embedding == &parameters.head() ? nullptr : &embedding;
+  const bool shared = &parameters.embedding() == &parameters.head();
+  const bool is_table = !weights.adapter() && (!shared || device.capabilities().narrow_gradients);
+  return {options, weights.trained(), is_table ? &parameters.embedding() : nullptr, shared};
 }
 
 // Rows that count nothing, to fill a last micro-batch.
@@ -162,7 +165,7 @@ Session::Session(std::shared_ptr<backend::Device> device, std::shared_ptr<model:
       options_(resolve_for(*device_, options, model_->config(), adapter_.get())), logger_(logger),
       plan_(*device_, weights_of(*device_, model_, adapter_, options_), options_),
       memory_plan_(complete_plan(plan_, options_)),
-      optimizer_(options_, trained(), table_of(plan_.weights())) {
+      optimizer_(optimizer_of(*device_, plan_.weights(), options_)) {
   check_memory(memory_plan_, options_.max_memory);
   plan_.bind(weights());
   if (options_.precision == PrecisionMode::f16)
@@ -309,8 +312,6 @@ void Session::accumulate(const Batch& batch, bool alone, StepResult& result) {
   accumulated_.overflowed |= pass.overflowed;
 }
 
-StepResult Session::forward_backward(const Batch& batch) { return forward_backward(batch, false); }
-
 StepResult Session::forward_backward(const Batch& batch, bool alone) {
   const Stopwatch watch;
   const Running running(*this);
@@ -344,6 +345,7 @@ StepResult Session::forward_backward(const Batch& batch, bool alone) {
 void Session::zero_gradients() {
   const auto values = gradients_.values();
   std::fill(values.begin(), values.end(), 0.0f);
+  optimizer_.forget_shared_rows();
   accumulated_ = {};
 }
 

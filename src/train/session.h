@@ -144,7 +144,7 @@ public:
 
   // Atomic: a failure leaves weights and optimizer as before and discards the gradients.
   StepResult step(std::span<const Batch> batches);
-  StepResult forward_backward(const Batch& batch);
+  StepResult forward_backward(const Batch& batch) { return forward_backward(batch, false); }
   StepResult optimizer_step();
   void zero_gradients();
 

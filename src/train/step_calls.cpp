@@ -107,9 +107,11 @@ StepPlan::Call StepPlan::block_call(size_t bucket, Phase phase, int32_t layer, b
   return call(training ? *block.forward : block.evaluating(), phase, layer, std::move(bindings));
 }
 
-StepPlan::Call StepPlan::head_call(const Chunk& chunk, bool training) const {
+StepPlan::Call StepPlan::head_call(const Chunk& chunk, bool training, bool narrow) const {
   const Buffers& b = *buffers_;
-  Kernel& kernel = kernels_->head(training, chunk.size);
+  Kernel& kernel = narrow && kernels_->narrow_head() != nullptr
+                       ? *kernels_->narrow_head()
+                       : kernels_->head(training, chunk.size);
   const auto part = [&](Buffer& buffer) {
     const DataType dtype = buffer.layout().dtype;
     const auto offset = static_cast<size_t>(chunk.begin * mil::data_type_bits(dtype) / 8);
@@ -167,7 +169,7 @@ std::vector<StepPlan::Call> StepPlan::training_calls(size_t bucket, bool narrow)
   calls.push_back(std::move(embedding));
   for (int32_t layer = 0; layer < weights_.head(); ++layer)
     calls.push_back(block_call(bucket, Phase::forward, layer, true));
-  for (const Chunk& chunk : kernels_->chunks()) calls.push_back(head_call(chunk, true));
+  for (const Chunk& chunk : kernels_->chunks()) calls.push_back(head_call(chunk, true, narrow));
   for (int32_t layer = weights_.head(); layer-- > lowest_layer();)
     calls.push_back(block_call(bucket, Phase::backward, layer, true, narrow));
   if (kernels_->embedding_backward() != nullptr)

@@ -11,6 +11,8 @@ namespace {
 
 using mil::DataType;
 
+constexpr std::string_view narrow_suffix = "_narrow";
+
 // Gradients that are not in fp32 get the names of their narrow ports. Returns their places among
 // the outputs, with the names that they had.
 std::vector<std::pair<size_t, std::string>> rename_narrow(mil::Function& function,
@@ -36,7 +38,8 @@ mil::Function narrow_gradients(mil::Function function, std::span<const std::stri
                    [&](mil::ValueId a, mil::ValueId b) {
                      const auto place = [&](mil::ValueId id) {
                        const mil::Value& value = function.value(id);
-                       return value.name == "d_hidden" ? -1 : value.producer;
+                       const bool gradient = value.name.ends_with(narrow_suffix);
+                       return gradient ? value.producer : -1;
                      };
                      return place(a) < place(b);
                    });
@@ -78,7 +81,7 @@ model::AdapterShape without_dropout(model::AdapterShape adapter) {
 
 std::string gradient_port(const std::string& port) { return "d_" + port; }
 std::string narrow_gradient_port(const std::string& port) {
-  return gradient_port(port) + "_narrow";
+  return gradient_port(port) + std::string(narrow_suffix);
 }
 
 std::vector<std::string> gradient_ports(std::span<const std::string> ports) {
@@ -110,11 +113,12 @@ BlockFunctions block_functions(const model::Config& config, DataType dtype, cons
 }
 
 mil::Function head_training_function(const model::Config& config, DataType dtype, int64_t columns,
-                                     const PartShape& shape) {
+                                     const PartShape& shape, bool narrow) {
   const mil::Function loss = model::loss_function(config, dtype, columns, shape.adapter);
-  return widen_gradients(
-      mil::value_and_gradient(loss, by_inputs(with_hidden(shape), {"loss"}, mil::Taps::automatic)),
-      shape.trained);
+  mil::Function function =
+      mil::value_and_gradient(loss, by_inputs(with_hidden(shape), {"loss"}, mil::Taps::automatic));
+  if (narrow) return narrow_gradients(std::move(function), shape.trained);
+  return widen_gradients(std::move(function), shape.trained);
 }
 
 mil::Function head_evaluation_function(const model::Config& config, DataType dtype, int64_t columns,

@@ -49,9 +49,10 @@ struct BlockFunctions {
 BlockFunctions block_functions(const model::Config& config, mil::DataType dtype,
                                const BlockSizes& sizes, const PartShape& shape);
 
-// Loss and gradients of `columns` positions; loss alone when nothing is to be trained.
+// Loss and gradients of `columns` positions; loss alone when nothing is to be trained. `narrow`:
+// the gradients of parameters as they are, else in fp32.
 mil::Function head_training_function(const model::Config& config, mil::DataType dtype,
-                                     int64_t columns, const PartShape& shape);
+                                     int64_t columns, const PartShape& shape, bool narrow = false);
 mil::Function head_evaluation_function(const model::Config& config, mil::DataType dtype,
                                        int64_t columns, const PartShape& shape);
 

@@ -311,6 +311,14 @@ void StepKernels::compile_head() {
     const auto training = head_training_function(weights_.config(), dtype_, chunk.size, part);
     head_training_[chunk.size] =
         compile(bound(training, constants), "head_training", Role::loss, layouts, sums);
+    if (returns_narrow_gradients() && chunks_.size() == 1 && !part.trained.empty()) {
+      std::vector<std::string> narrow;
+      for (const std::string& port : part.trained) narrow.push_back(narrow_gradient_port(port));
+      const auto function =
+          head_training_function(weights_.config(), dtype_, chunk.size, part, true);
+      narrow_head_ = compile(bound(function, constants), "head_training", Role::loss, layouts,
+                             {"loss"}, narrow);
+    }
     const auto losses = head_evaluation_function(weights_.config(), dtype_, chunk.size, part);
     head_evaluation_[chunk.size] =
         compile(bound(losses, constants), "head_evaluation", Role::loss, layouts, {});
@@ -361,6 +369,7 @@ std::vector<StagedPart> StepKernels::weight_parts(WeightArray array) const {
     }
   for (const BySize* heads : {&head_training_, &head_evaluation_})
     for (const auto& [size, kernel] : *heads) add(kernel.get(), weights_.ports(weights_.head()));
+  add(narrow_head(), weights_.ports(weights_.head()));
   for (int32_t layer = layers; layer-- > 0;)
     for (const BlockKernels& block : blocks(layer)) {
       add(block.backward.get(), weights_.ports(layer));
@@ -372,13 +381,15 @@ std::vector<StagedPart> StepKernels::weight_parts(WeightArray array) const {
 
 std::set<int64_t> StepKernels::narrow_gradients() const {
   std::set<int64_t> offsets;
-  for (int32_t layer = 0; layer < weights_.config().layer_count; ++layer) {
-    const Kernel* kernel = blocks(layer).front().narrow_backward.get();
-    if (kernel == nullptr) continue;
-    for (const WeightPort& weight : weights_.ports(layer))
+  const auto add = [&](const Kernel* kernel, const std::vector<WeightPort>& weights) {
+    if (kernel == nullptr) return;
+    for (const WeightPort& weight : weights)
       for (const backend::Port& port : kernel->outputs())
         if (port.name == narrow_gradient_port(weight.port)) offsets.insert(weight.gradient);
-  }
+  };
+  for (int32_t layer = 0; layer < weights_.config().layer_count; ++layer)
+    add(blocks(layer).front().narrow_backward.get(), weights_.ports(layer));
+  add(narrow_head(), weights_.ports(weights_.head()));
   return offsets;
 }
 
@@ -392,6 +403,7 @@ std::vector<StepKernels::Entry> StepKernels::all() const {
   add_blocks(forward_labels, &BlockKernels::forward);
   for (const auto& [size, kernel] : head_training_)
     kernels.emplace_back("head_training", kernel.get());
+  kernels.emplace_back("head_training_narrow", narrow_head());
   add_blocks(backward_labels, &BlockKernels::backward);
   add_blocks(narrow_backward_labels, &BlockKernels::narrow_backward);
   kernels.emplace_back("embedding_backward", embedding_backward_.get());

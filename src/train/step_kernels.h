@@ -62,6 +62,8 @@ public:
   // By parts: 1, 2, 4, .. 2^length_buckets.
   std::span<const BlockKernels> blocks(int32_t layer) const;
   backend::Kernel& head(bool training, int64_t chunk) const;
+  // The training one with narrow gradients, for a head in one chunk; null: there is none.
+  backend::Kernel* narrow_head() const { return narrow_head_.get(); }
 
   // Of the hidden states and of their gradients, [1, hidden_size, 1, positions].
   const backend::Layout& hidden_layout() const { return common_.at("hidden"); }
@@ -135,6 +137,7 @@ private:
   std::vector<LayerKernels> layers_;
   std::vector<size_t> layer_index_; // by layer: which of them
   BySize head_training_;
+  std::unique_ptr<backend::Kernel> narrow_head_;
   BySize head_evaluation_;
 };
 

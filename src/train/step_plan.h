@@ -159,7 +159,7 @@ private:
   LayerBuffers layer_buffers(int32_t layer, bool training) const;
   Call block_call(size_t bucket, Phase phase, int32_t layer, bool training,
                   bool narrow = false) const;
-  Call head_call(const Chunk& chunk, bool training) const;
+  Call head_call(const Chunk& chunk, bool training, bool narrow = false) const;
   Call embedding_call(backend::Kernel& kernel, Phase phase) const;
 
   uint64_t load(const Batch& batch, double seed);

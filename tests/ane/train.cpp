@@ -194,10 +194,14 @@ TEST_CASE("one micro-batch's gradients in fp16 update as their sums in fp32 do")
       const train::StepResult seen = narrow->step({&batch, 1});
       summed->forward_backward(batch);
       const train::StepResult expected = summed->optimizer_step();
-      CHECK(seen.grad_norm == expected.grad_norm);
+      CHECK(seen.skipped == expected.skipped);
+      if (!seen.skipped)
+        CHECK(seen.grad_norm == doctest::Approx(expected.grad_norm).epsilon(1e-12));
     }
+    CHECK(narrow->steps_done() >= 2);
+    // Rows of a shared embedding are added up in another order, where they were looked up.
     const auto a = narrow->weights(), b = summed->weights();
-    CHECK(std::equal(a.begin(), a.end(), b.begin(), b.end()));
+    for (size_t i = 0; i < a.size(); ++i) REQUIRE(a[i] == doctest::Approx(b[i]).epsilon(1e-6));
     const auto left = narrow->gradients();
     CHECK(std::all_of(left.begin(), left.end(), [](float value) { return value == 0; }));
   }
@@ -220,7 +224,8 @@ TEST_CASE("the reports of kernels add up to those of steps") {
     CHECK((report.placement.where == "ane") == report.placement.reason.empty());
   }
   CHECK(engine == std::set<std::string>{"block_forward", "block_backward", "block_backward_narrow",
-                                        "head_training", "head_evaluation"});
+                                        "head_training", "head_training_narrow",
+                                        "head_evaluation"});
   CHECK(kernels.evaluations == steps.evaluations);
   CHECK(kernels.engine_flops == steps.engine_flops);
   CHECK(kernels.host_flops == steps.host_flops);

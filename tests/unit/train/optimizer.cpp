@@ -107,8 +107,8 @@ TEST_CASE("the norm and the update have the same bits for any number of threads"
     optimizer.allocate();
     ThreadPool pool(threads);
     std::vector<float> weights = noise(table.flat_size(), 1);
-    const double norm = optimizer.gradient_norm(pool, gradients);
     std::vector<float> used = gradients;
+    const double norm = optimizer.gradient_norm(pool, used);
     optimizer.update(pool, {0.01, 1}, {weights, used});
     return std::pair(norm, weights);
   };
