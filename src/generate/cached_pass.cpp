@@ -18,6 +18,12 @@ using backend::Layout;
 using backend::View;
 using mil::DataType;
 
+// A host writes a new position in one piece, and reads as far as the cache is filled.
+model::CacheOrder cache_order(const backend::Device& device) {
+  return device.capabilities().host_memory ? model::CacheOrder::positions_first
+                                           : model::CacheOrder::channels_first;
+}
+
 // The block of the first layer, with keys and values of one layout.
 std::unique_ptr<backend::Kernel> compile_first_block(backend::Device& device,
                                                      const mil::Function& block,
@@ -38,8 +44,8 @@ std::unique_ptr<backend::Kernel> compile_first_block(backend::Device& device,
 } // namespace
 
 KeyValueCache::KeyValueCache(backend::Device& device, const model::Config& config,
-                             const Layout& layout, int64_t rows)
-    : capacity(layout.shape.back()), lengths(static_cast<size_t>(rows), 0) {
+                             const Layout& layout, int64_t rows, int64_t positions)
+    : capacity(positions), lengths(static_cast<size_t>(rows), 0) {
   const Layout whole = layout_of_rows(layout, rows);
   for (int32_t layer = 0; layer < config.layer_count; ++layer) {
     keys.push_back(device.allocate(whole));
@@ -56,15 +62,15 @@ CachedPass::CachedPass(backend::Device& device, BoundWeights& weights, DataType 
                        int64_t positions, int64_t capacity, const SharedLayouts& layouts,
                        const std::shared_ptr<backend::Workspace>& workspace)
     : device_(device), weights_(weights), config_(weights.model().config()), rows_(rows),
-      positions_(positions) {
+      positions_(positions), cache_order_(cache_order(device)) {
   compile_blocks(dtype, capacity, layouts, workspace);
   compile_embedding(dtype, layouts, workspace);
 }
 
 void CachedPass::compile_blocks(DataType dtype, int64_t capacity, const SharedLayouts& layouts,
                                 const std::shared_ptr<backend::Workspace>& workspace) {
-  const mil::Function shared =
-      model::cached_block_function(config_, dtype, positions_, capacity, rows_, weights_.shape());
+  const mil::Function shared = model::cached_block_function(config_, dtype, positions_, capacity,
+                                                            rows_, weights_.shape(), cache_order_);
   backend::CompileOptions options;
   options.workspace = workspace;
   options.label = "cached_block";
@@ -181,16 +187,17 @@ void CachedPass::run_layer(size_t layer, const std::vector<Call>& calls,
 
 void CachedPass::append(size_t layer, int64_t row, int64_t cache_row, int64_t count) {
   const int64_t held = cache_->lengths[static_cast<size_t>(cache_row)];
+  const size_t position_axis = cache_order_ == model::CacheOrder::positions_first ? 2 : 3;
   const auto copy = [&](Buffer& source, Buffer& target) {
     Layout from = source.layout();
     Layout to = target.layout();
     for (Layout* part : {&from, &to}) {
       part->shape.front() = config_.kv_head_count;
-      part->shape.back() = count;
+      part->shape[position_axis] = count;
     }
     const int64_t first = row * config_.kv_head_count * from.strides.front();
     const int64_t place =
-        cache_row * config_.kv_head_count * to.strides.front() + held * to.strides.back();
+        cache_row * config_.kv_head_count * to.strides.front() + held * to.strides[position_axis];
     const backend::Mapping read(source, false);
     const backend::Mapping write(target, true);
     backend::TensorCopy(from, to).run(read.data() + first, write.data() + place, nullptr);

@@ -4,6 +4,7 @@
 #include "backend/backend.h"
 #include "generate/bound_weights.h"
 #include "model/config.h"
+#include "model/transformer.h"
 
 #include <array>
 #include <atomic>
@@ -17,11 +18,11 @@
 namespace anet::generate {
 
 // Keys and values of the positions so far of several rows, [rows*kv_heads, 1, head_dim, capacity]
-// for each layer.
+// for each layer, or in the other order.
 struct KeyValueCache {
-  // `layout` is that of one row.
+  // `layout` is that of one row, which has room for so many positions.
   KeyValueCache(backend::Device& device, const model::Config& config, const backend::Layout& layout,
-                int64_t rows);
+                int64_t rows, int64_t positions);
 
   int64_t capacity = 0;
   std::vector<int64_t> lengths; // positions held, by row
@@ -88,6 +89,7 @@ private:
   const model::Config& config_;
   int64_t rows_;
   int64_t positions_;
+  model::CacheOrder cache_order_;
   KeyValueCache* cache_ = nullptr;
   std::unique_ptr<backend::Kernel> embedding_;
   std::vector<std::unique_ptr<backend::Kernel>> blocks_; // one, or one a layer

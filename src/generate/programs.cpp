@@ -73,7 +73,7 @@ Programs::Programs(backend::Device& device, model::Model& model, const ProgramSi
     batch.emplace(device, weights, sizes.dtype, sizes.rows, 1, sizes.context,
                   shared_layouts(sizes.rows), workspace);
   weights.stage();
-  cache.emplace(device, model.config(), prefill.cache_layout(), sizes.rows);
+  cache.emplace(device, model.config(), prefill.cache_layout(), sizes.rows, sizes.context);
   workspace->reserve();
   for (int64_t row = 0; row < sizes.rows; ++row) prefill.bind(*cache, row);
   decode.bind(*cache, 0);

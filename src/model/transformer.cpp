@@ -324,16 +324,20 @@ mil::Function block_function(const Config& config, DataType dtype, int64_t batch
 }
 
 mil::Function cached_block_function(const Config& config, DataType dtype, int64_t positions,
-                                    int64_t capacity, int64_t rows, const AdapterShape& adapter) {
+                                    int64_t capacity, int64_t rows, const AdapterShape& adapter,
+                                    CacheOrder order) {
   Builder b("cached_block");
   Block block(b, config, dtype, rows * positions, adapter);
-  const Shape cache = {rows * config.kv_head_count, 1, config.head_dim, capacity};
+  const bool swapped = order == CacheOrder::positions_first;
+  Shape cache = {rows * config.kv_head_count, 1, config.head_dim, capacity};
+  if (swapped) std::swap(cache[2], cache[3]);
+  const auto ordered = [&](ValueId x) { return swapped ? b.transpose(x, {0, 1, 3, 2}) : x; };
   const ValueId cosines = block.port("rope_cos", {1, config.head_dim / 2, 1, rows * positions});
   const ValueId sines = block.port("rope_sin", {1, config.head_dim / 2, 1, rows * positions});
   const ValueId cache_mask = block.port("cache_mask", {rows, 1, positions, capacity});
   const ValueId mask = block.port("mask", {1, 1, positions, positions});
-  const ValueId key_cache = block.port("key_cache", cache);
-  const ValueId value_cache = block.port("value_cache", cache);
+  const ValueId key_cache = ordered(block.port("key_cache", cache));
+  const ValueId value_cache = ordered(block.port("value_cache", cache));
   block.declare_parameters();
 
   const auto [query, key, value] = block.project(rows, cosines, sines, block.score_scale());
@@ -347,8 +351,8 @@ mil::Function cached_block_function(const Config& config, DataType dtype, int64_
   const ValueId old_context = b.matmul(value_cache, old_part, false, true);
   const ValueId new_context = b.matmul(value, new_part, false, true);
   block.finish(b.add(old_context, new_context), rows);
-  b.output(key, "key");
-  b.output(value, "value");
+  b.output(ordered(key), "key");
+  b.output(ordered(value), "value");
   return std::move(b).finish();
 }
 

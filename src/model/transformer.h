@@ -44,13 +44,18 @@ mil::Function block_function(const Config& config, mil::DataType dtype, int64_t 
                              const AdapterShape& adapter = {},
                              AttentionForm form = AttentionForm::products);
 
+// The last two axes of cached keys and values: head_dim and positions, or the other way round.
+enum class CacheOrder : uint8_t { channels_first, positions_first };
+
 // The block for generation: n new positions in each of R rows attend to the row's T cached ones and
 // to each other. hidden [1, D, 1, R*n], rope_cos and rope_sin [1, head_dim/2, 1, R*n], cache_mask
 // [R, 1, n, T], mask [1, 1, n, n], key_cache and value_cache [R*kv_heads, 1, head_dim, T],
-// parameters -> hidden_out, key and value [R*kv_heads, 1, head_dim, n]
+// parameters -> hidden_out, key and value [R*kv_heads, 1, head_dim, n]; of these and the caches the
+// last two axes are in the given order.
 mil::Function cached_block_function(const Config& config, mil::DataType dtype, int64_t positions,
                                     int64_t capacity, int64_t rows = 1,
-                                    const AdapterShape& adapter = {});
+                                    const AdapterShape& adapter = {},
+                                    CacheOrder order = CacheOrder::channels_first);
 
 // hidden [1, D, 1, n], final_norm_weight, head_weight [V, D, 1, 1] -> logits fp32 [1, V, 1, n]
 mil::Function logits_function(const Config& config, mil::DataType dtype, int64_t positions,

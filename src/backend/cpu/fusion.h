@@ -14,6 +14,9 @@ using GroupFinder = std::vector<Group> (*)(const mil::Function& function,
 // The backward pass of scaled_dot_product_attention.
 std::vector<Group> find_attention_groups(const mil::Function& function,
                                          const std::vector<bool>& taken);
+// Attention to a cache of keys and values; fp32 and bf16.
+std::vector<Group> find_cached_attention_groups(const mil::Function& function,
+                                                const std::vector<bool>& taken);
 // Element-wise ops and reductions over one space; fp32 and bf16.
 std::vector<Group> find_pointwise_groups(const mil::Function& function,
                                          const std::vector<bool>& taken);
