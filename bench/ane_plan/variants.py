@@ -69,8 +69,9 @@ def half_moments(plan):
 
 
 def overlapped(plan):
-    """The update of a layer runs while the next step's forward pass evaluates those below it."""
-    return plan.change(overlapped_optimizer=True)
+    """The update of a layer runs while the next step's forward pass evaluates those below it, and
+    stages the weights in the same sweep."""
+    return plan.change(overlapped_optimizer=True, staging=2 * plan.trained)
 
 
 def cpu_gradients(plan):
