@@ -4,6 +4,7 @@
 #include "backend/cpu/fusion.h"
 #include "backend/cpu/lower_attention.h"
 #include "backend/cpu/matmul_geometry.h"
+#include "backend/cpu/op_graph.h"
 
 #include <algorithm>
 #include <array>
@@ -16,8 +17,6 @@ namespace {
 using mil::no_value;
 using mil::ValueId;
 
-constexpr int32_t no_op = -1;
-
 // Names of the rule. The optimiser turns a transpose of an operand into a flag of its products, so
 // that k, v and dy may be known by what they are transposes of.
 struct Pattern {
@@ -29,15 +28,10 @@ struct Pattern {
 
 Operand swapped_if(const Operand& x, bool swapped) { return swapped ? swap_last_two(x) : x; }
 
-class Matcher {
+class Matcher : OpGraph {
 public:
   Matcher(const mil::Function& function, const std::vector<bool>& taken)
-      : f_(function), taken_(taken), readers_(function.values.size()) {
-    for (size_t op = 0; op < f_.ops.size(); ++op)
-      for (const mil::Argument& argument : f_.ops[op].arguments)
-        for (const ValueId id : argument.values)
-          readers_[static_cast<size_t>(id)].push_back(static_cast<int32_t>(op));
-  }
+      : OpGraph(function), taken_(taken) {}
 
   // The group around a softmax, or nothing.
   std::optional<Group> match(int32_t softmax) {
@@ -51,7 +45,7 @@ public:
     const bool free = std::none_of(ops_.begin(), ops_.end(),
                                    [&](int32_t i) { return taken_[static_cast<size_t>(i)]; });
     Group group{ops_, [p](Lowering& l) { lower(l, p); }};
-    std::vector<ValueId> results = leaving(f_, group), expected = {p.dq, p.dk, p.dv};
+    std::vector<ValueId> results = leaving(function(), group), expected = {p.dq, p.dk, p.dv};
     std::sort(results.begin(), results.end());
     std::sort(expected.begin(), expected.end());
     if (!free || results != expected) return std::nullopt;
@@ -59,27 +53,12 @@ public:
   }
 
 private:
-  const mil::Operation& op(int32_t index) const { return f_.ops[static_cast<size_t>(index)]; }
-  ValueId result(int32_t index) const { return op(index).outputs.front(); }
-  const std::vector<int32_t>& readers(ValueId id) const {
-    return readers_[static_cast<size_t>(id)];
-  }
-  int32_t producer(ValueId id, std::string_view name) const {
-    const int32_t index = id == no_value ? no_op : f_.value(id).producer;
-    return index >= 0 && std::string_view(op(index).name()) == name ? index : no_op;
-  }
   int32_t take(int32_t index) {
     if (index != no_op) ops_.push_back(index);
     return index;
   }
-  int32_t reader(ValueId id, std::string_view name) const {
-    for (const int32_t index : readers(id))
-      if (std::string_view(op(index).name()) == name) return index;
-    return no_op;
-  }
-
   bool flag(const mil::Operation& matmul, std::string_view name) const {
-    const mil::Literal* literal = f_.constant(matmul, name);
+    const mil::Literal* literal = function().constant(matmul, name);
     return literal != nullptr && literal->boolean();
   }
   bool is_matmul(int32_t index, bool transpose_x, bool transpose_y) const {
@@ -88,8 +67,8 @@ private:
            flag(op(index), "transpose_y") == transpose_y;
   }
   bool is_last_axis(const mil::Operation& operation, std::string_view argument) const {
-    const mil::Literal* axis = f_.constant(operation, argument);
-    const auto rank = std::ssize(f_.type(operation.input("x")).shape);
+    const mil::Literal* axis = function().constant(operation, argument);
+    const auto rank = std::ssize(function().type(operation.input("x")).shape);
     return axis != nullptr && axis->integers().size() == 1 &&
            (axis->integers()[0] == -1 || axis->integers()[0] == rank - 1);
   }
@@ -97,7 +76,7 @@ private:
   ValueId factor(int32_t mul, double& constant) const {
     for (const auto& [x, y] : {std::pair("x", "y"), std::pair("y", "x")}) {
       const ValueId other = op(mul).input(y);
-      const mil::Literal* literal = f_.constant(other);
+      const mil::Literal* literal = function().constant(other);
       if (literal == nullptr || mil::element_count(literal->type.shape) != 1) continue;
       constant = literal->number();
       return op(mul).input(x);
@@ -203,9 +182,7 @@ private:
       if (product.storage != result.storage) l.cast(product, result);
   }
 
-  const mil::Function& f_;
   const std::vector<bool>& taken_;
-  std::vector<std::vector<int32_t>> readers_;
   std::vector<int32_t> ops_;
   ValueId scaled_ = no_value;
 };
