@@ -76,6 +76,24 @@ float rounded_argument(const mil::Function& function, const mil::Operation& op,
   return dtype == DataType::fp16 ? half_to_float(double_to_half(value)) : static_cast<float>(value);
 }
 
+bool is_zero(const mil::Function& function, const mil::Operation& op, std::string_view argument) {
+  const mil::ValueId id = op.input(argument);
+  if (id == mil::no_value) return false;
+  if (const mil::Literal* literal = function.constant(id)) return all_zero(*literal);
+  const int32_t producer = function.value(id).producer;
+  if (producer < 0) return false;
+  const mil::Operation& source = function.ops[static_cast<size_t>(producer)];
+  const std::string_view name = source.name();
+  const bool keeps_zeros = name == "tile" || name == "reshape" || name == "expand_dims" ||
+                           name == "squeeze" || name == "identity" || name == "cast";
+  return keeps_zeros && is_zero(function, source, "x");
+}
+
+bool adds_to_zeros(const mil::Function& function, const mil::Operation& scatter) {
+  const mil::Literal* mode = function.constant(scatter, "mode");
+  return mode != nullptr && mode->string() == "add" && is_zero(function, scatter, "data");
+}
+
 bool Lowering::has(std::string_view argument) const {
   if (op_->argument(argument) != nullptr || op_->attribute(argument) != nullptr) return true;
   const mil::ArgumentSchema* schema = op_->schema->argument(argument);
@@ -269,9 +287,7 @@ Operand Lowering::result_in_place_of(mil::ValueId id, std::span<const Operand> r
   for (const Operand& x : reuse) {
     if (x.shape != type.shape) continue;
     if (like == nullptr) like = &x;
-    const Storage& storage = plan_.storages[static_cast<size_t>(x.storage)];
-    const bool dying = storage.kind == Storage::Kind::temporary && !destinations_[at] &&
-                       storage_last_use_[static_cast<size_t>(x.storage)] <= op_index_;
+    const bool dying = !destinations_[at] && is_dying(x);
     // Repeated elements would be written more than once.
     const bool distinct = std::none_of(x.strides.begin(), x.strides.end(),
                                        [](int64_t stride) { return stride == 0; });
@@ -285,6 +301,21 @@ Operand Lowering::result_in_place_of(mil::ValueId id, std::span<const Operand> r
     return x;
   }
   return result_of(id, like);
+}
+
+bool Lowering::is_dying(const Operand& x) const {
+  const auto at = static_cast<size_t>(x.storage);
+  return plan_.storages[at].kind == Storage::Kind::temporary && storage_last_use_[at] <= op_index_;
+}
+
+std::optional<Operand> Lowering::narrowed_in_place(const Operand& x, DataType dtype) const {
+  const int64_t factor = element_size(x.dtype) / element_size(dtype);
+  if (factor < 1 || !is_dying(x) || x.shape.empty() || x.strides.back() != 1) return std::nullopt;
+  Operand narrow = x;
+  narrow.dtype = dtype;
+  narrow.offset *= factor;
+  for (size_t d = 0; d + 1 < narrow.strides.size(); ++d) narrow.strides[d] *= factor;
+  return narrow;
 }
 
 bool Lowering::accumulates(mil::ValueId id) const {
@@ -313,21 +344,6 @@ void Lowering::bind_value(mil::ValueId id, const Operand& view) {
   values_[at] = view;
   int32_t& last = storage_last_use_[static_cast<size_t>(view.storage)];
   last = std::max(last, last_use_[at]);
-}
-
-bool Lowering::is_zero(std::string_view argument) const { return is_zero(*op_, argument); }
-
-bool Lowering::is_zero(const mil::Operation& op, std::string_view argument) const {
-  const mil::ValueId id = op.input(argument);
-  if (id == mil::no_value) return false;
-  if (const mil::Literal* literal = function_.constant(id)) return all_zero(*literal);
-  const int32_t producer = function_.value(id).producer;
-  if (producer < 0) return false;
-  const mil::Operation& source = function_.ops[static_cast<size_t>(producer)];
-  const std::string_view name = source.name();
-  const bool keeps_zeros = name == "tile" || name == "reshape" || name == "expand_dims" ||
-                           name == "squeeze" || name == "identity" || name == "cast";
-  return keeps_zeros && is_zero(source, "x");
 }
 
 void Lowering::emit(std::unique_ptr<Step> step, std::initializer_list<const Operand*> touched) {

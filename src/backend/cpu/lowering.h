@@ -22,6 +22,11 @@ mil::Literal literal_argument(const mil::Function& function, const mil::Operatio
 float rounded_argument(const mil::Function& function, const mil::Operation& op,
                        std::string_view argument, DataType dtype);
 
+// True when every element of the argument is known to be zero.
+bool is_zero(const mil::Function& function, const mil::Operation& op, std::string_view argument);
+// True for a scatter that only sums its updates.
+bool adds_to_zeros(const mil::Function& function, const mil::Operation& scatter);
+
 class Lowering {
 public:
   // `groups` are of this function, in which the ops of each follow each other.
@@ -104,13 +109,14 @@ public:
   void bind_value(mil::ValueId id, const Operand& view);
   Operand result_of(mil::ValueId id, const Operand* like = nullptr);
   Operand result_in_place_of(mil::ValueId id, std::span<const Operand> reuse);
+  // x's memory as elements of a narrower type, each row where it was; none where x is read later.
+  std::optional<Operand> narrowed_in_place(const Operand& x, DataType dtype) const;
   Operand accumulating_result_of(mil::ValueId id, bool& accumulate);
   bool accumulates(mil::ValueId id) const;
   // Multiply-adds count two.
   void count_flops(int64_t flops) { plan_.flops += preparing_ ? 0 : flops; }
 
-  // True when every element is known to be zero.
-  bool is_zero(std::string_view argument) const;
+  bool is_zero(std::string_view argument) const { return cpu::is_zero(function_, *op_, argument); }
 
   // Dense memory; `like`, of the same shape, suggests the order of dimensions.
   Operand temporary(DataType dtype, const Shape& shape, const Operand* like = nullptr);
@@ -161,7 +167,6 @@ private:
   void count_uses();
   void find_wide_sums(const std::vector<bool>& grouped);
   bool sums_in_fp32(const mil::Operation& op) const;
-  bool adds_to_zeros(const mil::Operation& scatter) const;
   DataType stored_dtype(mil::ValueId id) const {
     return wide_[static_cast<size_t>(id)] ? DataType::fp32 : function_.type(id).dtype;
   }
@@ -174,7 +179,6 @@ private:
   void finish_memory();
   void assign_destination(mil::ValueId output, Destination destination);
   bool can_accumulate(const mil::Operation& op) const;
-  bool is_zero(const mil::Operation& op, std::string_view argument) const;
   // The place that makes the op's input, seen through the op, lie at `place`.
   std::optional<Operand> place_of_input(const mil::Operation& op, const Operand& place) const;
   int32_t add_storage(Storage storage);
@@ -184,6 +188,7 @@ private:
   const mil::Operation* only_reader(mil::ValueId id) const;
   void bind_compressed(mil::CompressedWeight weight);
   bool gemv(const Operand& a, const Operand& b, const Operand& c, bool accumulate);
+  bool is_dying(const Operand& x) const; // a temporary that nothing reads after this op
   bool library_matmul(const Operand& a, const Operand& b, const Operand& c, bool accumulate);
   void float_product(const Operand& a, const Operand& b, const Operand& c, bool accumulate);
   bool is_constant(const Operand& x) const;

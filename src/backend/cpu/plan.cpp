@@ -210,13 +210,8 @@ void Lowering::find_wide_sums(const std::vector<bool>& grouped) {
 
 bool Lowering::sums_in_fp32(const mil::Operation& op) const {
   const std::string_view name = op.name();
-  if (name == "scatter" || name == "scatter_along_axis") return adds_to_zeros(op);
+  if (name == "scatter" || name == "scatter_along_axis") return adds_to_zeros(function_, op);
   return name == "matmul" || name == "linear" || name == "conv" || name == "reduce_sum";
-}
-
-bool Lowering::adds_to_zeros(const mil::Operation& scatter) const {
-  const mil::Literal* mode = function_.constant(scatter, "mode");
-  return mode != nullptr && mode->string() == "add" && is_zero(scatter, "data");
 }
 
 bool Lowering::can_accumulate(const mil::Operation& op) const {
@@ -224,7 +219,7 @@ bool Lowering::can_accumulate(const mil::Operation& op) const {
   const DataType dtype = stored_dtype(op.outputs.front());
   if (name == "matmul" || name == "linear" || name == "conv") return dtype == DataType::fp32;
   if (name == "scatter" || name == "scatter_along_axis")
-    return dtype == DataType::fp32 && adds_to_zeros(op);
+    return dtype == DataType::fp32 && adds_to_zeros(function_, op);
   return false;
 }
 

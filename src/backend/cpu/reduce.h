@@ -74,4 +74,9 @@ std::unique_ptr<Step> make_log_sum_exp_step(const Operand& x, const Operand& out
 std::unique_ptr<Step> make_softmax_step(const Operand& x, const Operand& output, size_t axis);
 bool softmax_fits(const Operand& x, const Operand& output, size_t axis);
 
+// output = exp(x - log_sum_exp) * weight: softmax whose log-sum-exp is known. Equal shapes, the
+// last dimension contiguous in all; output, fp32 or bf16, may be x's memory.
+std::unique_ptr<Step> make_weighted_softmax_step(const Operand& x, const Operand& log_sum_exp,
+                                                 const Operand& weight, const Operand& output);
+
 } // namespace anet::backend::cpu

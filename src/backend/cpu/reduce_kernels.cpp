@@ -10,6 +10,7 @@
 #include <hwy/highway.h>
 
 #include "backend/cpu/vector_math-inl.h"
+#include "base/bfloat16-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace anet::backend::cpu::HWY_NAMESPACE {
@@ -212,6 +213,37 @@ void exp_block(const float* x, float* y, const float* shift, float* sum, int64_t
   for (; i < n; ++i) sum[i] += exp_row(x + i, y + i, 1, shift[i]);
 }
 
+HWY_INLINE void store(V value, float* y) { hn::StoreU(value, Tag(), y); }
+HWY_INLINE void store(V value, uint16_t* y) {
+  anet::HWY_NAMESPACE::store_bfloat16(Tag(), value, y);
+}
+
+template <typename T>
+void exp_scaled_block(const float* x, T* y, const float* shift, const float* factor, int64_t n) {
+  const int64_t lanes = lane_count();
+  int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) {
+    const V value = exp(hn::Sub(hn::LoadU(Tag(), x + i), hn::LoadU(Tag(), shift + i)));
+    store(hn::Mul(value, hn::LoadU(Tag(), factor + i)), y + i);
+  }
+  for (; i < n; ++i) {
+    T result[max_lanes];
+    const V value = exp(hn::Sub(constant(x[i]), constant(shift[i])));
+    store(hn::Mul(value, constant(factor[i])), result);
+    y[i] = result[0];
+  }
+}
+
+void exp_scaled_floats(const float* x, float* y, const float* shift, const float* factor,
+                       int64_t n) {
+  exp_scaled_block(x, y, shift, factor, n);
+}
+
+void exp_scaled_bfloat16(const float* x, uint16_t* y, const float* shift, const float* factor,
+                         int64_t n) {
+  exp_scaled_block(x, y, shift, factor, n);
+}
+
 void scale_block(float* y, const float* factor, int64_t n) {
   const int64_t lanes = lane_count();
   int64_t i = 0;
@@ -234,6 +266,8 @@ HWY_EXPORT(softmax_below);
 HWY_EXPORT(add_and_find_largest);
 HWY_EXPORT(differentiate_softmax);
 HWY_EXPORT(exp_block);
+HWY_EXPORT(exp_scaled_floats);
+HWY_EXPORT(exp_scaled_bfloat16);
 HWY_EXPORT(scale_block);
 
 } // namespace
@@ -260,6 +294,16 @@ float add_row(float* x, const float* addend, int64_t n) {
 
 void exp_columns(const float* x, float* y, const float* shift, float* sum, int64_t n) {
   HWY_DYNAMIC_DISPATCH(exp_block)(x, y, shift, sum, n);
+}
+
+void exp_scaled_columns(const float* x, float* y, const float* shift, const float* factor,
+                        int64_t n) {
+  HWY_DYNAMIC_DISPATCH(exp_scaled_floats)(x, y, shift, factor, n);
+}
+
+void exp_scaled_columns(const float* x, uint16_t* y, const float* shift, const float* factor,
+                        int64_t n) {
+  HWY_DYNAMIC_DISPATCH(exp_scaled_bfloat16)(x, y, shift, factor, n);
 }
 
 void scale_columns(float* y, const float* factor, int64_t n) {

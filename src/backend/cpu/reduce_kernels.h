@@ -28,6 +28,11 @@ void softmax_row(const float* x, float* y, int64_t n, float largest);
 void softmax_gradient_row(const float* p, float* dy, int64_t n);
 // y[i] = exp(x[i] - shift[i]), sum[i] += y[i].
 void exp_columns(const float* x, float* y, const float* shift, float* sum, int64_t n);
+// y[i] = exp(x[i] - shift[i]) * factor[i], as fp32 or bf16; y may be x's memory.
+void exp_scaled_columns(const float* x, float* y, const float* shift, const float* factor,
+                        int64_t n);
+void exp_scaled_columns(const float* x, uint16_t* y, const float* shift, const float* factor,
+                        int64_t n);
 // y[i] *= factor[i].
 void scale_columns(float* y, const float* factor, int64_t n);
 
