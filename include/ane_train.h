@@ -1473,7 +1473,7 @@ typedef struct anet_session_options {
   int32_t accumulation_steps;
   /** 1: keep only each layer's input and compute its activations again in the backward pass. */
   int32_t activation_checkpointing;
-  /** Positions whose logits are in memory at once; 0: about 32 MB of them, on ane 256 MB. */
+  /** Positions whose logits are in memory at once; 0: 256 or what 32 MB hold, on ane 256 MB. */
   int32_t loss_chunk;
 
   anet_optimizer optimizer;

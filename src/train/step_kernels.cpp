@@ -37,12 +37,16 @@ constexpr std::array<const char*, max_length_buckets + 1> narrow_backward_labels
 // Programs that the head and the embedding may take.
 constexpr int64_t programs_beside_layers = 8;
 
+// Every chunk reads the head, and its products do 2 FLOPs a weight and position: 128 for each byte
+// of fp32 with this many positions. With fewer they would wait for memory.
+constexpr int64_t least_chunk = 256;
+
 // An explicit chunk is taken literally; otherwise chunks are of equal size.
 std::vector<Chunk> split_positions(int64_t positions, int64_t chunk, int64_t vocab_size,
                                    int64_t logit_bytes) {
   int64_t size = chunk;
   if (size == 0) {
-    const int64_t target = std::max<int64_t>(1, logit_bytes / (int64_t{4} * vocab_size));
+    const int64_t target = std::max(least_chunk, logit_bytes / (int64_t{4} * vocab_size));
     const int64_t count = (positions + target - 1) / target;
     size = (positions + count - 1) / count;
   }

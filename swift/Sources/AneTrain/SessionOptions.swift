@@ -12,7 +12,7 @@ public struct SessionOptions: Hashable, Sendable {
   public var accumulationSteps: Int
   /// Keeps only each layer's input and computes its activations again in the backward pass.
   public var activationCheckpointing: Bool
-  /// Positions whose logits are in memory at once; 0: about 32 MB of them, on ane 256 MB.
+  /// Positions whose logits are in memory at once; 0: 256 or what 32 MB hold, on ane 256 MB.
   public var lossChunk: Int
   /// What makes updates of gradients.
   public var optimizer: Optimizer

@@ -60,7 +60,7 @@ options! {
         accumulation_steps: i32,
         /// Keep only each layer's input and compute its activations again in the backward pass.
         activation_checkpointing: bool,
-        /// Positions whose logits are in memory at once; 0: about 32 MB of them, on ane 256 MB.
+        /// Positions whose logits are in memory at once; 0: 256 or what 32 MB hold, on ane 256 MB.
         loss_chunk: i32,
         /// How weights follow gradients.
         optimizer: Optimizer,
