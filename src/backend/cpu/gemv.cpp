@@ -9,7 +9,7 @@ namespace anet::backend::cpu {
 
 namespace {
 
-constexpr int64_t dot_strip = 16;
+constexpr int64_t dot_strip = 32;
 // Pieces of columns that are long enough to be fetched ahead, while their sums stay in the L1
 // cache.
 constexpr int64_t transposed_strip = 256;

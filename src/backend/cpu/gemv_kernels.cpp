@@ -197,22 +197,62 @@ HWY_INLINE void add_rows(const typename Values::Number* matrix, int64_t leading,
   std::memcpy(y + i, last, static_cast<size_t>(n - i) * sizeof(float));
 }
 
+// y[i] = the sum over the depth of x[k] * matrix[k, i] for some vectors of i, kept in registers.
+template <typename Values, size_t vectors>
+HWY_INLINE void sum_rows(const typename Values::Number* matrix, int64_t leading, int64_t depth,
+                         const float* x, float* y) {
+  const Tag d;
+  const int64_t lanes = lane_count();
+  V sums[vectors];
+  for (size_t v = 0; v < vectors; ++v) sums[v] = hn::Zero(d);
+  for (int64_t k = 0; k < depth; ++k) {
+    const V factor = hn::Set(d, x[k]);
+    for (size_t v = 0; v < vectors; ++v)
+      sums[v] = hn::MulAdd(Values::load(matrix + k * leading + static_cast<int64_t>(v) * lanes),
+                           factor, sums[v]);
+  }
+  for (size_t v = 0; v < vectors; ++v) hn::StoreU(sums[v], d, y + static_cast<int64_t>(v) * lanes);
+}
+
+// The columns of a narrow matrix, such as the values of an attention head, as far as they fill
+// blocks of vectors. Returns how many.
+template <typename Values>
+int64_t transposed_blocks(const GemvCall& call, const typename Values::Number* matrix) {
+  constexpr size_t block = 4;
+  const int64_t width = static_cast<int64_t>(block) * lane_count();
+  if (call.rows > 8 * width) return 0; // too far apart to be fetched ahead
+  int64_t i = 0;
+  for (; i + 2 * width <= call.rows; i += 2 * width)
+    for (int64_t j = 0; j < call.columns; ++j)
+      sum_rows<Values, 2 * block>(matrix + i, call.matrix.leading, call.depth,
+                                  call.x + j * call.x_leading, call.y + j * call.y_leading + i);
+  for (; i + width <= call.rows; i += width)
+    for (int64_t j = 0; j < call.columns; ++j)
+      sum_rows<Values, block>(matrix + i, call.matrix.leading, call.depth,
+                              call.x + j * call.x_leading, call.y + j * call.y_leading + i);
+  return i;
+}
+
 template <typename Values>
 void transposed(const GemvCall& call) {
   constexpr size_t at_once = 4;
   const int64_t leading = call.matrix.leading;
-  const auto* const matrix = reinterpret_cast<const typename Values::Number*>(call.matrix.data);
-  for (int64_t j = 0; j < call.columns; ++j)
-    std::fill_n(call.y + j * call.y_leading, call.rows, 0.0f);
+  const auto* matrix = reinterpret_cast<const typename Values::Number*>(call.matrix.data);
+  const int64_t done = transposed_blocks<Values>(call, matrix);
+  const int64_t rows = call.rows - done;
+  if (rows == 0) return;
+  matrix += done;
+  float* const y = call.y + done;
+  for (int64_t j = 0; j < call.columns; ++j) std::fill_n(y + j * call.y_leading, rows, 0.0f);
   int64_t k = 0;
   for (; k + static_cast<int64_t>(at_once) <= call.depth; k += at_once)
     for (int64_t j = 0; j < call.columns; ++j)
-      add_rows<Values, at_once>(matrix + k * leading, leading, call.rows,
-                                call.x + j * call.x_leading + k, call.y + j * call.y_leading);
+      add_rows<Values, at_once>(matrix + k * leading, leading, rows,
+                                call.x + j * call.x_leading + k, y + j * call.y_leading);
   for (; k < call.depth; ++k)
     for (int64_t j = 0; j < call.columns; ++j)
-      add_rows<Values, 1>(matrix + k * leading, leading, call.rows, call.x + j * call.x_leading + k,
-                          call.y + j * call.y_leading);
+      add_rows<Values, 1>(matrix + k * leading, leading, rows, call.x + j * call.x_leading + k,
+                          y + j * call.y_leading);
 }
 
 GemvKernels find_gemv_kernels(mil::DataType stored) {
