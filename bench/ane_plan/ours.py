@@ -20,9 +20,9 @@ ACCUMULATED = 2 + 2 + 4 + 4  # a gradient of the engine: is it finite; to the fp
 OPTIMIZER = 4 + 7 * 4 + 4   # norm of the gradients, AdamW, zeroing the gradients
 NARROW_OPTIMIZER = 2 + 2 + 6 * 4  # norm and AdamW on gradients in fp16, which nobody adds up
 EMBEDDING = 2 + 4 + 4       # of the rows of tokens: their gradients to the sums
-# The loss in fp32, by the steps that the CPU runs: a cast, the logarithm of the sum, zeros for what
-# the targets take away, the gradient in one chain, a cast.
-LOGIT = 6 + 4 + 4 + 12 + 6
+# The loss in fp32, by the steps that the CPU runs: a cast, the logarithm of the sum, the gradient in
+# the logits' memory, a cast.
+LOGIT = 6 + 4 + 8 + 6
 
 
 @dataclass(frozen=True)
