@@ -89,6 +89,7 @@ void multiply_tile(const LeftRows& a, const float* HWY_RESTRICT b, int64_t depth
     left[i] = right[i] = hn::Zero(d);
     hwy::Prefetch(c + i * leading_c);
   }
+#pragma GCC unroll 4
   for (int64_t k = 0; k < depth; ++k) {
     const V b_left = hn::LoadU(d, b), b_right = hn::LoadU(d, b + lanes);
     b += 2 * lanes;
@@ -169,18 +170,20 @@ void transpose_into(const float* x, int64_t leading, int64_t lines, int64_t dept
 // panels. The last panel is filled up with zeros.
 template <int width>
 void pack(const MatrixF32& x, int64_t lines, int64_t depth, float* out) {
-  for (int64_t line = 0; line < lines; line += width, out += depth * width) {
-    const int64_t count = std::min<int64_t>(width, lines - line);
-    if (count < width) std::fill_n(out, depth * width, 0.0f);
-    if (!x.transposed) {
-      transpose_into(x.data + line * x.leading, x.leading, count, depth, out, width);
-    } else if (count == width) {
-      for (int64_t k = 0; k < depth; ++k)
-        std::memcpy(out + k * width, x.data + k * x.leading + line, width * sizeof(float));
-    } else {
-      for (int64_t k = 0; k < depth; ++k)
-        std::copy_n(x.data + k * x.leading + line, count, out + k * width);
-    }
+  const int64_t whole = lines / width * width;
+  if (whole < lines) std::fill_n(out + whole * depth, depth * width, 0.0f);
+  if (!x.transposed) {
+    for (int64_t line = 0; line < lines; line += width)
+      transpose_into(x.data + line * x.leading, x.leading, std::min<int64_t>(width, lines - line),
+                     depth, out + line * depth, width);
+    return;
+  }
+  for (int64_t k = 0; k < depth; ++k) {
+    const float* const from = x.data + k * x.leading;
+    float* to = out + k * width;
+    for (int64_t line = 0; line < whole; line += width, to += depth * width)
+      std::memcpy(to, from + line, width * sizeof(float));
+    std::copy_n(from + whole, lines - whole, to);
   }
 }
 
@@ -227,8 +230,9 @@ void multiply_block(const Product& p, const LeftBlock& block, const LeftBlock& n
   for (int64_t j = 0; j < columns; j += tile_columns) {
     for (int64_t i = 0; i < rows; i += tile_rows) {
       const int64_t height = std::min<int64_t>(tile_rows, rows - i);
-      const LeftRows left = contiguous ? LeftRows{block.a.data + i * block.a.leading, block.a.leading}
-                                       : LeftRows{scratch + i * depth, 1};
+      const LeftRows left = contiguous
+                                ? LeftRows{block.a.data + i * block.a.leading, block.a.leading}
+                                : LeftRows{scratch + i * depth, 1};
       const MultiplyTile multiply = tile_of(height, contiguous);
       float* const out = c + i * p.leading_c + j;
       fetch_part(next, i, j);

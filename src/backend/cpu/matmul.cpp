@@ -23,22 +23,24 @@ int64_t piece_size(int64_t extent, int64_t pieces) {
   return (even + piece_multiple - 1) / piece_multiple * piece_multiple;
 }
 
-// A piece for each thread, as square as can be: each reads its own part of both operands.
-Pieces cut(int64_t rows, int64_t columns, int64_t threads) {
-  Pieces best{1, 1, rows, columns};
-  int64_t best_slowest = rows * columns, best_reads = rows + columns;
+// What a piece spends on its operands beside the product: gemm copies the right side, with a turn
+// of its layout where rows are not contiguous, and the left side where it is transposed.
+int64_t operand_cost(const Pieces& p, const MatmulGeometry& g) {
+  return p.width * (g.b_layout.transposed ? 4 : 2) + p.height * (g.a_layout.transposed ? 2 : 1);
+}
+
+// At most a piece for each thread: the slowest as small as can be, then the cheapest.
+Pieces cut(const MatmulGeometry& g, int64_t threads) {
+  Pieces best{1, 1, g.rows, g.columns};
   for (int64_t across = 1; across <= threads; ++across) {
     Pieces p{threads / across, across, 0, 0};
-    p.height = std::min(rows, piece_size(rows, p.rows));
-    p.width = std::min(columns, piece_size(columns, p.columns));
-    p.rows = (rows + p.height - 1) / p.height;
-    p.columns = (columns + p.width - 1) / p.width;
-    const int64_t slowest = p.height * p.width, reads = p.height + p.width;
-    if (std::pair(slowest, reads) < std::pair(best_slowest, best_reads)) {
+    p.height = std::min(g.rows, piece_size(g.rows, p.rows));
+    p.width = std::min(g.columns, piece_size(g.columns, p.columns));
+    p.rows = (g.rows + p.height - 1) / p.height;
+    p.columns = (g.columns + p.width - 1) / p.width;
+    if (std::pair(p.height * p.width, operand_cost(p, g)) <
+        std::pair(best.height * best.width, operand_cost(best, g)))
       best = p;
-      best_slowest = slowest;
-      best_reads = reads;
-    }
   }
   return best;
 }
@@ -51,7 +53,7 @@ public:
     const int64_t threads = scratch.shape[0], batch = geometry_.batch.elements();
     const int64_t work = geometry_.rows * geometry_.columns * geometry_.depth;
     const bool split = batch % threads != 0 && work >= parallel_work;
-    pieces_ = cut(geometry_.rows, geometry_.columns, split ? threads : 1);
+    pieces_ = cut(geometry_, split ? threads : 1);
     ranges_ = work * batch < parallel_work ? 1 : std::min(threads, batch * pieces_.count());
   }
 
