@@ -58,10 +58,12 @@ const char* product_library() { return anet::backend::cpu::gemm_library(); }
 // Accelerate chooses its threads itself.
 double product_seconds(const std::string& precision, int, const Product& p) {
   if (precision != "f32") throw std::runtime_error("only f32 is measured on macOS");
+  using namespace anet::backend::cpu;
   std::vector<float> x(p.rows * p.depth, 0.5f), w(p.columns * p.depth, 0.5f), y(p.rows * p.columns);
+  std::vector<float> scratch(gemm_scratch(p.rows, p.columns, p.depth));
   return best_seconds(product_budget, [&] {
-    anet::backend::cpu::gemm_f32(p.rows, p.columns, p.depth, 1.0f, {x.data(), p.depth, false},
-                                 {w.data(), p.depth, true}, 0.0f, y.data(), p.columns);
+    gemm_f32(p.rows, p.columns, p.depth, 1.0f, {x.data(), p.depth, false},
+             {w.data(), p.depth, true}, false, y.data(), p.columns, scratch.data());
   });
 }
 

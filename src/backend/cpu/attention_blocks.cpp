@@ -29,18 +29,18 @@ MatrixPlace MatrixBatch::at(const RunContext& context, int64_t index, int64_t fi
           layout_};
 }
 
-MatrixF32 matrix(const MatrixPlace& x) { return {x.data, x.layout.leading, x.layout.transposed}; }
+GemmMatrix matrix(const MatrixPlace& x) { return {x.data, x.layout.leading, x.layout.transposed}; }
 
-MatrixF32 transposed(const MatrixPlace& x) {
+GemmMatrix transposed(const MatrixPlace& x) {
   return {x.data, x.layout.leading, !x.layout.transposed};
 }
 
-void multiply(int64_t rows, int64_t columns, int64_t depth, float alpha, const MatrixF32& a,
-              const MatrixF32& b, bool accumulate, const MatrixPlace& c, float* gemm_scratch) {
+void multiply(int64_t rows, int64_t columns, int64_t depth, float alpha, const GemmMatrix& a,
+              const GemmMatrix& b, bool accumulate, const MatrixPlace& c, float* gemm_scratch) {
   if (!c.layout.transposed)
     return gemm_f32(rows, columns, depth, alpha, a, b, accumulate, c.data, c.layout.leading,
                     gemm_scratch);
-  const MatrixF32 left{b.data, b.leading, !b.transposed}, right{a.data, a.leading, !a.transposed};
+  const GemmMatrix left{b.data, b.leading, !b.transposed}, right{a.data, a.leading, !a.transposed};
   gemm_f32(columns, rows, depth, alpha, left, right, accumulate, c.data, c.layout.leading,
            gemm_scratch);
 }

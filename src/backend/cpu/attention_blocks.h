@@ -34,12 +34,12 @@ private:
   MatrixLayout layout_;
 };
 
-MatrixF32 matrix(const MatrixPlace& x);
-MatrixF32 transposed(const MatrixPlace& x);
+GemmMatrix matrix(const MatrixPlace& x);
+GemmMatrix transposed(const MatrixPlace& x);
 
 // gemm_f32, whichever dimension of c is contiguous.
-void multiply(int64_t rows, int64_t columns, int64_t depth, float alpha, const MatrixF32& a,
-              const MatrixF32& b, bool accumulate, const MatrixPlace& c, float* gemm_scratch);
+void multiply(int64_t rows, int64_t columns, int64_t depth, float alpha, const GemmMatrix& a,
+              const GemmMatrix& b, bool accumulate, const MatrixPlace& c, float* gemm_scratch);
 
 // Queries of a block, so that their scores stay in a core's cache.
 int64_t query_block(int64_t queries, int64_t keys);

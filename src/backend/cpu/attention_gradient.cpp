@@ -45,7 +45,7 @@ private:
     const KeyRange range =
         scores_.probabilities(context, batch, first, queries, probabilities, scratch);
     const int64_t keys = range.size;
-    const MatrixF32 ds{d_scores, keys, false};
+    const GemmMatrix ds{d_scores, keys, false};
     const MatrixPlace dy = d_output_.at(context, batch, first);
     const int64_t width = scores_.query().columns(), value_width = d_output_.columns();
     multiply(keys, value_width, queries, 1, {probabilities, keys, true}, matrix(dy), true,

@@ -130,8 +130,8 @@ private:
       const mil::Tile tile =
           matrix_.transposed ? mil::Tile{k, depth, row, rows} : mil::Tile{row, rows, k, depth};
       matrix_.expand(tile, scratch, tile.columns);
-      const MatrixF32 a = {scratch, tile.columns, matrix_.transposed};
-      const MatrixF32 b = {x + k * x_steps.row, x_layout_.leading, x_layout_.transposed};
+      const GemmMatrix a = {scratch, tile.columns, matrix_.transposed};
+      const GemmMatrix b = {x + k * x_steps.row, x_layout_.leading, x_layout_.transposed};
       const bool adds = accumulate_ || k > 0;
       float* const gemm = scratch + weight_scratch(matrix_);
       if (c_layout_.transposed) {

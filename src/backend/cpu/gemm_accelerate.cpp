@@ -85,14 +85,17 @@ int to_int(int64_t size) {
 
 } // namespace
 
-void gemm_f32(int64_t rows, int64_t columns, int64_t depth, float alpha, const MatrixF32& a,
-              const MatrixF32& b, bool accumulate, float* c, int64_t leading_c, float*) {
+void gemm_f32(int64_t rows, int64_t columns, int64_t depth, float alpha, const GemmMatrix& a,
+              const GemmMatrix& b, bool accumulate, float* c, int64_t leading_c, float*) {
   const Accelerate& functions = accelerate();
   const SingleThreadedAccelerate scope(functions);
   functions.sgemm(101, a.transposed ? 112 : 111, b.transposed ? 112 : 111, to_int(rows),
-                  to_int(columns), to_int(depth), alpha, a.data, to_int(a.leading), b.data,
-                  to_int(b.leading), accumulate ? 1.0f : 0.0f, c, to_int(leading_c));
+                  to_int(columns), to_int(depth), alpha, static_cast<const float*>(a.data),
+                  to_int(a.leading), static_cast<const float*>(b.data), to_int(b.leading),
+                  accumulate ? 1.0f : 0.0f, c, to_int(leading_c));
 }
+
+bool gemm_reads(mil::DataType dtype) { return dtype == mil::DataType::fp32; }
 
 int64_t gemm_scratch(int64_t, int64_t, int64_t) { return 0; }
 

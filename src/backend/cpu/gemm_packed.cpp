@@ -6,9 +6,11 @@
 #if !defined(__APPLE__)
 
 #include "backend/cpu/gemm.h"
+#include "base/float16.h"
 
 #include <algorithm>
 #include <cstring>
+#include <type_traits>
 #include <utility>
 
 #include "base/simd_targets.h"
@@ -17,6 +19,8 @@
 #include <hwy/cache_control.h>
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
+
+#include "base/bfloat16-inl.h"
 
 #ifndef ANET_GEMM_BLOCKS
 #define ANET_GEMM_BLOCKS
@@ -43,7 +47,7 @@ constexpr int64_t panel_scratch(int64_t columns, int64_t depth) {
 struct Product {
   int64_t rows, columns, depth;
   float alpha;
-  MatrixF32 a, b;
+  GemmMatrix a, b;
   bool accumulate;
   float* c;
   int64_t leading_c;
@@ -64,7 +68,6 @@ using V = hn::Vec<Tag>;
 constexpr int tile_rows = HWY_TARGET <= HWY_AVX3 || HWY_TARGET == HWY_NEON ? 12 : 6;
 constexpr int tile_columns = 2 * hn::MaxLanes(Tag());
 constexpr int64_t depth_block = hn::MaxLanes(Tag()) == 16 ? 256 : max_depth_block;
-constexpr int64_t line_floats = 16; // of a line of the caches
 static_assert(row_block % tile_rows == 0);
 
 HWY_INLINE int64_t lane_count() { return static_cast<int64_t>(hn::Lanes(Tag())); }
@@ -124,25 +127,51 @@ MultiplyTile tile_of(int64_t rows, bool contiguous) {
   return contiguous ? find_tile<true>(rows, sizes) : find_tile<false>(rows, sizes);
 }
 
+// What an operand may hold: float, or bf16 as uint16_t.
+template <class D>
+HWY_INLINE hn::Vec<D> load(D d, const float* from) {
+  return hn::LoadU(d, from);
+}
+template <class D>
+HWY_INLINE hn::Vec<D> load(D d, const uint16_t* from) {
+  return anet::HWY_NAMESPACE::load_bfloat16(d, from);
+}
+
+HWY_INLINE float load(const float* from) { return *from; }
+HWY_INLINE float load(const uint16_t* from) { return bfloat16_to_float(*from); }
+
+// n numbers as floats: as they are, or in `row`.
+HWY_INLINE const float* widened(const float* from, int64_t, float*) { return from; }
+HWY_INLINE const float* widened(const uint16_t* from, int64_t n, float* row) {
+  int64_t i = 0;
+  for (; i + lane_count() <= n; i += lane_count())
+    hn::StoreU(load(Tag(), from + i), Tag(), row + i);
+  for (; i < n; ++i) row[i] = load(from + i);
+  return row;
+}
+
 // out[k, i] = x[i, k] for i below `lines`; rows of out are `width` long.
-void transpose_plain(const float* x, int64_t leading, int64_t lines, int64_t depth, float* out,
+template <typename T>
+void transpose_plain(const T* x, int64_t leading, int64_t lines, int64_t depth, float* out,
                      int64_t width) {
   for (int64_t i = 0; i < lines; ++i)
-    for (int64_t k = 0; k < depth; ++k) out[k * width + i] = x[i * leading + k];
+    for (int64_t k = 0; k < depth; ++k) out[k * width + i] = load(x + i * leading + k);
 }
 
 #if HWY_TARGET == HWY_SCALAR
-void transpose_into(const float* x, int64_t leading, int64_t lines, int64_t depth, float* out,
+template <typename T>
+void transpose_into(const T* x, int64_t leading, int64_t lines, int64_t depth, float* out,
                     int64_t width) {
   transpose_plain(x, leading, lines, depth, out, width);
 }
 #else
 // Four lines by four.
-HWY_INLINE void transpose_quad(const float* x, int64_t leading, float* out, int64_t width) {
+template <typename T>
+HWY_INLINE void transpose_quad(const T* x, int64_t leading, float* out, int64_t width) {
   const hn::FixedTag<float, 4> d;
   const hn::FixedTag<double, 2> pairs; // no arithmetic: two floats that stay together
-  const auto r0 = hn::LoadU(d, x), r1 = hn::LoadU(d, x + leading);
-  const auto r2 = hn::LoadU(d, x + 2 * leading), r3 = hn::LoadU(d, x + 3 * leading);
+  const auto r0 = load(d, x), r1 = load(d, x + leading);
+  const auto r2 = load(d, x + 2 * leading), r3 = load(d, x + 3 * leading);
   const auto low01 = hn::BitCast(pairs, hn::InterleaveLower(d, r0, r1));
   const auto low23 = hn::BitCast(pairs, hn::InterleaveLower(d, r2, r3));
   const auto high01 = hn::BitCast(pairs, hn::InterleaveUpper(d, r0, r1));
@@ -153,7 +182,8 @@ HWY_INLINE void transpose_quad(const float* x, int64_t leading, float* out, int6
   hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(pairs, high01, high23)), d, out + 3 * width);
 }
 
-void transpose_into(const float* x, int64_t leading, int64_t lines, int64_t depth, float* out,
+template <typename T>
+void transpose_into(const T* x, int64_t leading, int64_t lines, int64_t depth, float* out,
                     int64_t width) {
   const int64_t whole_lines = lines / 4 * 4, whole_depth = depth / 4 * 4;
   for (int64_t i = 0; i < whole_lines; i += 4)
@@ -166,24 +196,36 @@ void transpose_into(const float* x, int64_t leading, int64_t lines, int64_t dept
 }
 #endif
 
-// Panels of [depth, width] with `lines` of x, one after the other: line i of x is column i of the
-// panels. The last panel is filled up with zeros.
-template <int width>
-void pack(const MatrixF32& x, int64_t lines, int64_t depth, float* out) {
-  const int64_t whole = lines / width * width;
-  if (whole < lines) std::fill_n(out + whole * depth, depth * width, 0.0f);
-  if (!x.transposed) {
-    for (int64_t line = 0; line < lines; line += width)
-      transpose_into(x.data + line * x.leading, x.leading, std::min<int64_t>(width, lines - line),
-                     depth, out + line * depth, width);
+// A block of an operand: `lines` by `depth`, a line being a row of the left side or a column of the
+// right side. Element k of line i is data[i * leading + k], or data[k * leading + i] when
+// across.
+template <typename T>
+struct Lines {
+  const T* data;
+  int64_t leading;
+  bool across;
+  int64_t lines, depth;
+};
+
+// Panels of [depth, width], one after the other: line i is column i of the panels. The last panel
+// is filled up with zeros.
+template <int width, typename T>
+void pack(const Lines<T>& x, float* out) {
+  const int64_t whole = x.lines / width * width, rest = x.lines - whole;
+  if (rest > 0) std::fill_n(out + whole * x.depth, x.depth * width, 0.0f);
+  if (!x.across) {
+    for (int64_t line = 0; line < x.lines; line += width)
+      transpose_into(x.data + line * x.leading, x.leading, std::min<int64_t>(width, x.lines - line),
+                     x.depth, out + line * x.depth, width);
     return;
   }
-  for (int64_t k = 0; k < depth; ++k) {
-    const float* const from = x.data + k * x.leading;
+  float buffer[column_block];
+  for (int64_t k = 0; k < x.depth; ++k) {
+    const float* const from = widened(x.data + k * x.leading, x.lines, buffer);
     float* to = out + k * width;
-    for (int64_t line = 0; line < whole; line += width, to += depth * width)
+    for (int64_t line = 0; line < whole; line += width, to += x.depth * width)
       std::memcpy(to, from + line, width * sizeof(float));
-    std::copy_n(from + whole, lines - whole, to);
+    std::copy_n(from + whole, rest, to);
   }
 }
 
@@ -199,78 +241,94 @@ void multiply_edge(MultiplyTile multiply, const LeftRows& a, const float* b, int
     std::copy_n(tile + i * tile_columns, columns, c + i * leading_c);
 }
 
-// A block of the left side, of which `rows` and `depth` are multiplied.
-struct LeftBlock {
-  MatrixF32 a;
-  int64_t rows, depth;
-};
-
-// Each tile of a block fetches a part of the next block, which comes from memory: lines of
-// the tile's rows, or of one row of the transpose. The last block fetches none.
-HWY_INLINE void fetch_part(const LeftBlock& next, int64_t row, int64_t column) {
-  if (next.a.transposed) {
+// Each tile of a block fetches a part of the next block, which comes from memory: lines of the
+// tile's rows, or of one row of the transpose. After the last block comes an empty one.
+template <typename T>
+HWY_INLINE void fetch_part(const Lines<T>& next, int64_t row, int64_t column) {
+  constexpr int64_t line = 64 / sizeof(T); // of the caches
+  if (next.across) {
     const int64_t k = column + row / tile_rows;
     if (k >= next.depth) return;
-    for (int64_t i = 0; i < next.rows; i += line_floats)
-      hwy::Prefetch(next.a.data + k * next.a.leading + i);
+    for (int64_t i = 0; i < next.lines; i += line) hwy::Prefetch(next.data + k * next.leading + i);
   } else {
     const int64_t end = std::min<int64_t>(column + tile_columns, next.depth);
-    for (int64_t i = row; i < std::min<int64_t>(row + tile_rows, next.rows); ++i)
-      for (int64_t k = column; k < end; k += line_floats)
-        hwy::Prefetch(next.a.data + i * next.a.leading + k);
+    for (int64_t i = row; i < std::min<int64_t>(row + tile_rows, next.lines); ++i)
+      for (int64_t k = column; k < end; k += line) hwy::Prefetch(next.data + i * next.leading + k);
   }
 }
 
+// The rows of the left side for the kernel: where they lie, or in `scratch`.
+template <typename T>
+LeftRows prepare(const Lines<T>& a, float* scratch) {
+  if (a.across) {
+    pack<tile_rows>(a, scratch);
+    return {scratch, 1};
+  }
+  if constexpr (std::is_same_v<T, float>) return {a.data, a.leading};
+  for (int64_t i = 0; i < a.lines; ++i)
+    widened(a.data + i * a.leading, a.depth, scratch + i * a.depth);
+  return {scratch, a.depth};
+}
+
 // c[rows, columns] (+)= alpha * a b, for a block of rows and the panels of a block of b.
-void multiply_block(const Product& p, const LeftBlock& block, const LeftBlock& next, const float* b,
+template <typename T>
+void multiply_block(const Product& p, const Lines<T>& a, const Lines<T>& next, const float* b,
                     int64_t columns, bool accumulate, float* c, float* scratch) {
-  const bool contiguous = !block.a.transposed;
-  const int64_t rows = block.rows, depth = block.depth;
-  if (!contiguous) pack<tile_rows>(block.a, rows, depth, scratch);
+  const LeftRows block = prepare(a, scratch);
   for (int64_t j = 0; j < columns; j += tile_columns) {
-    for (int64_t i = 0; i < rows; i += tile_rows) {
-      const int64_t height = std::min<int64_t>(tile_rows, rows - i);
-      const LeftRows left = contiguous
-                                ? LeftRows{block.a.data + i * block.a.leading, block.a.leading}
-                                : LeftRows{scratch + i * depth, 1};
-      const MultiplyTile multiply = tile_of(height, contiguous);
+    for (int64_t i = 0; i < a.lines; i += tile_rows) {
+      const int64_t rows = std::min<int64_t>(tile_rows, a.lines - i);
+      const LeftRows left{block.data + i * (a.across ? a.depth : block.row), block.row};
+      const MultiplyTile multiply = tile_of(rows, !a.across);
       float* const out = c + i * p.leading_c + j;
       fetch_part(next, i, j);
       if (j + tile_columns <= columns) {
-        multiply(left, b + j * depth, depth, p.alpha, accumulate, out, p.leading_c);
+        multiply(left, b + j * a.depth, a.depth, p.alpha, accumulate, out, p.leading_c);
       } else {
-        multiply_edge(multiply, left, b + j * depth, depth, p.alpha, accumulate, height,
+        multiply_edge(multiply, left, b + j * a.depth, a.depth, p.alpha, accumulate, rows,
                       columns - j, out, p.leading_c);
       }
     }
   }
 }
 
-MatrixF32 part(const MatrixF32& x, int64_t row, int64_t column) {
-  if (x.transposed) std::swap(row, column);
-  return {x.data + row * x.leading + column, x.leading, x.transposed};
+// `lines` from `line` on, of which `depth` elements from k on. Lines of a matrix that is `across`
+// are its columns.
+template <typename T>
+Lines<T> part(const GemmMatrix& x, bool across, int64_t line, int64_t k, int64_t lines,
+              int64_t depth) {
+  const int64_t at = across ? k * x.leading + line : line * x.leading + k;
+  return {static_cast<const T*>(x.data) + at, x.leading, across, lines, depth};
 }
 
 // A product over no depth is zero, hence one block of it.
-void gemm(const Product& p, float* scratch) {
+template <typename A, typename B>
+void multiply(const Product& p, float* scratch) {
   float* const panels = scratch;
   float* const left = scratch + panel_scratch(p.columns, p.depth);
   for (int64_t j = 0; j < p.columns; j += column_block) {
     const int64_t columns = std::min(column_block, p.columns - j);
     for (int64_t k = 0; k == 0 || k < p.depth; k += depth_block) {
       const int64_t depth = std::min(depth_block, p.depth - k);
-      const auto block = [&](int64_t i) {
-        const int64_t rows = std::clamp<int64_t>(p.rows - i, 0, row_block);
-        return rows == 0 ? LeftBlock{} : LeftBlock{part(p.a, i, k), rows, depth};
+      const auto rows = [&](int64_t i) {
+        const int64_t count = std::clamp<int64_t>(p.rows - i, 0, row_block);
+        return part<A>(p.a, p.a.transposed, count == 0 ? 0 : i, k, count, depth);
       };
-      MatrixF32 b = part(p.b, k, j);
-      b.transposed = !b.transposed; // its columns are the lines of panels
-      pack<tile_columns>(b, columns, depth, panels);
+      pack<tile_columns>(part<B>(p.b, !p.b.transposed, j, k, columns, depth), panels);
       for (int64_t i = 0; i < p.rows; i += row_block)
-        multiply_block(p, block(i), block(i + row_block), panels, columns, p.accumulate || k > 0,
+        multiply_block(p, rows(i), rows(i + row_block), panels, columns, p.accumulate || k > 0,
                        p.c + i * p.leading_c + j, left);
     }
   }
+}
+
+void gemm(const Product& p, float* scratch) {
+  const bool narrow_a = p.a.dtype == mil::DataType::bf16,
+             narrow_b = p.b.dtype == mil::DataType::bf16;
+  if (narrow_a && narrow_b) return multiply<uint16_t, uint16_t>(p, scratch);
+  if (narrow_a) return multiply<uint16_t, float>(p, scratch);
+  if (narrow_b) return multiply<float, uint16_t>(p, scratch);
+  multiply<float, float>(p, scratch);
 }
 
 } // namespace
@@ -284,10 +342,14 @@ namespace {
 HWY_EXPORT(gemm);
 }
 
-void gemm_f32(int64_t rows, int64_t columns, int64_t depth, float alpha, const MatrixF32& a,
-              const MatrixF32& b, bool accumulate, float* c, int64_t leading_c, float* scratch) {
+void gemm_f32(int64_t rows, int64_t columns, int64_t depth, float alpha, const GemmMatrix& a,
+              const GemmMatrix& b, bool accumulate, float* c, int64_t leading_c, float* scratch) {
   const Product product{rows, columns, depth, alpha, a, b, accumulate, c, leading_c};
   HWY_DYNAMIC_DISPATCH(gemm)(product, scratch);
+}
+
+bool gemm_reads(mil::DataType dtype) {
+  return dtype == mil::DataType::fp32 || dtype == mil::DataType::bf16;
 }
 
 int64_t gemm_scratch(int64_t rows, int64_t columns, int64_t depth) {

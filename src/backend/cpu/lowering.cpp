@@ -1,6 +1,7 @@
 #include "backend/cpu/lowering.h"
 
 #include "backend/cpu/copy.h"
+#include "backend/cpu/gemm.h"
 #include "backend/cpu/gemv.h"
 #include "backend/cpu/library_product.h"
 #include "backend/cpu/matmul.h"
@@ -447,6 +448,12 @@ bool Lowering::gemv(const Operand& a, const Operand& b, const Operand& c, bool a
   return (!compressed_matrix(b) && multiply(a, b, c)) || swapped();
 }
 
+Operand Lowering::gemm_matrix(const Operand& x) {
+  if (x.dtype == DataType::fp32 || !gemm_reads(x.dtype)) return float_matrix(x);
+  const Operand values = expanded(x);
+  return is_matrix(values) ? values : dense(values);
+}
+
 // The operands stay in bf16; false where the library has no such product.
 bool Lowering::library_matmul(const Operand& stored_a, const Operand& stored_b, const Operand& c,
                               bool accumulate) {
@@ -480,8 +487,9 @@ void Lowering::matmul(Operand a, Operand b, const Operand& c, bool accumulate) {
   const bool right = !left && compressed_matrix(b).has_value();
   const bool narrow = a.dtype == DataType::bf16 && b.dtype == DataType::bf16 && !preparing_;
   if (narrow && !left && !right && library_matmul(a, b, c, accumulate)) return;
-  if (!left) a = float_matrix(a);
-  if (!right) b = float_matrix(b);
+  const bool compressed = left || right;
+  if (!left) a = compressed ? float_matrix(a) : gemm_matrix(a);
+  if (!right) b = compressed ? float_matrix(b) : gemm_matrix(b);
   const bool direct = c.dtype == DataType::fp32 && is_matrix(c);
   const Operand product = direct ? c : temporary(DataType::fp32, c.shape);
   const bool adds = direct && accumulate;

@@ -139,7 +139,8 @@ public:
             HalfRule rule = HalfRule::elementwise);
   // x as dense fp32, or as it is when it is fp32 already. Conversions are shared.
   Operand as_float(const Operand& stored);
-  Operand float_matrix(const Operand& x); // the same, in a form that gemm can read
+  Operand float_matrix(const Operand& x);                          // the same, as a matrix
+  Operand gemm_matrix(const Operand& x);                           // x as a matrix that gemm reads
   Operand copied(const Operand& x, const Operand* like = nullptr); // a dense copy
   Operand dense(const Operand& x);                                 // x, or a dense copy
   Operand reshaped(const Operand& x, const Shape& shape);          // a view, or of a dense copy

@@ -68,6 +68,12 @@ public:
   }
 
 private:
+  static GemmMatrix matrix(const RunContext& context, const Operand& x, int64_t offset,
+                           const MatrixLayout& layout) {
+    return {address<std::byte>(context, x) + offset * element_size(x.dtype), layout.leading,
+            layout.transposed, x.dtype};
+  }
+
   void multiply(const RunContext& context, int64_t batch, int64_t piece, float* scratch) const {
     const MatmulGeometry& g = geometry_;
     const int64_t row = piece / pieces_.columns * pieces_.height;
@@ -75,12 +81,9 @@ private:
     const MatmulGeometry::Offsets at = g.offsets(row, column);
     for_each_row(g.batch, batch, batch + 1, [&](const auto& offsets, int64_t) {
       gemm_f32(std::min(pieces_.height, g.rows - row), std::min(pieces_.width, g.columns - column),
-               g.depth, 1,
-               {address<float>(context, g.a) + offsets[1] + at.a, g.a_layout.leading,
-                g.a_layout.transposed},
-               {address<float>(context, g.b) + offsets[2] + at.b, g.b_layout.leading,
-                g.b_layout.transposed},
-               accumulate_, address<float>(context, g.c) + offsets[0] + at.c, g.leading_c, scratch);
+               g.depth, 1, matrix(context, g.a, offsets[1] + at.a, g.a_layout),
+               matrix(context, g.b, offsets[2] + at.b, g.b_layout), accumulate_,
+               address<float>(context, g.c) + offsets[0] + at.c, g.leading_c, scratch);
     });
   }
 

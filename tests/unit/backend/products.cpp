@@ -131,16 +131,19 @@ void run_step(MakeStep make, Memory& a, Memory& b, Memory& c, bool accumulate, i
 }
 
 // What c holds afterwards in the gaps and around it must be what it was.
-void check_product(Random& random, DataType operands, DataType result, int threads, MakeStep make) {
+struct ProductTypes {
+  DataType a, b, c;
+};
+void check_product(Random& random, ProductTypes types, int threads, MakeStep make) {
   const int64_t batch = random.integer(1, 3);
   const int64_t most = random.coin() ? 40 : 300;
   const int64_t rows = random.integer(1, most), columns = random.integer(1, 2 * most);
   const int64_t depth = random.integer(1, 3 * most);
   const bool shared = random.coin(); // b is the same for the whole batch
-  const bool accumulate = result == DataType::fp32 && random.coin();
-  Memory left(random_operand(random, operands, {batch, rows, depth}, 0));
-  Memory right(random_operand(random, operands, {shared ? 1 : batch, depth, columns}, 1));
-  Memory sums(random_operand(random, result, {batch, rows, columns}, 2));
+  const bool accumulate = types.c == DataType::fp32 && random.coin();
+  Memory left(random_operand(random, types.a, {batch, rows, depth}, 0));
+  Memory right(random_operand(random, types.b, {shared ? 1 : batch, depth, columns}, 1));
+  Memory sums(random_operand(random, types.c, {batch, rows, columns}, 2));
   left.fill(random);
   right.fill(random);
   sums.fill(random);
@@ -178,7 +181,19 @@ Function product_function(DataType dtype, int64_t rows, int64_t depth, int64_t c
 TEST_CASE("our own products against plain loops") {
   Random random(20);
   for (int i = 0; i < 100; ++i)
-    check_product(random, DataType::fp32, DataType::fp32, 1 + i % 4, own_step);
+    check_product(random, {DataType::fp32, DataType::fp32, DataType::fp32}, 1 + i % 4, own_step);
+}
+
+TEST_CASE("our own products of bf16 against plain loops") {
+  if (!cpu::gemm_reads(DataType::bf16)) {
+    MESSAGE(cpu::gemm_library(), " reads fp32 alone");
+    return;
+  }
+  Random random(24);
+  for (int i = 0; i < 100; ++i) {
+    const auto either = [&] { return random.coin() ? DataType::bf16 : DataType::fp32; };
+    check_product(random, {either(), either(), DataType::fp32}, 1 + i % 4, own_step);
+  }
 }
 
 TEST_CASE("sharing a product out changes no bit") {
@@ -212,7 +227,8 @@ TEST_CASE("sharing a product out changes no bit") {
 TEST_CASE("fp32 products of the library against plain loops") {
   Random random(21);
   for (int i = 0; i < 60; ++i)
-    check_product(random, DataType::fp32, DataType::fp32, 1 + i % 3, library_step);
+    check_product(random, {DataType::fp32, DataType::fp32, DataType::fp32}, 1 + i % 3,
+                  library_step);
 }
 
 TEST_CASE("bf16 products of the library against plain loops") {
@@ -224,8 +240,9 @@ TEST_CASE("bf16 products of the library against plain loops") {
     return;
   }
   for (int i = 0; i < 60; ++i)
-    check_product(random, DataType::bf16, i % 2 == 0 ? DataType::fp32 : DataType::bf16, 1 + i % 3,
-                  library_step);
+    check_product(random,
+                  {DataType::bf16, DataType::bf16, i % 2 == 0 ? DataType::fp32 : DataType::bf16},
+                  1 + i % 3, library_step);
 }
 
 TEST_CASE("a kernel says when its bf16 products run in fp32") {
