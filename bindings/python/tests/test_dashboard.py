@@ -95,7 +95,7 @@ def test_engine_and_its_failures_are_shown(engine_log: Path) -> None:
     steps = records_of(engine_log, "step")
     assert file.run.fallbacks == sum(record["fallbacks"] for record in steps) > 0
     kernels = {kernel.label: kernel for kernel in file.run.kernels}
-    assert {kernel.where for kernel in kernels.values()} == {"cpu"}
+    assert {kernel.where for kernel in kernels.values() if kernel.engine_seconds} == {"cpu"}
     assert any("status=0x" in kernel.reason for kernel in kernels.values())
     picture = picture_of(file, width=200)
     assert f"{file.run.fallbacks} parts of steps fell back to the CPU" in picture
