@@ -223,18 +223,79 @@ int64_t transposed_blocks(const GemvCall& call, const typename Values::Number* m
   if (call.rows > 8 * width) return 0; // too far apart to be fetched ahead
   int64_t i = 0;
   for (; i + 2 * width <= call.rows; i += 2 * width)
-    for (int64_t j = 0; j < call.columns; ++j)
-      sum_rows<Values, 2 * block>(matrix + i, call.matrix.leading, call.depth,
-                                  call.x + j * call.x_leading, call.y + j * call.y_leading + i);
+    sum_rows<Values, 2 * block>(matrix + i, call.matrix.leading, call.depth, call.x, call.y + i);
   for (; i + width <= call.rows; i += width)
-    for (int64_t j = 0; j < call.columns; ++j)
-      sum_rows<Values, block>(matrix + i, call.matrix.leading, call.depth,
-                              call.x + j * call.x_leading, call.y + j * call.y_leading + i);
+    sum_rows<Values, block>(matrix + i, call.matrix.leading, call.depth, call.x, call.y + i);
   return i;
 }
 
+// A vector, or the n numbers that are left of one.
 template <typename Values>
-void transposed(const GemvCall& call) {
+HWY_INLINE V load_some(const typename Values::Number* p, int64_t n) {
+  return n < lane_count() ? load_tail<Values>(p, n) : Values::load(p);
+}
+HWY_INLINE void store_some(V x, float* p, int64_t n) {
+  if (n >= lane_count()) return hn::StoreU(x, Tag(), p);
+  float lanes[max_lanes];
+  hn::StoreU(x, Tag(), lanes);
+  std::memcpy(p, lanes, static_cast<size_t>(n) * sizeof(float));
+}
+
+// y[j, i] += the sum over the depth of x[j, k] * matrix[k, i] for some vectors of i, of which the
+// last may have only `rest` numbers.
+template <typename Values, size_t columns, size_t vectors>
+HWY_INLINE void add_tile(const GemvCall& call, const typename Values::Number* matrix, int64_t depth,
+                         const float* x, float* y, int64_t rest) {
+  const int64_t lanes = lane_count(), leading = call.matrix.leading;
+  V sums[columns][vectors];
+  for (size_t j = 0; j < columns; ++j)
+    for (size_t v = 0; v < vectors; ++v)
+      sums[j][v] = load_some<Fp32>(y + static_cast<int64_t>(j) * call.y_leading +
+                                       static_cast<int64_t>(v) * lanes,
+                                   v + 1 < vectors ? lanes : rest);
+  for (int64_t k = 0; k < depth; ++k, matrix += leading) {
+    V values[vectors];
+    for (size_t v = 0; v < vectors; ++v)
+      values[v] = load_some<Values>(matrix + static_cast<int64_t>(v) * lanes,
+                                    v + 1 < vectors ? lanes : rest);
+    for (size_t j = 0; j < columns; ++j) {
+      const V factor = hn::Set(Tag(), x[static_cast<int64_t>(j) * call.x_leading + k]);
+      for (size_t v = 0; v < vectors; ++v) sums[j][v] = hn::MulAdd(values[v], factor, sums[j][v]);
+    }
+  }
+  for (size_t j = 0; j < columns; ++j)
+    for (size_t v = 0; v < vectors; ++v)
+      store_some(sums[j][v],
+                 y + static_cast<int64_t>(j) * call.y_leading + static_cast<int64_t>(v) * lanes,
+                 v + 1 < vectors ? lanes : rest);
+}
+
+// Several columns of x at once, so that the matrix is read once: a few of its rows at a time, which
+// then lie in the L1 cache beside the sums.
+template <typename Values, size_t columns>
+void transposed_tiles(const GemvCall& call) {
+  constexpr int64_t depth_block = 16;
+  constexpr size_t registers = HWY_TARGET <= HWY_AVX3 || HWY_TARGET == HWY_NEON ? 24 : 12;
+  constexpr size_t vectors = std::clamp<size_t>(registers / columns, 1, 4);
+  const int64_t lanes = lane_count(), width = static_cast<int64_t>(vectors) * lanes;
+  const auto* const matrix = reinterpret_cast<const typename Values::Number*>(call.matrix.data);
+  for (size_t j = 0; j < columns; ++j)
+    std::fill_n(call.y + static_cast<int64_t>(j) * call.y_leading, call.rows, 0.0f);
+  for (int64_t k = 0; k < call.depth; k += depth_block) {
+    const int64_t depth = std::min(depth_block, call.depth - k);
+    const auto* const rows = matrix + k * call.matrix.leading;
+    int64_t i = 0;
+    for (; i + width <= call.rows; i += width)
+      add_tile<Values, columns, vectors>(call, rows + i, depth, call.x + k, call.y + i, lanes);
+    for (; i < call.rows; i += lanes)
+      add_tile<Values, columns, 1>(call, rows + i, depth, call.x + k, call.y + i,
+                                   std::min(lanes, call.rows - i));
+  }
+}
+
+// One column of x.
+template <typename Values>
+void transposed_column(const GemvCall& call) {
   constexpr size_t at_once = 4;
   const int64_t leading = call.matrix.leading;
   const auto* matrix = reinterpret_cast<const typename Values::Number*>(call.matrix.data);
@@ -243,16 +304,24 @@ void transposed(const GemvCall& call) {
   if (rows == 0) return;
   matrix += done;
   float* const y = call.y + done;
-  for (int64_t j = 0; j < call.columns; ++j) std::fill_n(y + j * call.y_leading, rows, 0.0f);
+  std::fill_n(y, rows, 0.0f);
   int64_t k = 0;
   for (; k + static_cast<int64_t>(at_once) <= call.depth; k += at_once)
-    for (int64_t j = 0; j < call.columns; ++j)
-      add_rows<Values, at_once>(matrix + k * leading, leading, rows,
-                                call.x + j * call.x_leading + k, y + j * call.y_leading);
+    add_rows<Values, at_once>(matrix + k * leading, leading, rows, call.x + k, y);
   for (; k < call.depth; ++k)
-    for (int64_t j = 0; j < call.columns; ++j)
-      add_rows<Values, 1>(matrix + k * leading, leading, rows, call.x + j * call.x_leading + k,
-                          y + j * call.y_leading);
+    add_rows<Values, 1>(matrix + k * leading, leading, rows, call.x + k, y);
+}
+
+template <typename Values, size_t... more>
+void transposed_of(const GemvCall& call, std::index_sequence<more...>) {
+  static constexpr GemvKernel kernels[] = {transposed_column<Values>,
+                                           transposed_tiles<Values, more + 2>...};
+  kernels[call.columns - 1](call);
+}
+
+template <typename Values>
+void transposed(const GemvCall& call) {
+  transposed_of<Values>(call, std::make_index_sequence<max_gemv_columns - 1>());
 }
 
 GemvKernels find_gemv_kernels(mil::DataType stored) {
