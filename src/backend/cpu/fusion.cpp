@@ -10,7 +10,8 @@ namespace {
 // From the most special to the most general: an op belongs to the first that takes it.
 const std::vector<GroupFinder>& finders() {
   static const std::vector<GroupFinder> all = {find_attention_groups, find_cached_attention_groups,
-                                               find_cross_entropy_groups, find_pointwise_groups};
+                                               find_cross_entropy_groups, find_product_sum_groups,
+                                               find_pointwise_groups};
   return all;
 }
 

@@ -20,6 +20,9 @@ std::vector<Group> find_cached_attention_groups(const mil::Function& function,
 // The gradient of cross-entropy with respect to logits, from their log-sum-exp.
 std::vector<Group> find_cross_entropy_groups(const mil::Function& function,
                                              const std::vector<bool>& taken);
+// Sums of matrix products; fp32 and bf16.
+std::vector<Group> find_product_sum_groups(const mil::Function& function,
+                                           const std::vector<bool>& taken);
 // Element-wise ops and reductions over one space; fp32 and bf16.
 std::vector<Group> find_pointwise_groups(const mil::Function& function,
                                          const std::vector<bool>& taken);

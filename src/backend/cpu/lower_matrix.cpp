@@ -265,6 +265,44 @@ void attention(Lowering& l) {
 
 } // namespace
 
+bool is_plain_product(const mil::Function& function, const mil::Operation& op) {
+  if (std::string_view(op.name()) != "conv" || op.argument("bias") != nullptr) return false;
+  const auto spatial = [&](mil::ValueId id) {
+    const Shape& shape = function.type(id).shape;
+    return Shape(shape.begin() + 2, shape.end());
+  };
+  const auto ones = [](const std::vector<int64_t>& values) {
+    return std::all_of(values.begin(), values.end(), [](int64_t n) { return n == 1; });
+  };
+  const mil::ValueId x = op.input("x"), result = op.outputs.front();
+  const int32_t source = function.value(x).producer;
+  const bool codes =
+      source >= 0 &&
+      std::string_view(function.ops[static_cast<size_t>(source)].name()) == "dequantize";
+  const DataType dtype = function.type(result).dtype;
+  return !codes && (dtype == DataType::fp32 || dtype == DataType::bf16) &&
+         ones(spatial(op.input("weight"))) && spatial(x) == spatial(result) &&
+         ones(literal_argument(function, op, "strides").integers()) &&
+         literal_argument(function, op, "groups").integer() == 1;
+}
+
+// One after the other into the same memory, and rounded once.
+void lower_product_sum(Lowering& l, std::span<const mil::ValueId> products, mil::ValueId sum) {
+  const Operand result = l.result_of(sum);
+  const bool direct = result.dtype == DataType::fp32 && as_matrices(result, 1).has_value();
+  const Operand total = direct ? result : l.temporary(DataType::fp32, result.shape);
+  for (const mil::ValueId id : products) {
+    const mil::Function& function = l.function();
+    const mil::Operation& op = function.ops[static_cast<size_t>(function.value(id).producer)];
+    const Operand x = l.operand_of(op.input("x"));
+    auto columns = as_matrices(x, 1);
+    if (!columns) columns = as_matrices(l.dense(x), 1);
+    l.matmul(weight_matrices(l, l.stored_operand_of(op.input("weight")), 1), *columns,
+             *as_matrices(total, 1), id != products.front());
+  }
+  if (!direct) l.cast(total, result);
+}
+
 LoweringRule matrix_rule(std::string_view op) {
   static const std::map<std::string_view, LoweringRule> rules = {
       {"conv", conv},     {"conv_transpose", conv_transpose},          {"linear", linear},

@@ -106,6 +106,7 @@ public:
 
   // The same for groups, by value.
   Operand operand_of(mil::ValueId id) { return expanded(value(id)); }
+  Operand stored_operand_of(mil::ValueId id) { return value(id); }
   void bind_value(mil::ValueId id, const Operand& view);
   Operand result_of(mil::ValueId id, const Operand* like = nullptr);
   Operand result_in_place_of(mil::ValueId id, std::span<const Operand> reuse);
@@ -223,6 +224,11 @@ private:
 // product.
 bool lower_int8_product(Lowering& l, std::string_view activation, std::string_view weight,
                         size_t axis, size_t output_axis);
+
+// A convolution by numbers that is one matrix product without a bias.
+bool is_plain_product(const mil::Function& function, const mil::Operation& op);
+// `sum`, of the results of such products.
+void lower_product_sum(Lowering& l, std::span<const mil::ValueId> products, mil::ValueId sum);
 
 // The rules of each family; nullptr for an op they do not know.
 using LoweringRule = void (*)(Lowering&);
