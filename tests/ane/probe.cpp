@@ -76,6 +76,7 @@ TEST_CASE("every chip gets the rules of the facts") {
     CHECK(flag(report, "reshapes_width") == (profile != "m3")); // 4.4
     CHECK(flag(report, "concats_width") == (profile != "m3"));
     CHECK(flag(report, "slices_width"));
+    CHECK(flag(report, "computed_convolution") == (profile != "m3")); // a reshape as above
     CHECK(flag(report, "has_rsqrt"));
     CHECK(flag(report, "fp32_ports"));
     CHECK(flag(report, "int8_ports"));
@@ -113,8 +114,10 @@ TEST_CASE("a quirk is found, and kernels live with it") {
   check("reject_width_slice", "1", [](const Json& r) { CHECK_FALSE(flag(r, "slices_width")); });
   check("sdpa_mask", "1", [](const Json& r) { CHECK(flag(r, "native_causal_attention")); });
   check("affine_constexpr", "0", [](const Json& r) { CHECK_FALSE(answer_of(r, "int8_affine")); });
-  check("weight_param_ignored", "1",
-        [](const Json& r) { CHECK_FALSE(flag(r, "parameter_convolution")); });
+  check("weight_param_ignored", "1", [](const Json& r) {
+    CHECK_FALSE(flag(r, "parameter_convolution"));
+    CHECK_FALSE(flag(r, "computed_convolution"));
+  });
   check("overflow_rule", "0", [](const Json& r) { CHECK(answer_of(r, "products_above_32767")); });
   check("four_lane", "1", [](const Json& r) { CHECK(text(r, "parameter_route") == "inputs"); });
   check("no_multi_input", "1", [](const Json& r) {
@@ -166,7 +169,7 @@ TEST_CASE("answers are kept for the next time") {
 
 TEST_CASE("questions that fail get the safe answer, and are asked again next time") {
   AskingFixture fixture;
-  fixture.emulator.set("fail_evaluate", "5"); // concat
+  fixture.emulator.set("fail_evaluate", "6"); // concat
   const Json report = opened(fixture);
   CHECK_FALSE(flag(report, "has_concat"));
   CHECK_FALSE(*probe_of(report, "concat").find("conclusive")->if_boolean());

@@ -2,7 +2,8 @@
 //
 // Weights that change are operands of matmul, [1, 1, out, in] times [1, 1, in, positions]; a
 // transposed weight is a flag. Where the rules say so, those that are not transposed are kernels of
-// convolutions. Constant weights are convolutions or matmul, as the rules say.
+// convolutions, and so are the rows of one operand of a product of computed matrices, x y'.
+// Constant weights are convolutions or matmul, as the rules say.
 #include "backend/ane/lowering.h"
 
 #include "mil/op_table.h"
@@ -147,6 +148,24 @@ Matrix transposed(Matrix m) {
   return m;
 }
 
+// A product of so many rows or columns is not worth the transpose that a convolution takes.
+constexpr int64_t least_computed_kernels = 256;
+
+// x y', as of all gradients of weights: every row of x can be a kernel over y's columns.
+bool has_computed_kernels(const Lowering& l, const Matrix& x, const Matrix& y) {
+  return l.rules.computed_convolution && is_single(x) && is_single(y) && !x.transposed &&
+         y.transposed && std::min(x.rows, y.rows) >= least_computed_kernels &&
+         x.rows <= l.rules.max_channels && x.columns <= max_conv_channels &&
+         y.rows <= l.rules.max_width;
+}
+
+ValueId convolve_columns(Lowering& l, const Matrix& x, const Matrix& y) {
+  const ValueId kernels = l.b.reshape(read_matrix(l, x), {x.rows, x.columns, 1, 1});
+  const ValueId image = l.reshape(l.swap_matrix_axes(read_matrix(l, y)), {1, y.columns, 1, y.rows});
+  const ValueId product = l.watch(l.b.linear(image, kernels));
+  return l.reshape(product, {1, 1, x.rows, y.rows});
+}
+
 } // namespace
 
 Matrix matrix_behind(const Lowering& l, ValueId value) {
@@ -175,6 +194,7 @@ ValueId multiply(Lowering& l, const Matrix& x, const Matrix& y) {
     const Shape shape{x.batch[0], x.batch[1], result_columns(y), result_rows(x)};
     return l.swap_matrix_axes(l.reshape(flipped, shape));
   }
+  if (has_computed_kernels(l, x, y)) return convolve_columns(l, x, y);
   const auto product = [&](ValueId left, ValueId right) {
     return l.watch(l.b.matmul(left, right, x.transposed, y.transposed));
   };

@@ -95,9 +95,11 @@ void probe_parameters(Prober& prober, Rules& rules) {
   const bool bound = prober.computes("multi_input", probes::multiple_inputs());
   const bool product = prober.computes("parameter_matmul", probes::parameter_matmul());
   const bool kernel = prober.computes("parameter_convolution", probes::parameter_convolution());
+  const bool computed = prober.computes("computed_convolution", probes::computed_convolution());
   const bool packed = prober.computes("packed_inputs", probes::packed_inputs());
   rules.parameter_route = bound && product ? ParameterRoute::inputs : ParameterRoute::packed;
   rules.parameter_convolution = kernel && rules.parameter_route == ParameterRoute::inputs;
+  rules.computed_convolution = kernel && computed;
   rules.available = (bound && product) || packed;
 }
 

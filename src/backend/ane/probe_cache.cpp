@@ -12,7 +12,7 @@ namespace anet::backend::ane {
 
 namespace {
 
-constexpr int64_t format = 2;
+constexpr int64_t format = 3;
 constexpr int64_t max_file_size = 1 << 20;
 
 std::string environment_variable(const char* name) {
@@ -42,6 +42,7 @@ template <typename RulesType, typename Visit>
 void visit_flags(RulesType& rules, Visit&& visit) {
   visit("available", rules.available);
   visit("parameter_convolution", rules.parameter_convolution);
+  visit("computed_convolution", rules.computed_convolution);
   visit("has_rsqrt", rules.has_rsqrt);
   visit("has_concat", rules.has_concat);
   visit("narrow_reduce_sum", rules.narrow_reduce_sum);

@@ -111,6 +111,14 @@ mil::Function parameter_convolution() {
   return finish(b, b.linear(x, b.reshape(w, {rows, depth, 1, 1})));
 }
 
+mil::Function computed_convolution() {
+  Builder b;
+  const ValueId x = b.mul(b.input("x", half({1, 1, columns, depth})), 0.5);
+  const ValueId w = b.mul(b.input("w", half({1, 1, rows, depth})), 2.0);
+  const ValueId image = b.reshape(b.transpose(x, {0, 1, 3, 2}), {1, depth, 1, columns});
+  return finish(b, b.linear(image, b.reshape(w, {rows, depth, 1, 1})));
+}
+
 mil::Function packed_inputs() {
   Builder b;
   const ValueId all = b.input("all", half({1, 1, 2 * depth, columns + rows}));

@@ -28,6 +28,8 @@ mil::Function multiple_inputs();
 mil::Function product(int64_t rows, int64_t depth, int64_t columns);
 mil::Function parameter_matmul();
 mil::Function parameter_convolution();
+// Of two computed matrices, one of them transposed.
+mil::Function computed_convolution();
 // A weight beside the activations in one input, and one below the other.
 mil::Function packed_inputs();
 mil::Function concat();

@@ -95,9 +95,11 @@ bool reads_constant(const Function& function, const Operation& op, const char* a
 }
 
 // The form of a runtime weight that the probe asks for.
-bool is_kernel_reshape(const Function& function, const Operation& op) {
-  if (std::string(op.name()) != "reshape" || function.value(op.input("x")).producer >= 0)
-    return false;
+bool is_kernel_reshape(const Function& function, const Operation& op, const Rules& rules) {
+  if (std::string(op.name()) != "reshape") return false;
+  const bool computed = function.value(op.input("x")).producer >= 0;
+  const bool allowed = rules.computed_convolution || (!computed && rules.parameter_convolution);
+  if (!allowed) return false;
   return std::any_of(function.ops.begin(), function.ops.end(), [&](const Operation& reader) {
     return std::string(reader.name()) == "conv" && reader.input("weight") == op.outputs.front();
   });
@@ -110,7 +112,7 @@ bool keeps_width(const Function& function, const Operation& op, const Rules& rul
   const bool is_free = name == "reshape"  ? rules.reshapes_width
                        : name == "concat" ? rules.concats_width
                                           : !is_slice || rules.slices_width;
-  if (is_free || (rules.parameter_convolution && is_kernel_reshape(function, op))) return true;
+  if (is_free || is_kernel_reshape(function, op, rules)) return true;
   const ValueId x = name == "concat" ? op.argument("values")->values.front() : op.input("x");
   return function.type(x).shape.back() == function.type(op.outputs.front()).shape.back();
 }

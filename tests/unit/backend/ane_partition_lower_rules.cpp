@@ -133,6 +133,23 @@ TEST_CASE("a weight's gradient is one matmul whose result is the port") {
   check(function, {});
 }
 
+TEST_CASE("a large weight's gradient is a convolution where kernels may be computed") {
+  Rules rules;
+  rules.computed_convolution = true;
+  const Function function = weight_gradient(257, 260, 7);
+  const Lowered lowered = ane::lower(function, rules, {});
+  CHECK(computing_ops(lowered.function) == std::set<std::string>{"conv", "reshape", "transpose"});
+  CHECK(output_shape(lowered, 0) == Shape{1, 257, 1, 260}); // rows as those of [1, 1, 257, 260]
+  check(function, rules);
+  const auto is_matmul = [&](const Function& gradient) {
+    return count_ops(ane::lower(gradient, rules, {}).function, "matmul") == 1;
+  };
+  CHECK(is_matmul(weight_gradient(8, 260, 7))); // an adapter's
+  CHECK(is_matmul(weight_gradient(257, 8, 7)));
+  rules.max_channels = 256;
+  CHECK(is_matmul(function));
+}
+
 TEST_CASE("matrices higher than the limit are split over the channels") {
   Rules rules;
   rules.max_height = 16;
