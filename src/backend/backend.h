@@ -91,7 +91,8 @@ struct Capabilities {
   bool fused_attention = false;   // scaled_dot_product_attention never holds all of its scores
   bool narrow_gradients =
       false; // fp16 outputs are at hand as they are; adding them up costs a pass
-  std::vector<DataType> compute; // precisions with native speed
+  bool transposed_parameters = false; // a matrix that a program reads transposed is better given so
+  std::vector<DataType> compute;      // precisions with native speed
   // Logits in fp32 that training holds at once. Less memory means that the head, which every chunk
   // of positions reads, is read more often.
   int64_t logit_bytes = int64_t{32} << 20;

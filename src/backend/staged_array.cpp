@@ -10,11 +10,12 @@ namespace anet::backend {
 namespace {
 
 bool is_in_place(bool host_memory, const StagedPart& part) {
-  return host_memory && part.layout.dtype == DataType::fp32 && part.layout.is_contiguous();
+  return host_memory && !part.transposed && part.layout.dtype == DataType::fp32 &&
+         part.layout.is_contiguous();
 }
 
 bool same_place(const StagedPart& a, const StagedPart& b) {
-  return a.offset == b.offset && same_bytes(a.layout, b.layout);
+  return a.offset == b.offset && a.transposed == b.transposed && same_bytes(a.layout, b.layout);
 }
 
 // Without repetitions, in the order of their first occurrence.
@@ -33,10 +34,22 @@ std::vector<StagedPart> parts_to_copy(bool host_memory, std::span<const StagedPa
 bool has_mirror(bool host_memory, size_t size, std::span<const StagedPart> copied) {
   int64_t elements = 0;
   for (const StagedPart& part : copied) {
-    if (part.layout.dtype != DataType::bf16 || !part.layout.is_contiguous()) return false;
+    const bool whole = part.layout.is_contiguous() && !part.transposed;
+    if (part.layout.dtype != DataType::bf16 || !whole) return false;
     elements += mil::element_count(part.layout.shape);
   }
   return host_memory && elements > 0 && 2 * static_cast<size_t>(elements) >= size;
+}
+
+// A part as it lies in the array, with the shape of its port.
+Layout flat_layout(const StagedPart& part) {
+  mil::Shape shape = part.layout.shape;
+  if (!part.transposed) return Layout::contiguous(DataType::fp32, shape);
+  std::swap(shape[0], shape[1]);
+  Layout layout = Layout::contiguous(DataType::fp32, shape);
+  std::swap(layout.shape[0], layout.shape[1]);
+  std::swap(layout.strides[0], layout.strides[1]);
+  return layout;
 }
 
 StagedPart whole(size_t size, DataType dtype) {
@@ -61,8 +74,7 @@ StagedArray::StagedArray(Device& device, std::span<float> values, std::span<cons
   if (mirrored_) copied = {whole(values.size(), DataType::bf16)};
   for (const StagedPart& part : copied)
     copies_.push_back(
-        {part, device.allocate(part.layout),
-         TensorCopy(Layout::contiguous(DataType::fp32, part.layout.shape), part.layout)});
+        {part, device.allocate(part.layout), TensorCopy(flat_layout(part), part.layout)});
 }
 
 std::span<uint16_t> StagedArray::mirror() const {

@@ -17,6 +17,7 @@ namespace anet::backend {
 struct StagedPart {
   int64_t offset = 0;
   Layout layout;
+  bool transposed = false; // the array holds the first two axes of the layout in the other order
 };
 
 // Thread class: one thread at a time, but different copies may be renewed on different threads.

@@ -35,6 +35,8 @@ private:
 
   static std::vector<Axis> merge_axes(const Layout& from, const Layout& to);
   void copy_rows(const std::byte* source, std::byte* target, int64_t begin, int64_t end) const;
+  bool is_transpose() const;
+  void copy_tiles(const std::byte* source, std::byte* target, int64_t begin, int64_t end) const;
 
   std::vector<Axis> outer_;
   Axis inner_;

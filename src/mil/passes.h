@@ -3,6 +3,9 @@
 
 #include "mil/program.h"
 
+#include <span>
+#include <string>
+
 namespace anet::mil {
 
 // Ops whose results nobody reads go; inputs stay, for they are the signature.
@@ -15,5 +18,10 @@ Function fold_constants(const Function& function, int64_t max_elements = 4096);
 Function simplify(const Function& function);
 // All of the above until nothing changes.
 Function optimize(const Function& function);
+// Where a matrix [rows, columns, ..] among the inputs `names` is read transposed, its first two
+// axes swapped, that becomes an input of its own, `<name><suffix>`. An input that nothing else
+// reads goes.
+Function transposed_inputs(const Function& function, std::span<const std::string> names,
+                           const std::string& suffix);
 
 } // namespace anet::mil

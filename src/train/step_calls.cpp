@@ -29,9 +29,10 @@ void StepPlan::bind_weights(const Kernel& kernel, int32_t layer, Bindings& bindi
                             Call& call) const {
   for (const WeightPort& weight : weights_.ports(layer)) {
     const auto& array = arrays_[static_cast<size_t>(weight.array)];
-    if (const backend::Port* port = port_of(kernel.inputs(), weight.port)) {
-      const backend::StagedPart part{weight.offset, port->layout};
-      bindings.emplace_back(weight.port, array->view(part));
+    for (const backend::Port& port : kernel.inputs()) {
+      const auto part = part_of(weight, port);
+      if (!part) continue;
+      bindings.emplace_back(port.name, array->view(*part));
       if (weight.array == WeightArray::trained)
         call.copies_needed = std::max(call.copies_needed, array->copies_needed(part));
     }

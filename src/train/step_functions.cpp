@@ -1,6 +1,7 @@
 #include "train/step_functions.h"
 
 #include "mil/builder.h"
+#include "mil/passes.h"
 
 #include <algorithm>
 #include <utility>
@@ -12,6 +13,7 @@ namespace {
 using mil::DataType;
 
 constexpr std::string_view narrow_suffix = "_narrow";
+constexpr const char* transposed_suffix = "_transposed";
 
 // Gradients that are not in fp32 get the names of their narrow ports. Returns their places among
 // the outputs, with the names that they had.
@@ -84,6 +86,8 @@ std::string narrow_gradient_port(const std::string& port) {
   return gradient_port(port) + std::string(narrow_suffix);
 }
 
+std::string transposed_port(const std::string& port) { return port + transposed_suffix; }
+
 std::vector<std::string> gradient_ports(std::span<const std::string> ports) {
   std::vector<std::string> names;
   for (const std::string& port : ports) names.push_back(gradient_port(port));
@@ -105,6 +109,9 @@ BlockFunctions block_functions(const model::Config& config, DataType dtype, cons
   mil::Derivative derivative = mil::differentiate(
       block(shape.adapter), by_inputs(with_hidden(shape), {"hidden_out"}, sizes.taps));
   result.forward = std::move(derivative.forward);
+  if (sizes.transposed_weights)
+    derivative.backward =
+        mil::transposed_inputs(derivative.backward, shape.trained, transposed_suffix);
   if (sizes.narrow_gradients)
     result.narrow_backward = narrow_gradients(derivative.backward, shape.trained);
   result.backward = widen_gradients(std::move(derivative.backward), shape.trained);

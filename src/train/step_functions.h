@@ -19,6 +19,8 @@ std::string gradient_port(const std::string& port);
 std::vector<std::string> gradient_ports(std::span<const std::string> ports);
 // The same in the type that programs compute in, where it leaves a kernel so.
 std::string narrow_gradient_port(const std::string& port);
+// A port's matrix transposed, where a kernel reads that.
+std::string transposed_port(const std::string& port);
 
 // What the kernels of a layer, of the embedding or of the head are made for, besides sizes.
 struct PartShape {
@@ -35,7 +37,8 @@ struct BlockSizes {
   model::Attention attention = model::Attention::causal;
   mil::Taps taps = mil::Taps::automatic;
   model::AttentionForm form = model::AttentionForm::products;
-  bool narrow_gradients = false; // makes a function for them, too
+  bool transposed_weights = false; // backward has them as inputs of their own
+  bool narrow_gradients = false;   // makes a function for them, too
 };
 
 struct BlockFunctions {

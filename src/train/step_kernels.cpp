@@ -126,6 +126,10 @@ bool StepKernels::returns_narrow_gradients() const {
   return device_.capabilities().narrow_gradients && dtype_ == DataType::fp16 && !weights_.adapter();
 }
 
+bool StepKernels::reads_transposed_weights() const {
+  return device_.capabilities().transposed_parameters && !weights_.adapter();
+}
+
 const StepKernels::NamedFunctions&
 StepKernels::functions_of(const SessionOptions& options, const PartShape& shape,
                           std::vector<NamedFunctions>& known) const {
@@ -141,6 +145,7 @@ StepKernels::functions_of(const SessionOptions& options, const PartShape& shape,
         .attention = options.documents ? model::Attention::documents : model::Attention::causal,
         .taps = options.activation_checkpointing ? mil::Taps::none : mil::Taps::automatic,
         .form = attention_form(),
+        .transposed_weights = reads_transposed_weights(),
         .narrow_gradients = returns_narrow_gradients()};
     functions.buckets.push_back(block_functions(weights_.config(), dtype_, sizes, shape));
   }
@@ -355,14 +360,21 @@ Kernel& StepKernels::head(bool training, int64_t chunk) const {
   return *found->second;
 }
 
+std::optional<StagedPart> part_of(const WeightPort& weight, const backend::Port& port) {
+  if (port.name == weight.port) return StagedPart{weight.offset, port.layout};
+  if (port.name == transposed_port(weight.port))
+    return StagedPart{weight.offset, port.layout, true};
+  return std::nullopt;
+}
+
 std::vector<StagedPart> StepKernels::weight_parts(WeightArray array) const {
   std::vector<StagedPart> parts;
   const auto add = [&](const Kernel* kernel, const std::vector<WeightPort>& weights) {
     if (kernel == nullptr) return;
     for (const WeightPort& weight : weights)
       for (const backend::Port& port : kernel->inputs())
-        if (weight.array == array && port.name == weight.port)
-          parts.push_back({weight.offset, port.layout});
+        if (const auto part = part_of(weight, port); part && weight.array == array)
+          parts.push_back(*part);
   };
   const int32_t layers = weights_.config().layer_count;
   add(embedding_forward_.get(), weights_.ports(StepWeights::embedding));

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -47,6 +48,9 @@ struct BlockKernels {
 
   backend::Kernel& evaluating() const { return evaluation ? *evaluation : *forward; }
 };
+
+// What a port of a kernel reads of a weight; nullopt: nothing.
+std::optional<backend::StagedPart> part_of(const WeightPort& weight, const backend::Port& port);
 
 class StepKernels {
 public:
@@ -111,6 +115,7 @@ private:
   std::unique_ptr<backend::Kernel> compile_first(const mil::Function& forward);
   model::AttentionForm attention_form() const;
   bool returns_narrow_gradients() const;
+  bool reads_transposed_weights() const;
   const NamedFunctions& functions_of(const SessionOptions& options, const PartShape& shape,
                                      std::vector<NamedFunctions>& known) const;
   void assign_slots(BlockKernels& block);

@@ -253,6 +253,22 @@ TEST_CASE("the engine computes in fp16 alone") {
   }
 }
 
+TEST_CASE("matrices are staged transposed too, where the engine takes them as kernels") {
+  const auto staged = [](const char* ignored) {
+    AneFixture f;
+    f.options.ane.cache_directory = f.temporary.path() + "/cache"; // other answers than the chip's
+    f.emulator.set("weight_param_ignored", ignored);
+    compare_with_cpu(f, half_options(), odd_config(), 5);
+    return train::Session::plan_memory(*f.open(), odd_config(), half_options()).staged;
+  };
+  const model::ParameterTable table(odd_config());
+  uint64_t matrices = 0;
+  for (int32_t layer = 0; layer < odd_config().layer_count; ++layer)
+    for (const model::Parameter& parameter : table.layer(layer))
+      if (parameter.shape.size() == 2) matrices += static_cast<uint64_t>(parameter.elements) * 2;
+  CHECK(staged("0") >= staged("1") + matrices);
+}
+
 TEST_CASE("the memory plan counts padded rows") {
   AneFixture f;
   const auto device = f.open();

@@ -68,6 +68,29 @@ TEST_CASE("fp32 in host memory is used in place") {
         f.values.values().data() + 32);
 }
 
+TEST_CASE("a matrix is staged transposed where its port wants that") {
+  Fixture f;
+  const std::vector<StagedPart> parts = {{16, padded(6, 9)}, {16, padded(9, 6), true}};
+  StagedArray array(*f.device, f.values.values(), parts);
+  REQUIRE(array.copy_count() == 2);
+  CHECK(array.copies_needed(parts[1]) == 2);
+  array.renew_all(f.device->thread_pool());
+  const std::vector<float> rows = f.read(array.view(parts[0]));
+  const std::vector<float> columns = f.read(array.view(parts[1]));
+  REQUIRE(columns.size() == 54);
+  for (size_t i = 0; i < 6; ++i)
+    for (size_t j = 0; j < 9; ++j) CHECK(columns[j * 6 + i] == rows[i * 9 + j]);
+  // fp32 in host memory is not in place in another order, and bf16 is no mirror.
+  for (const mil::DataType dtype : {mil::DataType::fp32, mil::DataType::bf16}) {
+    const StagedPart turned{0, Layout::contiguous(dtype, {20, 20}), true};
+    StagedArray other(*f.device, f.values.values(), {&turned, 1});
+    CHECK(other.copy_count() == 1);
+    CHECK(other.mirror().empty());
+    CHECK(StagedArray::copy_bytes(*f.device, 400, {&turned, 1}) ==
+          400 * static_cast<uint64_t>(mil::data_type_bits(dtype) / 8));
+  }
+}
+
 TEST_CASE("parts are staged in the layouts of their ports; the same bytes once") {
   Fixture f;
   const Layout matrix{DataType::fp16, {6, 9}, {64, 2}};

@@ -102,6 +102,23 @@ TEST_CASE("copies back from padded rows give the values that fp16 holds") {
     REQUIRE(back[i] == half_to_float(float_to_half(values[i])));
 }
 
+TEST_CASE("a matrix is transposed on the way, in tiles and what is left of them") {
+  for (const Shape& shape : {Shape{130, 70}, Shape{64, 64}, Shape{3, 200}, Shape{200, 3}}) {
+    const std::vector<float> values = random_values(shape); // of [columns, rows]
+    const Layout to = padded(DataType::fp16, shape);
+    Layout from = Layout::contiguous(DataType::fp32, shape);
+    from.strides = {4, 4 * shape[0]};
+    for (const int threads : {1, 3}) {
+      ThreadPool pool(threads);
+      const auto target = copy(values, from, to, threads == 1 ? nullptr : &pool);
+      const std::vector<int64_t> sources = places(from), targets = places(to);
+      for (size_t i = 0; i < sources.size(); ++i)
+        REQUIRE(load<uint16_t>(target, targets[i]) ==
+                float_to_half(values[static_cast<size_t>(sources[i] / 4)]));
+    }
+  }
+}
+
 TEST_CASE("copies convert to bf16 and back; NaN stays NaN") {
   const Shape shape = {3, 40, 1, 17};
   std::vector<float> values = random_values(shape);

@@ -245,3 +245,43 @@ TEST_CASE("thousands of ops take well under a second") {
   b.output(x, "y");
   CHECK(count_computed(optimize(std::move(b).finish())) == 2 * 5000);
 }
+
+TEST_CASE("a matrix that is read transposed becomes an input of its own") {
+  Builder b;
+  const ValueId x = b.input("x", fp32({1, 3, 1, 5}));
+  const ValueId v = b.input("v", fp32({4, 3, 1, 1}));
+  const ValueId w = b.input("w", fp32({3, 4, 1, 1}));
+  const ValueId other = b.input("other", fp32({3, 4, 1, 1}));
+  const ValueId y = b.linear(b.linear(x, v), w);
+  b.output(b.linear(y, b.transpose(w, {1, 0, 2, -1})));
+  b.output(b.linear(y, b.transpose(other, {1, 0, 2, 3})));
+  b.output(b.mul(b.linear(y, b.transpose(other, {1, 0, 2, 3})), 2.0));
+  const Function function = std::move(b).finish();
+
+  const std::vector<std::string> names = {"v", "w", "other"};
+  const Function changed = transposed_inputs(function, names, "_transposed");
+  std::vector<std::string> inputs;
+  for (const ValueId id : changed.inputs) inputs.push_back(changed.value(id).name);
+  CHECK(inputs == std::vector<std::string>{"x", "v", "w", "w_transposed", "other_transposed"});
+  CHECK(changed.type(changed.input("w_transposed")).shape == Shape{4, 3, 1, 1});
+  CHECK(count_ops(changed, "transpose") == 0);
+  CHECK(output_names(changed) == output_names(function));
+
+  Random random(5);
+  TensorMap given;
+  for (const ValueId id : function.inputs)
+    given[function.value(id).name] = random_tensor(random, function.type(id), -1, 1);
+  TensorMap turned = given;
+  for (const char* name : {"w", "other"}) {
+    Tensor& matrix = turned[std::string(name) + "_transposed"];
+    matrix = make_tensor(fp32({4, 3, 1, 1}));
+    for (size_t i = 0; i < 3; ++i)
+      for (size_t j = 0; j < 4; ++j) matrix.values[j * 3 + i] = given.at(name).values[i * 4 + j];
+  }
+  turned.erase("other");
+  const TensorMap expected = interpret(function, given, Precision::f64);
+  for (const auto& [name, tensor] : interpret(changed, turned, Precision::f64))
+    CHECK(tensor.values == expected.at(name).values);
+  // What is not named stays.
+  CHECK(transposed_inputs(function, {}, "_transposed").inputs.size() == 4);
+}
