@@ -19,12 +19,16 @@ NarrowGradients::NarrowGradients(backend::Device& device, const TrainedTensors& 
   values_.resize(buffers_.size());
 }
 
-backend::View NarrowGradients::view(int64_t offset, const Layout& layout) const {
+size_t NarrowGradients::index(int64_t offset) const {
   const auto found = std::lower_bound(offsets_.begin(), offsets_.end(), offset);
   const auto index = static_cast<size_t>(found - offsets_.begin());
   if (index == offsets_.size() || *found != offset || !buffers_[index])
     fail(Status::internal, "expected a gradient that was declared, seen offset ", offset);
-  return {*buffers_[index], 0, layout};
+  return index;
+}
+
+backend::View NarrowGradients::view(size_t tensor, const Layout& layout) const {
+  return {*buffers_[tensor], 0, layout};
 }
 
 uint64_t NarrowGradients::bytes(const TrainedTensors& tensors, const std::set<int64_t>& offsets) {
@@ -35,12 +39,14 @@ uint64_t NarrowGradients::bytes(const TrainedTensors& tensors, const std::set<in
   return bytes;
 }
 
-NarrowGradients::Access::Access(NarrowGradients& gradients) : gradients_(gradients) {
+NarrowGradients::Access::Access(NarrowGradients& gradients, size_t begin, size_t end)
+    : gradients_(gradients), begin_(begin), end_(begin) {
   try {
-    for (auto& buffer : gradients.buffers_) {
+    while (end_ < end) {
+      auto& buffer = gradients.buffers_[end_];
       if (buffer) buffer->map(false);
       const std::byte* data = buffer ? buffer->data() : nullptr;
-      gradients.values_[mapped_++] = reinterpret_cast<const uint16_t*>(data);
+      gradients.values_[end_++] = reinterpret_cast<const uint16_t*>(data);
     }
   } catch (...) {
     release();
@@ -49,9 +55,9 @@ NarrowGradients::Access::Access(NarrowGradients& gradients) : gradients_(gradien
 }
 
 void NarrowGradients::Access::release() noexcept {
-  for (; mapped_ > 0; --mapped_) {
-    auto& buffer = gradients_.buffers_[mapped_ - 1];
-    gradients_.values_[mapped_ - 1] = nullptr;
+  for (; end_ > begin_; --end_) {
+    auto& buffer = gradients_.buffers_[end_ - 1];
+    gradients_.values_[end_ - 1] = nullptr;
     try {
       if (buffer) buffer->unmap();
     } catch (...) { // NOLINT(bugprone-empty-catch): the next mapping will report it

@@ -21,24 +21,31 @@ public:
   NarrowGradients(backend::Device& device, const TrainedTensors& tensors,
                   const std::set<int64_t>& offsets);
 
-  // What a kernel with this port writes.
-  backend::View view(int64_t offset, const backend::Layout& layout) const;
+  // What a kernel with this port writes: of the trained tensor with this index.
+  backend::View view(size_t tensor, const backend::Layout& layout) const;
+  // Of the trained tensor whose gradients have this offset.
+  size_t index(int64_t offset) const;
+  size_t count() const { return buffers_.size(); } // of trained tensors
   static uint64_t bytes(const TrainedTensors& tensors, const std::set<int64_t>& offsets);
 
   // The host's, for as long as this object lives.
   class Access {
   public:
-    explicit Access(NarrowGradients& gradients);
+    explicit Access(NarrowGradients& gradients) : Access(gradients, 0, gradients.count()) {}
+    // Of one tensor alone: several threads may have different ones.
+    Access(NarrowGradients& gradients, size_t tensor) : Access(gradients, tensor, tensor + 1) {}
     ~Access() { release(); }
     Access(const Access&) = delete;
     Access& operator=(const Access&) = delete;
     Float16Gradients values() const { return gradients_.values_; }
 
   private:
+    Access(NarrowGradients& gradients, size_t begin, size_t end);
     void release() noexcept;
 
     NarrowGradients& gradients_;
-    size_t mapped_ = 0; // of the tensors
+    size_t begin_;
+    size_t end_; // of the tensors that are mapped
   };
 
 private:

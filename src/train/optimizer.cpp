@@ -34,6 +34,7 @@ Optimizer::Optimizer(const SessionOptions& options, const TrainedTensors& tensor
                  is_table ? table->shape[1] : 0);
   }
   segment_sums_.resize(segments_.size());
+  summed_.resize(segments_.size());
 }
 
 void Optimizer::add_segments(const TrainedTensor& tensor, size_t index, int64_t row_size) {
@@ -131,15 +132,33 @@ void Optimizer::add_to_shared_rows(const Segment& segment, std::span<float> grad
   });
 }
 
+void Optimizer::sum_squares(ThreadPool& pool, size_t tensor, Float16Gradients gradients) {
+  const auto [first, last] =
+      std::equal_range(segments_.begin(), segments_.end(), Segment{.tensor = tensor},
+                       [](const Segment& a, const Segment& b) { return a.tensor < b.tensor; });
+  if (first == last || (shared_ && first->row_size != 0)) return;
+  const auto begin = static_cast<size_t>(first - segments_.begin());
+  for_each_task(pool, last - first, pool.threads(), [&](int64_t task, int64_t /*lane*/) {
+    const size_t index = begin + static_cast<size_t>(task);
+    const Segment& segment = segments_[index];
+    segment_sums_[index] = sum_of_squares(segment, {}, find(gradients, segment));
+    summed_[index] = 1;
+  });
+}
+
+void Optimizer::forget_squares() { std::fill(summed_.begin(), summed_.end(), uint8_t{0}); }
+
 double Optimizer::gradient_norm(ThreadPool& pool, std::span<float> gradients,
                                 Float16Gradients float16_gradients) {
   for_each_task(pool, std::ssize(segments_), pool.threads(), [&](int64_t task, int64_t /*lane*/) {
     const auto index = static_cast<size_t>(task);
     const Segment& segment = segments_[index];
     const uint16_t* halves = find(float16_gradients, segment);
+    if (halves != nullptr && summed_[index] != 0) return;
     add_to_shared_rows(segment, gradients, halves);
     segment_sums_[index] = sum_of_squares(segment, gradients, halves);
   });
+  forget_squares();
   return std::sqrt(std::accumulate(segment_sums_.begin(), segment_sums_.end(), 0.0));
 }
 

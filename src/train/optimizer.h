@@ -57,9 +57,15 @@ public:
   bool is_allocated() const { return state_.arrays.size() == names_.size(); }
 
   // L2 norm, accumulated in double over fixed segments: the same bits for any number of threads.
-  // With gradients in fp16 first adds those of a shared table to the rows that were seen, once.
+  // With gradients in fp16 first adds those of a shared table to the rows that were seen, once, and
+  // leaves out what sum_squares has done; then forgets it.
   double gradient_norm(ThreadPool& pool, std::span<float> gradients,
                        Float16Gradients float16_gradients = {});
+  // Does a tensor's part of the norm ahead, when its gradients in fp16 are complete. Those of a
+  // shared table are not before the pass ends: it is left to gradient_norm. Thread class: a thread
+  // for each tensor.
+  void sum_squares(ThreadPool& pool, size_t tensor, Float16Gradients gradients);
+  void forget_squares();
   // Counts the update, and leaves the gradients of the flat array zero. Cannot fail: a session's
   // step is atomic because this is its last act.
   void update(ThreadPool& pool, const Update& update, const UpdateArrays& arrays);
@@ -117,7 +123,9 @@ private:
   SeenRows seen_;
   bool shared_; // the table that they are of
   std::vector<Segment> segments_;
-  std::vector<double> segment_sums_; // so that a step allocates nothing
+  // So that a step allocates nothing.
+  std::vector<double> segment_sums_;
+  std::vector<uint8_t> summed_; // by segment: done ahead
 };
 
 } // namespace anet::train

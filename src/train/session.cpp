@@ -193,7 +193,7 @@ void Session::prepare_training() {
          "adapter on it, or choose some of its vectors with trainable");
   if (gradients_.values().empty()) gradients_ = FlatArray(trained().flat_size());
   optimizer_.allocate();
-  plan_.bind_gradients(gradients_.values());
+  plan_.bind_gradients(gradients_.values(), optimizer_);
 }
 
 std::span<float> Session::gradients() {

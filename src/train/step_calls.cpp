@@ -34,15 +34,17 @@ void StepPlan::bind_weights(const Kernel& kernel, int32_t layer, Bindings& bindi
       if (!part) continue;
       bindings.emplace_back(port.name, array->view(*part));
       if (weight.array == WeightArray::trained)
-        call.copies_needed = std::max(call.copies_needed, array->copies_needed(part));
+        call.copies_needed = std::max(call.copies_needed, array->copies_needed(*part));
     }
     // Gradients are summed in place, in fp32, or left as they are.
     const std::string gradient = gradient_port(weight.port);
     if (const backend::Port* port = port_of(kernel.outputs(), gradient))
       bindings.emplace_back(gradient, gradients_->view({weight.gradient, port->layout}));
     const std::string narrow = narrow_gradient_port(weight.port);
-    if (const backend::Port* port = port_of(kernel.outputs(), narrow))
-      bindings.emplace_back(narrow, narrow_gradients_->view(weight.gradient, port->layout));
+    if (const backend::Port* port = port_of(kernel.outputs(), narrow)) {
+      call.narrow.push_back(narrow_gradients_->index(weight.gradient));
+      bindings.emplace_back(narrow, narrow_gradients_->view(call.narrow.back(), port->layout));
+    }
   }
 }
 

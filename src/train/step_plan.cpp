@@ -155,11 +155,13 @@ std::span<uint16_t> StepPlan::trained_mirror() const {
   return arrays_[static_cast<size_t>(WeightArray::trained)]->mirror();
 }
 
-void StepPlan::bind_gradients(std::span<float> gradients) {
+void StepPlan::bind_gradients(std::span<float> gradients, Optimizer& optimizer) {
   allocate_training_buffers();
   gradients_.emplace(device_, gradients, std::span<const StagedPart>());
-  if (const auto narrow = kernels_->narrow_gradients(); !narrow.empty())
+  if (const auto narrow = kernels_->narrow_gradients(); !narrow.empty()) {
     narrow_gradients_ = std::make_unique<NarrowGradients>(device_, weights_.trained(), narrow);
+    norm_ = std::make_unique<BackgroundNorm>(*narrow_gradients_, optimizer, device_.thread_pool());
+  }
   make_all_calls();
 }
 
@@ -306,6 +308,7 @@ void StepPlan::run(std::span<Call> calls, const DropoutMoment& moment,
     fill_masks(next, moment);
     const double waited = seconds_since(start);
     next.kernel->run(next.inputs, next.outputs);
+    for (const size_t tensor : next.narrow) norm_->add(tensor);
     result.overflowed |= next.kernel->overflowed();
     result.staging_seconds += waited;
     result.seconds[static_cast<size_t>(next.phase)] += seconds_since(start) - waited;
@@ -316,6 +319,7 @@ void StepPlan::run(std::span<Call> calls, const DropoutMoment& moment,
 void StepPlan::complete(std::span<const Call> calls, PassResult& result) {
   const auto start = std::chrono::steady_clock::now();
   result.bytes_staged += staging_->finish();
+  if (norm_) norm_->finish();
   device_.synchronize();
   for (const Call& call : calls) result.overflowed |= call.kernel->overflowed();
   result.seconds[static_cast<size_t>(Phase::backward)] += seconds_since(start);
@@ -323,6 +327,7 @@ void StepPlan::complete(std::span<const Call> calls, PassResult& result) {
 
 // After a failure, whose error matters more than another one found here.
 void StepPlan::quiesce() noexcept {
+  if (norm_) norm_->finish();
   try {
     staging_->finish();
   } catch (...) { // NOLINT(bugprone-empty-catch): see above
@@ -373,6 +378,7 @@ PassResult StepPlan::forward_backward(const Batch& batch, double seed, const Dro
                                       const Renewal& renewal, bool narrow,
                                       const std::atomic<bool>& cancel) {
   const auto calls = narrow ? &Calls::narrow_training : &Calls::training;
+  if (narrow) norm_->start();
   PassResult result = pass(batch, seed, moment, calls, renewal, cancel);
   float sum = 0;
   backend::read_elements(*buffers_->loss, std::span<float>(&sum, 1));

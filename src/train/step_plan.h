@@ -7,6 +7,7 @@
 #include "backend/staged_array.h"
 #include "base/flat_array.h"
 #include "io/dataset/dataset.h"
+#include "train/background_norm.h"
 #include "train/dropout.h"
 #include "train/narrow_gradients.h"
 #include "train/options.h"
@@ -90,8 +91,9 @@ public:
   // Allocates what evaluation needs and binds it. The array of the trained weights outlives the
   // plan, or the next call.
   void bind(std::span<float> trained);
-  // The same for training; once. The gradients outlive the plan.
-  void bind_gradients(std::span<float> gradients);
+  // The same for training; once. The gradients outlive the plan. `optimizer`, which the next steps
+  // ask for the norm, gets squares of narrow gradients ahead.
+  void bind_gradients(std::span<float> gradients, Optimizer& optimizer);
   // Where the kernels read the trained weights in bf16, when whoever updates them can write there;
   // else empty.
   std::span<uint16_t> trained_mirror() const;
@@ -119,8 +121,9 @@ private:
     Phase phase = Phase::forward;
     size_t copies_needed = 0; // of trained weights
     int32_t layer = 0;
-    int64_t first_mask = 0;    // see fill_dropout
-    std::vector<size_t> masks; // inputs of dropout
+    int64_t first_mask = 0;     // see fill_dropout
+    std::vector<size_t> narrow; // trained tensors whose gradients it returns as they are
+    std::vector<size_t> masks;  // inputs of dropout
     std::vector<backend::View> inputs;
     std::vector<backend::View> outputs;
   };
@@ -189,6 +192,7 @@ private:
   std::array<std::optional<backend::StagedArray>, weight_array_count> arrays_; // by WeightArray
   std::optional<backend::StagedArray> gradients_;
   std::unique_ptr<NarrowGradients> narrow_gradients_;
+  std::unique_ptr<BackgroundNorm> norm_;              // of the narrow gradients
   std::optional<backend::BackgroundStaging> staging_; // of the trained weights
   std::vector<Calls> calls_;                          // by bucket
 };

@@ -1,10 +1,12 @@
 #include "train/optimizer.h"
 
+#include "base/float16.h"
 #include "base/random.h"
 #include "base/thread_pool.h"
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -121,4 +123,39 @@ TEST_CASE("the norm and the update have the same bits for any number of threads"
     for (int64_t i = p.offset; i < p.offset + p.elements; ++i)
       sum += double(gradients[size_t(i)]) * gradients[size_t(i)];
   CHECK(one.first == doctest::Approx(std::sqrt(sum)).epsilon(1e-12));
+}
+
+TEST_CASE("squares of gradients in fp16 are summed ahead, but for a table that the head shares") {
+  const model::ParameterTable table(config());
+  const train::TrainedTensors tensors(table.all(), {});
+  Optimizer optimizer(options_of(train::OptimizerKind::adamw), tensors, &table.embedding(), true);
+  ThreadPool pool(2);
+  std::vector<std::vector<uint16_t>> halves;
+  std::vector<const uint16_t*> pointers;
+  for (const train::TrainedTensor& tensor : tensors.all()) {
+    auto& values = halves.emplace_back();
+    const auto seed = static_cast<uint64_t>(tensor.offset);
+    for (const float value : noise(tensor.parameter->elements, seed))
+      values.push_back(float_to_half(value));
+    pointers.push_back(values.data());
+  }
+  std::vector<float> sums(static_cast<size_t>(tensors.flat_size()));
+  const auto norm = [&] { return optimizer.gradient_norm(pool, sums, pointers); };
+  const double expected = norm();
+  for (size_t tensor = 0; tensor < halves.size(); ++tensor)
+    optimizer.sum_squares(pool, tensor, pointers);
+  // What was summed is not read again.
+  std::vector<std::vector<uint16_t>> kept = halves;
+  for (size_t tensor = 0; tensor < halves.size(); ++tensor)
+    if (tensors.all()[tensor].parameter != &table.embedding())
+      std::fill(halves[tensor].begin(), halves[tensor].end(), uint16_t{0});
+  CHECK(norm() == expected);
+  CHECK(norm() < expected); // forgotten
+  // Nor is what was forgotten before.
+  for (size_t tensor = 0; tensor < halves.size(); ++tensor)
+    optimizer.sum_squares(pool, tensor, pointers);
+  optimizer.forget_squares();
+  for (size_t tensor = 0; tensor < halves.size(); ++tensor)
+    std::copy(kept[tensor].begin(), kept[tensor].end(), halves[tensor].begin());
+  CHECK(norm() == expected);
 }
