@@ -233,8 +233,19 @@ private:
     });
   }
 
+  // So few rows that a sum of them stays in float: it needs no totals.
+  bool sums_few_rows() const {
+    return reduction_ == Reduction::sum && reduced_.elements() <= column_chunk &&
+           kept_.inner_strides()[1] == 1;
+  }
+
   void reduce_block(const float* x, float* output, int64_t n) const {
     float shift[max_fold_columns] = {};
+    if (sums_few_rows()) {
+      std::fill_n(output, n, 0.0f);
+      return for_each_reduced_row(
+          x, [&](const float* row) { kernels_.column(output, row, n, shift); });
+    }
     if (reduction_ == Reduction::log_sum_exp) {
       ColumnFold largest(Accumulation::max, max_.column, n);
       fold_columns(x, shift, largest);
@@ -254,9 +265,14 @@ private:
   }
 
   void fold_columns(const float* x, const float* shift, ColumnFold& columns) const {
+    for_each_reduced_row(x, [&](const float* row) { columns.add(row, shift); });
+  }
+
+  template <typename Function>
+  void for_each_reduced_row(const float* x, Function&& function) const {
     const int64_t stride = reduced_.inner_strides()[0];
     for_each_row(reduced_, 0, reduced_.elements(), [&](const auto& offsets, int64_t length) {
-      for (int64_t row = 0; row < length; ++row) columns.add(x + offsets[0] + row * stride, shift);
+      for (int64_t row = 0; row < length; ++row) function(x + offsets[0] + row * stride);
     });
   }
 
