@@ -1,10 +1,12 @@
 // Finds groups of element-wise ops and reductions: edges of the graph are contracted as long as
-// both ends share a space and no value would leave a group and come back.
+// both ends share a space and no value would leave a group and come back; then readers of one
+// tensor are brought together.
 #include "backend/cpu/fused.h"
 #include "backend/cpu/fusion.h"
 #include "backend/cpu/pointwise_group.h"
 
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <numeric>
 #include <set>
@@ -66,6 +68,7 @@ public:
       return from.space.parts == 1 && to.space.parts == 1;
     });
     contract([](const FusedOp&, const FusedOp&) { return true; });
+    join_readers();
     std::vector<Group> groups;
     for (size_t unit = 0; unit < units_.size(); ++unit)
       if (is_worthwhile(unit)) groups.push_back(group_of(unit));
@@ -84,6 +87,20 @@ private:
           const auto from = static_cast<size_t>(producer);
           if (ops_[from] && filter(*ops_[from], *ops_[to])) merge(unit_of_[from], unit_of_[to]);
         }
+    }
+  }
+
+  // Units over one space that read the same tensor of its size read it once.
+  void join_readers() {
+    std::map<mil::ValueId, size_t> first_reader;
+    for (size_t op = 0; op < ops_.size(); ++op) {
+      if (!ops_[op] || ops_[op]->kind != FusedOp::Kind::call) continue;
+      for (const std::string_view name : data_arguments(op)) {
+        const mil::ValueId id = function_.ops[op].input(name);
+        if (function_.type(id).shape != ops_[op]->space.shape) continue;
+        const size_t first = first_reader.try_emplace(id, op).first->second;
+        if (spaces_[unit_of_[first]] == spaces_[unit_of_[op]]) merge(unit_of_[first], unit_of_[op]);
+      }
     }
   }
 

@@ -24,6 +24,7 @@ struct FusedSpace {
 
   mil::Shape reduced() const; // the shape with extent 1 on the reduced axis
   mil::Shape whole() const;   // that of all parts
+  bool operator==(const FusedSpace&) const = default;
 };
 
 // What an op does in a group.

@@ -204,6 +204,25 @@ constexpr std::pair<int64_t, int64_t> odd_sizes[] = {{1, 1},   {2, 1},    {7, 5}
 
 } // namespace
 
+TEST_CASE("ops that read one tensor are one step") {
+  const auto function_over = [](bool wait) {
+    Builder b;
+    const ValueId x = b.input("x", {DataType::fp32, {1, 40, 1, 33}, {}});
+    const ValueId y = b.input("y", {DataType::fp32, {1, 40, 1, 33}, {}});
+    const ValueId gated = b.mul(b.unary("silu", x), y);
+    b.output(gated, "gated");
+    // Here one of them waits for a product with what the other makes.
+    const ValueId z =
+        wait ? b.linear(gated, b.input("w", {DataType::fp32, {40, 40, 1, 1}, {}})) : y;
+    b.output(b.mul(b.unary("exp", x), z), "other");
+    return std::move(b).finish();
+  };
+  CHECK(steps_of(function_over(false)) == 1);
+  CHECK(steps_of(function_over(true)) == 3);
+  Random random(45);
+  check_bits(random, function_over(false), "two results of one tensor");
+}
+
 TEST_CASE("chains of ops are one step") {
   CHECK(steps_of(norm_function(DataType::fp32, 64, 48, 1)) == 1);
   CHECK(steps_of(norm_function(DataType::bf16, 64, 48, 1)) == 1);
