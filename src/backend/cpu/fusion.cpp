@@ -9,9 +9,10 @@ namespace {
 
 // From the most special to the most general: an op belongs to the first that takes it.
 const std::vector<GroupFinder>& finders() {
-  static const std::vector<GroupFinder> all = {find_attention_groups, find_cached_attention_groups,
-                                               find_cross_entropy_groups, find_product_sum_groups,
-                                               find_pointwise_groups};
+  static const std::vector<GroupFinder> all = {
+      find_attention_groups,     find_cached_attention_groups,
+      find_cross_entropy_groups, find_product_sum_groups,
+      find_gemv_groups,          find_pointwise_groups};
   return all;
 }
 

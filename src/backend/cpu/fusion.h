@@ -23,6 +23,8 @@ std::vector<Group> find_cross_entropy_groups(const mil::Function& function,
 // Sums of matrix products; fp32 and bf16.
 std::vector<Group> find_product_sum_groups(const mil::Function& function,
                                            const std::vector<bool>& taken);
+// Products of several matrices with the same few vectors; fp32 and bf16.
+std::vector<Group> find_gemv_groups(const mil::Function& function, const std::vector<bool>& taken);
 // Element-wise ops and reductions over one space; fp32 and bf16.
 std::vector<Group> find_pointwise_groups(const mil::Function& function,
                                          const std::vector<bool>& taken);

@@ -49,12 +49,33 @@ int64_t column_stride(const Operand& x) { return x.strides.back(); }
 
 class GemvStep final : public Step {
 public:
-  GemvStep(Gemv gemv, const Operand& scratch) : gemv_(std::move(gemv)), scratch_(scratch) {}
-  void run(const RunContext& context) const override { gemv_.run(context, scratch_); }
+  GemvStep(std::vector<Gemv> gemvs, const Operand& scratch)
+      : gemvs_(std::move(gemvs)), scratch_(scratch) {
+    for (const Gemv& gemv : gemvs_) {
+      units_ += gemv.units();
+      work_ += gemv.work();
+    }
+  }
+
+  void run(const RunContext& context) const override {
+    const int64_t ranges = std::clamp<int64_t>(work_ / parallel_work, 1,
+                                               std::min<int64_t>(units_, context.pool->threads()));
+    context.pool->run(ranges, [&](int64_t range, int64_t) {
+      float* const scratch = address<float>(context, scratch_) + range * scratch_.shape[1];
+      int64_t begin = range * units_ / ranges, end = (range + 1) * units_ / ranges;
+      for (const Gemv& gemv : gemvs_) {
+        const int64_t last = std::min(end, gemv.units());
+        if (begin < last) gemv.run(context, begin, last, scratch);
+        begin = std::max<int64_t>(0, begin - gemv.units());
+        end -= gemv.units();
+      }
+    });
+  }
 
 private:
-  Gemv gemv_;
+  std::vector<Gemv> gemvs_;
   Operand scratch_;
+  int64_t units_ = 0, work_ = 0;
 };
 
 } // namespace
@@ -146,38 +167,35 @@ const float* Gemv::pack(const std::byte* x, float* packed) const {
   return packed;
 }
 
-void Gemv::run(const RunContext& context, const Operand& scratch) const {
-  const int64_t strips = (rows_ + strip_rows() - 1) / strip_rows();
-  const int64_t units = batch_.elements() * strips;
-  const int64_t work = batch_.elements() * rows_ * columns_ * depth_;
-  const int64_t ranges = std::clamp<int64_t>(work / parallel_work, 1,
-                                             std::min<int64_t>(units, context.pool->threads()));
-  context.pool->run(ranges, [&](int64_t range, int64_t) {
-    float* const own = address<float>(context, scratch) + range * scratch.shape[1];
-    float* const packed = own + (expands_ ? expanded_rows * depth_ : 0);
-    float products[max_products];
-    const int64_t begin = range * units / ranges, end = (range + 1) * units / ranges;
-    for (int64_t unit = begin; unit < end;) {
-      const int64_t batch = unit / strips, last = std::min(end, (batch + 1) * strips);
-      for_each_row(batch_, batch, batch + 1, [&](const auto& offsets, int64_t) {
-        const auto at = [&](const Operand& x, int64_t offset) {
-          return address<std::byte>(context, x) + offset * element_size(x.dtype);
-        };
-        Strip strip{compressed_ ? layout_.data : at(matrix_, offsets[1]),
-                    pack(at(x_, offsets[2]), packed), 0, 0, own};
-        for (; unit < last; ++unit) {
-          strip.first = unit % strips * strip_rows();
-          strip.rows = std::min(strip_rows(), rows_ - strip.first);
-          if (expands_) {
-            multiply_expanded(strip, products);
-          } else {
-            multiply(strip, products);
-          }
-          store(strip, products, at(c_, offsets[0]));
+int64_t Gemv::work() const { return batch_.elements() * rows_ * columns_ * depth_; }
+
+int64_t Gemv::strips() const { return (rows_ + strip_rows() - 1) / strip_rows(); }
+
+int64_t Gemv::units() const { return batch_.elements() * strips(); }
+
+void Gemv::run(const RunContext& context, int64_t unit, int64_t end, float* scratch) const {
+  float* const packed = scratch + (expands_ ? expanded_rows * depth_ : 0);
+  float products[max_products];
+  while (unit < end) {
+    const int64_t batch = unit / strips(), last = std::min(end, (batch + 1) * strips());
+    for_each_row(batch_, batch, batch + 1, [&](const auto& offsets, int64_t) {
+      const auto at = [&](const Operand& x, int64_t offset) {
+        return address<std::byte>(context, x) + offset * element_size(x.dtype);
+      };
+      Strip strip{compressed_ ? layout_.data : at(matrix_, offsets[1]),
+                  pack(at(x_, offsets[2]), packed), 0, 0, scratch};
+      for (; unit < last; ++unit) {
+        strip.first = unit % strips() * strip_rows();
+        strip.rows = std::min(strip_rows(), rows_ - strip.first);
+        if (expands_) {
+          multiply_expanded(strip, products);
+        } else {
+          multiply(strip, products);
         }
-      });
-    }
-  });
+        store(strip, products, at(c_, offsets[0]));
+      }
+    });
+  }
 }
 
 // To products[columns, strip_rows()].
@@ -224,8 +242,8 @@ void Gemv::store(const Strip& strip, float* products, std::byte* c) const {
   }
 }
 
-std::unique_ptr<Step> make_gemv_step(Gemv gemv, const Operand& scratch) {
-  return std::make_unique<GemvStep>(std::move(gemv), scratch);
+std::unique_ptr<Step> make_gemv_step(std::vector<Gemv> gemvs, const Operand& scratch) {
+  return std::make_unique<GemvStep>(std::move(gemvs), scratch);
 }
 
 } // namespace anet::backend::cpu

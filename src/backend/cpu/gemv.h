@@ -7,7 +7,9 @@
 #include "backend/cpu/gemv_kernels.h"
 #include "backend/cpu/step.h"
 
+#include <memory>
 #include <optional>
+#include <vector>
 
 namespace anet::backend::cpu {
 
@@ -22,7 +24,10 @@ public:
                                   const Operand& x, const Operand& c, bool accumulate);
 
   int64_t scratch() const; // floats of each thread
-  void run(const RunContext& context, const Operand& scratch) const;
+  int64_t work() const;    // multiply-adds
+  // It is cut into units of about the same work, which any thread may take.
+  int64_t units() const;
+  void run(const RunContext& context, int64_t begin, int64_t end, float* scratch) const;
 
 private:
   // Rows that are computed together.
@@ -38,6 +43,7 @@ private:
   bool merge_batch_into_columns();
   bool choose_kernel();
   int64_t strip_rows() const;
+  int64_t strips() const;
   bool packs_x() const;
   const float* pack(const std::byte* x, float* packed) const;
   void multiply(const Strip& strip, float* products) const;
@@ -55,7 +61,8 @@ private:
   LoopNest<3> batch_;    // of c, matrix, x
 };
 
-// `scratch` is [threads, scratch()] of fp32.
-std::unique_ptr<Step> make_gemv_step(Gemv gemv, const Operand& scratch);
+// Independent products that the threads share out as one, so that they meet once. `scratch` is
+// [threads, the largest scratch()] of fp32.
+std::unique_ptr<Step> make_gemv_step(std::vector<Gemv> gemvs, const Operand& scratch);
 
 } // namespace anet::backend::cpu

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace anet::backend::cpu {
 
@@ -286,21 +287,45 @@ bool is_plain_product(const mil::Function& function, const mil::Operation& op) {
          literal_argument(function, op, "groups").integer() == 1;
 }
 
+namespace {
+
+// Of a plain product, to be stored in `result`, which has matrices.
+Lowering::Product product_of(Lowering& l, mil::ValueId id, const Operand& result) {
+  const mil::Function& function = l.function();
+  const mil::Operation& op = function.ops[static_cast<size_t>(function.value(id).producer)];
+  const Operand x = l.operand_of(op.input("x"));
+  auto columns = as_matrices(x, 1);
+  if (!columns) columns = as_matrices(l.dense(x), 1);
+  return {weight_matrices(l, l.stored_operand_of(op.input("weight")), 1), *columns,
+          *as_matrices(result, 1)};
+}
+
+} // namespace
+
 // One after the other into the same memory, and rounded once.
 void lower_product_sum(Lowering& l, std::span<const mil::ValueId> products, mil::ValueId sum) {
   const Operand result = l.result_of(sum);
   const bool direct = result.dtype == DataType::fp32 && as_matrices(result, 1).has_value();
   const Operand total = direct ? result : l.temporary(DataType::fp32, result.shape);
   for (const mil::ValueId id : products) {
-    const mil::Function& function = l.function();
-    const mil::Operation& op = function.ops[static_cast<size_t>(function.value(id).producer)];
-    const Operand x = l.operand_of(op.input("x"));
-    auto columns = as_matrices(x, 1);
-    if (!columns) columns = as_matrices(l.dense(x), 1);
-    l.matmul(weight_matrices(l, l.stored_operand_of(op.input("weight")), 1), *columns,
-             *as_matrices(total, 1), id != products.front());
+    const Lowering::Product product = product_of(l, id, total);
+    l.matmul(product.a, product.b, product.c, id != products.front());
   }
   if (!direct) l.cast(total, result);
+}
+
+void lower_products(Lowering& l, std::span<const mil::ValueId> products) {
+  std::vector<Lowering::Product> matmuls;
+  std::vector<std::pair<Operand, Operand>> copies;
+  for (const mil::ValueId id : products) {
+    const Operand result = l.result_of(id);
+    const bool direct = as_matrices(result, 1).has_value();
+    const Operand place = direct ? result : l.temporary(result.dtype, result.shape);
+    matmuls.push_back(product_of(l, id, place));
+    if (!direct) copies.emplace_back(place, result);
+  }
+  l.matmuls(matmuls);
+  for (const auto& [place, result] : copies) l.copy(place, result);
 }
 
 LoweringRule matrix_rule(std::string_view op) {

@@ -426,26 +426,48 @@ Operand Lowering::float_matrix(const Operand& x) {
   return is_matrix(values) ? values : dense(values);
 }
 
-// Of a matrix with a few vectors, each as it is stored; false when it is another product.
-bool Lowering::gemv(const Operand& a, const Operand& b, const Operand& c, bool accumulate) {
-  const auto multiply = [&](const Operand& matrix, const Operand& vectors, const Operand& result) {
-    if (result.shape.back() > max_gemv_columns) return false;
+// Of a matrix with a few vectors, each as it is stored; none when it is another product.
+std::optional<Gemv> Lowering::find_gemv(const Product& product, bool accumulate,
+                                        std::vector<int32_t>& touched) {
+  const auto& [a, b, c] = product;
+  const auto made = [&](const Operand& matrix, const Operand& vectors,
+                        const Operand& result) -> std::optional<Gemv> {
+    if (result.shape.back() > max_gemv_columns) return std::nullopt;
     const std::optional<CompressedMatrix> compressed = compressed_matrix(matrix);
     const Operand m = compressed ? matrix : expanded(matrix), x = expanded(vectors);
-    auto made = Gemv::make(m, compressed, x, result, accumulate);
-    if (!made) return false;
-    const Operand scratch = thread_scratch(made->scratch());
-    count_flops(2 * c.elements() * a.shape.back());
-    emit(make_gemv_step(*std::move(made), scratch), {&m, &x, &result, &scratch});
-    return true;
-  };
-  // c^T = b^T a^T
-  const auto swapped = [&] {
-    return multiply(swap_last_two(b), swap_last_two(a), swap_last_two(c));
+    auto gemv = Gemv::make(m, compressed, x, result, accumulate);
+    if (gemv) touched.insert(touched.end(), {m.storage, x.storage, result.storage});
+    return gemv;
   };
   // What is in few bits is the matrix.
-  if (compressed_matrix(a)) return multiply(a, b, c);
-  return (!compressed_matrix(b) && multiply(a, b, c)) || swapped();
+  if (compressed_matrix(a)) return made(a, b, c);
+  if (!compressed_matrix(b))
+    if (auto gemv = made(a, b, c)) return gemv;
+  return made(swap_last_two(b), swap_last_two(a), swap_last_two(c)); // c^T = b^T a^T
+}
+
+// False when one of them is another product.
+bool Lowering::gemv(std::span<const Product> products, bool accumulate) {
+  std::vector<Gemv> gemvs;
+  std::vector<int32_t> touched;
+  int64_t floats = 0;
+  for (const Product& product : products) {
+    auto made = find_gemv(product, accumulate, touched);
+    if (!made) return false;
+    floats = std::max(floats, made->scratch());
+    gemvs.push_back(*std::move(made));
+  }
+  for (const Product& product : products)
+    count_flops(2 * product.c.elements() * product.a.shape.back());
+  const Operand scratch = thread_scratch(floats);
+  touched.push_back(scratch.storage);
+  emit(make_gemv_step(std::move(gemvs), scratch), std::move(touched));
+  return true;
+}
+
+void Lowering::matmuls(std::span<const Product> products) {
+  if (gemv(products, false)) return;
+  for (const Product& product : products) matmul(product.a, product.b, product.c);
 }
 
 Operand Lowering::gemm_matrix(const Operand& x) {
@@ -482,7 +504,7 @@ bool Lowering::library_matmul(const Operand& stored_a, const Operand& stored_b, 
 }
 
 void Lowering::matmul(Operand a, Operand b, const Operand& c, bool accumulate) {
-  if (gemv(a, b, c, accumulate)) return;
+  if (gemv({{{a, b, c}}}, accumulate)) return;
   const bool left = compressed_matrix(a).has_value();
   const bool right = !left && compressed_matrix(b).has_value();
   const bool narrow = a.dtype == DataType::bf16 && b.dtype == DataType::bf16 && !preparing_;
@@ -493,7 +515,7 @@ void Lowering::matmul(Operand a, Operand b, const Operand& c, bool accumulate) {
   const bool direct = c.dtype == DataType::fp32 && is_matrix(c);
   const Operand product = direct ? c : temporary(DataType::fp32, c.shape);
   const bool adds = direct && accumulate;
-  if (!gemv(a, b, product, adds)) float_product(a, b, product, adds);
+  if (!gemv({{{a, b, product}}}, adds)) float_product(a, b, product, adds);
   if (direct) return;
   if (accumulate) return pointwise("add", {c, product}, c);
   cast(product, c, HalfRule::multiply_accumulate);

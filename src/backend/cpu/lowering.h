@@ -3,6 +3,7 @@
 #pragma once
 
 #include "backend/cpu/compressed.h"
+#include "backend/cpu/gemv.h"
 #include "backend/cpu/group.h"
 #include "backend/cpu/plan.h"
 #include "backend/cpu/pointwise.h"
@@ -145,7 +146,13 @@ public:
   Operand copied(const Operand& x, const Operand* like = nullptr); // a dense copy
   Operand dense(const Operand& x);                                 // x, or a dense copy
   Operand reshaped(const Operand& x, const Shape& shape);          // a view, or of a dense copy
-  // c = a * b, or added to c; any strides.
+  // c = a * b; any strides.
+  struct Product {
+    Operand a, b, c;
+  };
+  // Independent ones, in one step where they are products with few vectors.
+  void matmuls(std::span<const Product> products);
+  // c = a * b, or added to c.
   void matmul(Operand a, Operand b, const Operand& c, bool accumulate = false);
   void reduce(Reduction reduction, const Operand& x, const Operand& output); // fp32
   void softmax(const Operand& x, const Operand& output, size_t axis);        // fp32
@@ -189,7 +196,9 @@ private:
   Operand expanded(const Operand& x);
   const mil::Operation* only_reader(mil::ValueId id) const;
   void bind_compressed(mil::CompressedWeight weight);
-  bool gemv(const Operand& a, const Operand& b, const Operand& c, bool accumulate);
+  std::optional<Gemv> find_gemv(const Product& product, bool accumulate,
+                                std::vector<int32_t>& touched);
+  bool gemv(std::span<const Product> products, bool accumulate);
   bool is_dying(const Operand& x) const; // a temporary that nothing reads after this op
   bool library_matmul(const Operand& a, const Operand& b, const Operand& c, bool accumulate);
   void float_product(const Operand& a, const Operand& b, const Operand& c, bool accumulate);
@@ -229,6 +238,8 @@ bool lower_int8_product(Lowering& l, std::string_view activation, std::string_vi
 bool is_plain_product(const mil::Function& function, const mil::Operation& op);
 // `sum`, of the results of such products.
 void lower_product_sum(Lowering& l, std::span<const mil::ValueId> products, mil::ValueId sum);
+// Such products that do not wait for each other.
+void lower_products(Lowering& l, std::span<const mil::ValueId> products);
 
 // The rules of each family; nullptr for an op they do not know.
 using LoweringRule = void (*)(Lowering&);

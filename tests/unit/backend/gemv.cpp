@@ -112,6 +112,37 @@ TEST_CASE("a run of a product with few vectors allocates nothing") {
   CHECK(allocation_count() == allocations);
 }
 
+TEST_CASE("products with the same few vectors are one step") {
+  const auto one = open_device("cpu", {.threads = 1});
+  const auto three = open_device("cpu", {.threads = 3});
+  Random random(33);
+  for (int i = 0; i < 60; ++i) {
+    const DataType dtype = i % 2 == 0 ? DataType::fp32 : DataType::bf16;
+    const int64_t depth = random.integer(1, 600);
+    const int64_t columns = random.integer(1, cpu::max_gemv_columns + 1);
+    Builder b;
+    const auto x = b.input("x", {dtype, {1, depth, 1, columns}, {}});
+    const int64_t count = random.integer(2, 4);
+    for (int64_t k = 0; k < count; ++k) {
+      const std::string name = std::to_string(k);
+      const int64_t rows = random.integer(1, 300);
+      b.output(b.linear(x, b.input("w" + name, {dtype, {rows, depth, 1, 1}, {}})), "y" + name);
+    }
+    const Function function = std::move(b).finish();
+    CAPTURE(i);
+    const TensorMap inputs = random_inputs(random, function);
+    CompileOptions options;
+    options.port_layouts = random_layouts(random, function);
+    Runner single(*one, function, options), shared(*three, function, options);
+    CHECK(single.kernel().statistics().op_count == (columns <= cpu::max_gemv_columns ? 1 : count));
+    check_close(single.run(inputs), mil::interpret(function, inputs), tolerance_of(dtype),
+                std::to_string(i));
+    CHECK(single.gaps_are_untouched());
+    shared.run(inputs);
+    CHECK(single.output_bytes() == shared.output_bytes());
+  }
+}
+
 TEST_CASE("which products have few vectors") {
   const auto fits = [](const Operand& matrix, int64_t columns, DataType result, bool accumulate) {
     const int64_t rows = matrix.shape[0], depth = matrix.shape[1];
