@@ -160,10 +160,11 @@ bool has_computed_kernels(const Lowering& l, const Matrix& x, const Matrix& y) {
 }
 
 ValueId convolve_columns(Lowering& l, const Matrix& x, const Matrix& y) {
-  const ValueId kernels = l.b.reshape(read_matrix(l, x), {x.rows, x.columns, 1, 1});
+  const int64_t parts = row_parts(l, x);
+  const ValueId kernels = l.b.reshape(read_parts(l, x, parts), {x.rows, x.columns, 1, 1});
   const ValueId image = l.reshape(l.swap_matrix_axes(read_matrix(l, y)), {1, y.columns, 1, y.rows});
   const ValueId product = l.watch(l.b.linear(image, kernels));
-  return l.reshape(product, {1, 1, x.rows, y.rows});
+  return l.reshape(product, {1, parts, x.rows / parts, y.rows});
 }
 
 } // namespace

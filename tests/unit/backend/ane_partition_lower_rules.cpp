@@ -146,6 +146,10 @@ TEST_CASE("a large weight's gradient is a convolution where kernels may be compu
   };
   CHECK(is_matmul(weight_gradient(8, 260, 7))); // an adapter's
   CHECK(is_matmul(weight_gradient(257, 8, 7)));
+  rules.max_height = 260;
+  const Function high = weight_gradient(520, 257, 7);
+  CHECK(count_ops(ane::lower(high, rules, {}).function, "conv") == 1);
+  check(high, rules);
   rules.max_channels = 256;
   CHECK(is_matmul(function));
 }
