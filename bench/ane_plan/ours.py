@@ -18,7 +18,9 @@ GRADIENT_PORT = re.compile(r"\bo\d+_d_")
 STAGED = 4 + 2              # fp32 weights to fp16 ports
 ACCUMULATED = 2 + 2 + 4 + 4  # a gradient of the engine: is it finite; to the fp32 sum
 OPTIMIZER = 4 + 7 * 4 + 4   # norm of the gradients, AdamW, zeroing the gradients
-NARROW_OPTIMIZER = 2 + 2 + 6 * 4  # norm and AdamW on gradients in fp16, which nobody adds up
+NARROW_OPTIMIZER = 2 + 6 * 4  # AdamW on gradients in fp16, which nobody adds up
+NARROW_NORM = 2             # of those; of layers beside the backward pass, of the head after it
+TRANSPOSED = 4 + 2          # fp32 weights to fp16 ports of the backward pass, beside it
 EMBEDDING = 2 + 4 + 4       # of the rows of tokens: their gradients to the sums
 # The loss in fp32, by the steps that the CPU runs: a cast, the logarithm of the sum, the gradient in
 # the logits' memory, a cast.
@@ -48,7 +50,7 @@ class Plan:
     staging: float = 0           # bytes, beside the forward pass
     inspecting: float = 0        # bytes that the forward pass returned: is everything finite
     loss: float = 0              # bytes of the logits
-    accumulating: float = 0      # bytes, beside the backward pass
+    beside_backward: float = 0   # bytes: sums, norms and transposes
     embedding: float = 0         # bytes, after it
     optimizer: float = 0         # bytes
     host_flops: float = 0        # of the loss's products that the engine does not take
@@ -91,7 +93,7 @@ class Plan:
             "forward": together("forward", beside_forward) + self.inspecting / host,
             "loss on the engine": engine["loss"],
             "loss on the CPU": self.loss / host + self.host_flops / chip.host_product.value,
-            "backward": together("backward", self.accumulating, self.background_flops),
+            "backward": together("backward", self.beside_backward, self.background_flops),
             "embedding": self.embedding / host,
             "optimizer": 0.0 if self.overlapped_optimizer else self.optimizer / host}
 
@@ -114,6 +116,12 @@ def uses_of(log):
         yield Use(phase_of(text), program, entry["evaluations"])
 
 
+def transposed(log, uses):
+    """Whether backward programs have their weights transposed."""
+    return any(use.phase == "backward" and "_weight_transposed" in pathlib.Path(e["text"]).read_text()
+               for e, use in zip(log["programs"], uses))
+
+
 def plan_of(log):
     """A record of record.py as a plan."""
     parameters, tokens = log["parameters"], log["tokens"]
@@ -125,18 +133,23 @@ def plan_of(log):
     if log["mode"] == "lora":
         trained = parameters["adapter"]
         return Plan(log["workload"], uses, trained, staging=STAGED * trained, loss=LOGIT * logits,
-                    accumulating=ACCUMULATED * trained, optimizer=OPTIMIZER * trained,
+                    beside_backward=ACCUMULATED * trained, optimizer=OPTIMIZER * trained,
                     inspecting=inspecting, host_flops=host_flops)
     trained = parameters["layers"] + parameters["embedding"]
     # Those that the update reads as the engine returned them. What adds up has a gradient of the
     # whole head from every chunk of positions.
-    narrow = log["narrow_layers"] * parameters["layers"] + log["narrow_head"] * parameters["embedding"]
+    narrow_layers = log["narrow_layers"] * parameters["layers"]
+    narrow_head = log["narrow_head"] * parameters["embedding"]
+    narrow = narrow_layers + narrow_head
     gradients = ((not log["narrow_layers"]) * parameters["layers"]
                  + (not log["narrow_head"]) * log["chunks"] * parameters["embedding"])
     rows = tokens * parameters["embedding"] / log["vocabulary"]
     return Plan(log["workload"], uses, trained, staging=STAGED * trained, loss=LOGIT * logits,
-                accumulating=ACCUMULATED * gradients, embedding=EMBEDDING * rows,
-                optimizer=OPTIMIZER * (trained - narrow) + NARROW_OPTIMIZER * narrow,
+                beside_backward=(ACCUMULATED * gradients + NARROW_NORM * narrow_layers
+                                 + TRANSPOSED * transposed(log, uses) * parameters["layers"]),
+                embedding=EMBEDDING * rows,
+                optimizer=(OPTIMIZER * (trained - narrow) + NARROW_OPTIMIZER * narrow
+                           + NARROW_NORM * narrow_head),
                 inspecting=inspecting, host_flops=host_flops)
 
 

@@ -19,15 +19,6 @@ def convolutions(plan):
     return ops(plan, lambda op: replace(op, convolution=True) if op.tag == "weights" else op)
 
 
-def gradient_convolutions(plan):
-    """The parameters' gradients too, with positions as channels: their operands are turned first."""
-    def change(op):
-        if op.tag != "gradient" or op.convolution:
-            return op
-        return replace(op, convolution=True, inner=3 * op.inner)
-    return ops(plan, change)
-
-
 def joined_adapters(plan):
     """A frozen weight and its adapter's second matrix side by side, as one runtime weight of a
     convolution over both inputs: no sum in the forward pass."""
@@ -54,13 +45,6 @@ def grouped(layers):
 def fused_loss(plan):
     """The logits are read twice and their gradient is written once, in fp16."""
     return plan.change(loss=plan.loss * 6 / ours.LOGIT)
-
-
-def early_norm(plan):
-    """The norm of the gradients is taken while the engine works."""
-    size = 2 if plan.accumulating == 0 else 4
-    return plan.change(accumulating=plan.accumulating + size * plan.trained,
-                       optimizer=plan.optimizer - size * plan.trained)
 
 
 def half_moments(plan):
@@ -98,14 +82,12 @@ def int8_constants(plan):
 
 
 CHANGES = {
-    "weights as 1x1 convolutions": convolutions,
-    "gradients as 1x1 convolutions": gradient_convolutions,
+    "the head as 1x1 convolutions": convolutions,
     "adapters joined to their weights": joined_adapters,
     "no peaks at all": without_peaks,
     "2 layers a program": grouped(2),
     "4 layers a program": grouped(4),
     "loss fused on the CPU": fused_loss,
-    "norm beside the backward pass": early_norm,
     "AdamW's moments in bf16": half_moments,
     "update beside the next forward": overlapped,
     "layers' gradients on the CPU": cpu_gradients,
@@ -113,11 +95,9 @@ CHANGES = {
 }
 
 # Worth building where they save time, each on top of those before.
-PROPOSED = ("weights as 1x1 convolutions", "gradients as 1x1 convolutions",
-            "loss fused on the CPU",
-            "adapters joined to their weights", "norm beside the backward pass",
-            "4 layers a program", "update beside the next forward",
-            "AdamW's moments in bf16")
+PROPOSED = ("the head as 1x1 convolutions", "loss fused on the CPU",
+            "adapters joined to their weights", "4 layers a program",
+            "update beside the next forward", "AdamW's moments in bf16")
 
 
 def sensitivity(plan, chip):
