@@ -13,8 +13,8 @@ namespace anet {
 
 namespace {
 
-// Threads seldom end a step of a kernel together, and one that sleeps takes some 0.1 ms to come back
-// (measured under a hypervisor). Short enough not to starve other processes.
+// Threads seldom end a step of a kernel together, and one that sleeps takes some 0.1 ms to come
+// back (measured under a hypervisor). Short enough not to starve other processes.
 constexpr std::chrono::microseconds spin_time{500};
 
 void relax() {
