@@ -1,6 +1,6 @@
 """Speed against PyTorch and against the machine: a table, build/bench/summary.json and report.html.
 
-    make bench                   everything, up to 25 minutes
+    make bench                   everything, some 35 minutes, with two PyTorch versions
     make bench ARGS=--quick      about 2 minutes
     make bench ARGS='--parts steps --models stories110M --sequences 256 --precisions f32'
 
