@@ -89,8 +89,7 @@ struct Capabilities {
   bool accumulate = false;        // outputs can be added to instead of overwritten
   bool prefers_constants = false; // weights that stay as they are are better baked into programs
   bool fused_attention = false;   // scaled_dot_product_attention never holds all of its scores
-  bool narrow_gradients =
-      false; // fp16 outputs are at hand as they are; adding them up costs a pass
+  bool narrow_gradients = false;  // fp16 outputs are at hand as they are; a sum costs a pass
   bool transposed_parameters = false; // a matrix that a program reads transposed is better given so
   std::vector<DataType> compute;      // precisions with native speed
   // Logits in fp32 that training holds at once. Less memory means that the head, which every chunk

@@ -30,7 +30,7 @@ struct Rules {
   // Weights that are inputs, reshaped, as kernels of 1x1 convolutions, which are faster than matmul
   // (ane-facts.md 7.2, R). Ignored without a word on M3 Max (3.5, R). Not for packed inputs.
   bool parameter_convolution = false;
-  // Matrices that the program computes can be such kernels too.
+  // Matrices that the program computes can be such kernels too. No source says so: probed alone.
   bool computed_convolution = false;
   QuantizedForm int8_form = QuantizedForm::none;
   QuantizedForm int4_form = QuantizedForm::none;
