@@ -22,9 +22,8 @@ NARROW_OPTIMIZER = 2 + 6 * 4  # AdamW on gradients in fp16, which nobody adds up
 NARROW_NORM = 2             # of those; of layers beside the backward pass, of the head after it
 TRANSPOSED = 4 + 2          # fp32 weights to fp16 ports of the backward pass, beside it
 EMBEDDING = 2 + 4 + 4       # of the rows of tokens: their gradients to the sums
-# The loss in fp32, by the steps that the CPU runs: a cast, the logarithm of the sum, the gradient in
-# the logits' memory, a cast.
-LOGIT = 6 + 4 + 8 + 6
+# The loss, of logits in fp16 and in fp32 inside: the logarithm of the sum, then the gradient in fp16.
+LOGIT = 2 + 2 + 2
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import ours
 from engine import Program
 
 
@@ -40,11 +39,6 @@ def grouped(layers):
                            evaluations=use.evaluations / layers)
         return plan.rewrite(group)
     return change
-
-
-def fused_loss(plan):
-    """The logits are read twice and their gradient is written once, in fp16."""
-    return plan.change(loss=plan.loss * 6 / ours.LOGIT)
 
 
 def half_moments(plan):
@@ -87,7 +81,6 @@ CHANGES = {
     "no peaks at all": without_peaks,
     "2 layers a program": grouped(2),
     "4 layers a program": grouped(4),
-    "loss fused on the CPU": fused_loss,
     "AdamW's moments in bf16": half_moments,
     "update beside the next forward": overlapped,
     "layers' gradients on the CPU": cpu_gradients,
@@ -95,8 +88,7 @@ CHANGES = {
 }
 
 # Worth building where they save time, each on top of those before.
-PROPOSED = ("the head as 1x1 convolutions", "loss fused on the CPU",
-            "adapters joined to their weights", "4 layers a program",
+PROPOSED = ("the head as 1x1 convolutions", "adapters joined to their weights", "4 layers a program",
             "update beside the next forward", "AdamW's moments in bf16")
 
 

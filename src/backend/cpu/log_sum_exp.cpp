@@ -1,10 +1,12 @@
 // log(sum(exp(x))) down long columns, such as the logits over a vocabulary: tiles of rows are read
 // once, while a running maximum keeps the sums in range (Milakov & Gimelshein 2018).
+#include "backend/cpu/convert.h"
 #include "backend/cpu/reduce.h"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 namespace anet::backend::cpu {
 
@@ -23,18 +25,20 @@ public:
                 int64_t row_stride)
       : x_(x), output_(output), kept_(kept), rows_(rows), row_stride_(row_stride),
         parts_(std::clamp<int64_t>(rows / part_rows, 1, max_parts)),
+        load_(x.dtype == DataType::fp32 ? nullptr : load_float(x.dtype)),
         max_(reduce_kernels(Accumulation::max).column),
         sum_exp_(reduce_kernels(Accumulation::sum_exp).column) {}
 
   void run(const RunContext& context) const override {
-    const float* x = address<float>(context, x_);
+    const auto* x = address<std::byte>(context, x_);
+    const int64_t size = element_size(x_.dtype);
     float* output = address<float>(context, output_);
     const int64_t stride = kept_.inner_strides()[1];
     for_each_row(kept_, 0, kept_.elements(), [&](const auto& offsets, int64_t length) {
       for (int64_t done = 0; done < length; done += max_fold_columns) {
         const int64_t n = std::min(max_fold_columns, length - done);
-        reduce(*context.pool, x + offsets[0] + done, n, output + offsets[1] + done * stride,
-               stride);
+        reduce(*context.pool, x + (offsets[0] + done) * size, n,
+               output + offsets[1] + done * stride, stride);
       }
     });
   }
@@ -45,7 +49,10 @@ private:
     std::array<double, max_fold_columns> sum; // of exponents less shift_of(largest)
   };
 
-  void reduce(ThreadPool& pool, const float* x, int64_t n, float* output, int64_t stride) const {
+  using Tile = std::array<float, static_cast<size_t>(tile_rows* max_fold_columns)>;
+
+  void reduce(ThreadPool& pool, const std::byte* x, int64_t n, float* output,
+              int64_t stride) const {
     std::array<Part, max_parts> parts;
     pool.parallel_for(parts_, std::max<int64_t>(1, parallel_grain / (rows_ / parts_ * n)),
                       [&](int64_t begin, int64_t end) {
@@ -68,7 +75,19 @@ private:
     return sum == 0 || from == to ? sum : sum * std::exp(double{from} - double{to});
   }
 
-  void reduce_part(const float* x, int64_t n, int64_t index, Part& part) const {
+  // Rows of n values from `row` on, and how far apart they are: as they are in fp32, else in
+  // `tile`.
+  std::pair<const float*, int64_t> values_of(const std::byte* x, int64_t row, int64_t last,
+                                             int64_t n, Tile& tile) const {
+    if (load_ == nullptr)
+      return {reinterpret_cast<const float*>(x) + row * row_stride_, row_stride_};
+    for (int64_t r = row; r < last; ++r)
+      load_(x + r * row_stride_ * element_size(x_.dtype), 1, tile.data() + (r - row) * n, n);
+    return {tile.data(), n};
+  }
+
+  void reduce_part(const std::byte* x, int64_t n, int64_t index, Part& part) const {
+    Tile tile;
     const auto count = static_cast<size_t>(n);
     std::fill_n(part.largest.begin(), count, -std::numeric_limits<float>::infinity());
     std::fill_n(part.sum.begin(), count, 0.0);
@@ -76,17 +95,18 @@ private:
     const int64_t end = rows_ * (index + 1) / parts_;
     for (int64_t row = rows_ * index / parts_; row < end; row += tile_rows) {
       const int64_t last = std::min(end, row + tile_rows);
+      const auto [values, stride] = values_of(x, row, last, n, tile);
       std::copy_n(part.largest.begin(), count, largest.begin());
-      for (int64_t r = row; r < last; ++r)
-        max_(largest.data(), x + r * row_stride_, n, largest.data());
+      for (int64_t r = 0; r < last - row; ++r)
+        max_(largest.data(), values + r * stride, n, largest.data());
       for (size_t i = 0; i < count; ++i) {
         shift[i] = shift_of(largest[i]);
         part.sum[i] = rescaled(part.sum[i], shift_of(part.largest[i]), shift[i]);
         part.largest[i] = largest[i];
         sum[i] = 0;
       }
-      for (int64_t r = row; r < last; ++r)
-        sum_exp_(sum.data(), x + r * row_stride_, n, shift.data());
+      for (int64_t r = 0; r < last - row; ++r)
+        sum_exp_(sum.data(), values + r * stride, n, shift.data());
       for (size_t i = 0; i < count; ++i) part.sum[i] += sum[i];
     }
   }
@@ -95,6 +115,7 @@ private:
   LoopNest<2> kept_;
   int64_t rows_, row_stride_;
   int64_t parts_;
+  LoadFloat load_; // null: fp32
   ReduceKernels::Column max_, sum_exp_;
 };
 

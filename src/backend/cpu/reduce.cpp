@@ -309,4 +309,8 @@ std::unique_ptr<Step> make_reduce_step(Reduction reduction, const Operand& x,
   return step;
 }
 
+bool reduces_as_stored(Reduction reduction, const Operand& x, const Operand& output) {
+  return mil::is_floating(x.dtype) && ReduceStep(reduction, x, output).better_step() != nullptr;
+}
+
 } // namespace anet::backend::cpu

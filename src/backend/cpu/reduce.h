@@ -63,8 +63,11 @@ private:
 // to a few units in the last place for any length: they are taken in two levels.
 std::unique_ptr<Step> make_reduce_step(Reduction reduction, const Operand& x,
                                        const Operand& output);
+// Whether it takes an x of another floating type, too, with the bits of a copy in fp32.
+bool reduces_as_stored(Reduction reduction, const Operand& x, const Operand& output);
 
-// log_sum_exp of rows `row_stride` apart, for columns that `kept` walks: contiguous in x.
+// log_sum_exp of rows `row_stride` apart, for columns that `kept` walks: contiguous in x, of any
+// floating type.
 std::unique_ptr<Step> make_log_sum_exp_step(const Operand& x, const Operand& output,
                                             const LoopNest<2>& kept, int64_t rows,
                                             int64_t row_stride);
@@ -74,9 +77,17 @@ std::unique_ptr<Step> make_log_sum_exp_step(const Operand& x, const Operand& out
 std::unique_ptr<Step> make_softmax_step(const Operand& x, const Operand& output, size_t axis);
 bool softmax_fits(const Operand& x, const Operand& output, size_t axis);
 
-// output = exp(x - log_sum_exp) * weight: softmax whose log-sum-exp is known. Equal shapes, the
-// last dimension contiguous in all; output, fp32 or bf16, may be x's memory.
-std::unique_ptr<Step> make_weighted_softmax_step(const Operand& x, const Operand& log_sum_exp,
-                                                 const Operand& weight, const Operand& output);
+// output = exp(x - log_sum_exp) * weight: softmax whose log-sum-exp is known, in fp32 whatever the
+// floating types of x and output are. Equal shapes but for the axis, which is 1 in log_sum_exp,
+// weight and targets; all other extents but the last are 1, and the last is contiguous. Output may
+// be x's memory. In fp16 an infinity that is made where the target is does not count as an
+// overflow: whoever asks writes something else there.
+struct WeightedSoftmax {
+  Operand x, log_sum_exp, weight;
+  Operand targets; // indices along the axis, of any integer type
+  Operand output;
+  size_t axis = 0;
+};
+std::unique_ptr<Step> make_weighted_softmax_step(const WeightedSoftmax& operands);
 
 } // namespace anet::backend::cpu

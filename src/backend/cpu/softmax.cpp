@@ -86,37 +86,6 @@ private:
   bool by_rows_;
 };
 
-class WeightedSoftmaxStep final : public Step {
-public:
-  WeightedSoftmaxStep(const Operand& x, const Operand& log_sum_exp, const Operand& weight,
-                      const Operand& output)
-      : x_(x), log_sum_exp_(log_sum_exp), weight_(weight), output_(output),
-        nest_(make_loop_nest<4>(
-            x.shape, {&x.strides, &log_sum_exp.strides, &weight.strides, &output.strides})) {}
-
-  void run(const RunContext& context) const override {
-    if (output_.dtype == DataType::bf16) return run(context, address<uint16_t>(context, output_));
-    run(context, address<float>(context, output_));
-  }
-
-private:
-  template <typename T>
-  void run(const RunContext& context, T* output) const {
-    const float* x = address<float>(context, x_);
-    const float* log_sum_exp = address<float>(context, log_sum_exp_);
-    const float* weight = address<float>(context, weight_);
-    context.pool->parallel_for(nest_.elements(), parallel_grain, [&](int64_t begin, int64_t end) {
-      for_each_row(nest_, begin, end, [&](const auto& offsets, int64_t n) {
-        exp_scaled_columns(x + offsets[0], output + offsets[3], log_sum_exp + offsets[1],
-                           weight + offsets[2], n);
-      });
-    });
-  }
-
-  Operand x_, log_sum_exp_, weight_, output_;
-  LoopNest<4> nest_;
-};
-
 } // namespace
 
 bool softmax_fits(const Operand& x, const Operand& output, size_t axis) {
@@ -127,11 +96,6 @@ bool softmax_fits(const Operand& x, const Operand& output, size_t axis) {
 
 std::unique_ptr<Step> make_softmax_step(const Operand& x, const Operand& output, size_t axis) {
   return std::make_unique<SoftmaxStep>(x, output, axis);
-}
-
-std::unique_ptr<Step> make_weighted_softmax_step(const Operand& x, const Operand& log_sum_exp,
-                                                 const Operand& weight, const Operand& output) {
-  return std::make_unique<WeightedSoftmaxStep>(x, log_sum_exp, weight, output);
 }
 
 } // namespace anet::backend::cpu

@@ -4,6 +4,7 @@
 #include "mil/differentiate.h"
 
 #include <algorithm>
+#include <cmath>
 #include <doctest/doctest.h>
 
 using namespace anet;
@@ -108,4 +109,85 @@ TEST_CASE("the gradient of logits is one op, in their memory") {
   CHECK(seen.workspace_bytes < logits + logits / 2);
   // One position is no row of a matrix: these are the ops of general groups.
   CHECK(statistics_of(head(DataType::fp32, vocabulary, 8, 1)).op_count > seen.op_count);
+}
+
+// What f16 programs have: logits that the engine rounded. 997 rows are copied to fp32 first, 3001
+// are read as they are.
+TEST_CASE("losses of logits in fp16, and their gradients, agree with the interpreter") {
+  Random random(3);
+  for (const int64_t vocabulary : {1, 997, 3001})
+    for (const int64_t positions : {1, 2, 67, 600}) {
+      const Function function = of_logits(DataType::fp16, vocabulary, positions);
+      TensorMap inputs = inputs_of(random, function, vocabulary);
+      inputs["targets"].values.back() = -1; // counted from the end
+      const TensorMap expected = mil::interpret(function, inputs, Precision::f32);
+      for (const int threads : {1, 3}) {
+        const auto device = open_device("cpu", {.threads = threads});
+        CompileOptions options;
+        options.port_layouts = random_layouts(random, function);
+        Runner runner(*device, function, options);
+        check_close(runner.run(inputs), expected, {0x1p-10, 2e-7},
+                    std::to_string(vocabulary) + "x" + std::to_string(positions));
+        CHECK(runner.gaps_are_untouched());
+        CHECK_FALSE(runner.kernel().overflowed());
+      }
+    }
+}
+
+namespace {
+
+// Returned as well, the logits in fp32 are there to be read.
+Function widened(int64_t vocabulary, int64_t positions) {
+  Builder b;
+  const ValueId logits = b.input("x", {DataType::fp16, {1, vocabulary, 1, positions}, {}});
+  add_loss(b, logits, positions);
+  b.output(b.cast(logits, DataType::fp32), "scores");
+  mil::DifferentiateOptions options;
+  options.with_respect_to = {"x"};
+  options.outputs = {"loss"};
+  return mil::value_and_gradient(std::move(b).finish(), options);
+}
+
+} // namespace
+
+TEST_CASE("logits that are widened as they are read have the bits of those that were") {
+  Random random(4);
+  for (const int64_t vocabulary : {1024, 3001, 40000}) {
+    constexpr int64_t positions = 37;
+    const Function narrow = of_logits(DataType::fp16, vocabulary, positions);
+    const Function wide = widened(vocabulary, positions);
+    TensorMap inputs = inputs_of(random, narrow, vocabulary);
+    for (double& weight : inputs["weight"].values) weight *= 1024; // a loss scale
+    const auto device = open_device("cpu", {.threads = 2});
+    Runner a(*device, narrow), b(*device, wide);
+    const TensorMap seen = a.run(inputs), expected = b.run(inputs);
+    for (const char* output : {"loss", "d_x"})
+      CHECK(seen.at(output).values == expected.at(output).values);
+    const auto elements = static_cast<size_t>(vocabulary * positions);
+    CHECK(a.kernel().statistics().workspace_bytes < elements * sizeof(uint16_t));
+  }
+}
+
+// p times the weight is no number of fp16 where the target is, but p - 1 times it is.
+TEST_CASE("gradients that are infinite in fp16 count as overflows, but not below a target") {
+  constexpr int64_t vocabulary = 2048, positions = 5, target = 77;
+  const auto device = open_device("cpu", {.threads = 2});
+  const Function function = of_logits(DataType::fp16, vocabulary, positions);
+  Runner runner(*device, function);
+  Random random(5);
+  TensorMap inputs = inputs_of(random, function, vocabulary);
+  auto& x = inputs["x"].values;
+  std::fill(x.begin(), x.end(), -20);
+  inputs["d_loss"].values = {1};
+  for (size_t i = 0; i < positions; ++i) {
+    inputs["targets"].values[i] = target;
+    inputs["weight"].values[i] = 70000;
+    x[target * positions + i] = 20;
+  }
+  const auto gradient = runner.run(inputs).at("d_x").values;
+  CHECK_FALSE(runner.kernel().overflowed());
+  for (size_t i = 0; i < positions; ++i) CHECK(std::abs(gradient[target * positions + i]) < 1);
+  inputs["targets"].values[2] = target + 1;
+  runner.run(inputs);
+  CHECK(runner.kernel().overflowed());
 }
