@@ -40,4 +40,19 @@ AlignedMemory allocate_aligned(int64_t bytes) {
   return AlignedMemory(static_cast<std::byte*>(memory));
 }
 
+std::shared_ptr<std::byte> PartAllocator::allocate(int64_t bytes) {
+  constexpr auto alignment = static_cast<int64_t>(small_alignment);
+  const int64_t size = (std::max<int64_t>(bytes, 1) + alignment - 1) / alignment * alignment;
+  if (size > left_) {
+    const int64_t fresh = std::max(size, piece_bytes_);
+    piece_ = allocate_aligned(fresh);
+    left_ = fresh;
+    taken_ = 0;
+  }
+  std::shared_ptr<std::byte> part(piece_, piece_.get() + taken_);
+  taken_ += size;
+  left_ -= size;
+  return part;
+}
+
 } // namespace anet

@@ -62,15 +62,15 @@ void pack_nibbles(std::span<const int8_t> codes, std::byte* packed) {
 
 // Where the codes and scales of a matrix go while threads make them.
 struct Output {
-  std::vector<std::byte> codes;
+  std::shared_ptr<std::byte> codes;
   std::vector<std::byte> scales;
 
-  explicit Output(const mil::CompressedWeight& weight)
-      : codes(static_cast<size_t>(weight.code_bytes())),
+  Output(const mil::CompressedWeight& weight, PartAllocator& memory)
+      : codes(memory.allocate(weight.code_bytes())),
         scales(static_cast<size_t>(weight.scale_count()) * 2) {}
 
   void put_codes(Compression compression, int64_t element, std::span<const int8_t> made) {
-    std::byte* at = codes.data() + element * mil::compression_bits(compression) / 8;
+    std::byte* at = codes.get() + element * mil::compression_bits(compression) / 8;
     if (is_int4(compression))
       pack_nibbles(made, at);
     else
@@ -143,7 +143,7 @@ void check_overrides(const Recipe& recipe, std::span<const std::string_view> mat
 }
 
 mil::CompressedWeight quantize(ThreadPool& pool, std::span<const float> values, int64_t rows,
-                               int64_t columns, const Scheme& scheme) {
+                               int64_t columns, const Scheme& scheme, PartAllocator& memory) {
   if (static_cast<int64_t>(values.size()) != rows * columns || values.empty())
     fail(Status::shape_mismatch, "expected ", rows, " x ", columns, " values, seen ",
          values.size());
@@ -155,14 +155,22 @@ mil::CompressedWeight quantize(ThreadPool& pool, std::span<const float> values, 
                                .block_size = full.block_size,
                                .codes = {},
                                .scales = {}};
-  Output output(weight);
+  Output output(weight, memory);
   if (full.compression == Compression::palette4)
     quantize_palettes(pool, values, weight, output);
   else
     quantize_scaled(pool, values, weight, output);
-  weight.codes = mil::Bytes(std::move(output.codes));
+  const std::byte* const codes = output.codes.get();
+  weight.codes =
+      mil::Bytes(std::move(output.codes), {codes, static_cast<size_t>(weight.code_bytes())});
   weight.scales = mil::Bytes(std::move(output.scales));
   return weight;
+}
+
+mil::CompressedWeight quantize(ThreadPool& pool, std::span<const float> values, int64_t rows,
+                               int64_t columns, const Scheme& scheme) {
+  PartAllocator own(0);
+  return quantize(pool, values, rows, columns, scheme, own);
 }
 
 TensorError measure_error(ThreadPool& pool, std::span<const float> values,

@@ -1,6 +1,7 @@
 // From fp32 matrices to few bits: which tensors, how, and what it costs in precision.
 #pragma once
 
+#include "base/aligned_memory.h"
 #include "base/thread_pool.h"
 #include "mil/compressed_weight.h"
 
@@ -44,6 +45,9 @@ void check_overrides(const Recipe& recipe, std::span<const std::string_view> mat
 
 // Rounds to nearest; scales are those with the least squared error among a few near max/127
 // (max/7), palettes the result of k-means from quantiles. Values must be finite (invalid_data).
+// The codes lie in `memory`, which matrices that are read together should share.
+mil::CompressedWeight quantize(ThreadPool& pool, std::span<const float> values, int64_t rows,
+                               int64_t columns, const Scheme& scheme, PartAllocator& memory);
 mil::CompressedWeight quantize(ThreadPool& pool, std::span<const float> values, int64_t rows,
                                int64_t columns, const Scheme& scheme);
 

@@ -14,9 +14,14 @@ struct CompressedTensor {
   quant::TensorReport report;
 };
 
+// Of the memory that the codes of a model's matrices share: writing a token reads them all, and
+// each is too small for huge pages.
+inline constexpr int64_t code_piece_bytes = int64_t{32} << 20;
+
 // Errors name the tensor.
 CompressedTensor compress_tensor(ThreadPool& pool, const model::Parameter& parameter,
-                                 std::span<const float> values, const quant::Scheme& scheme);
+                                 std::span<const float> values, const quant::Scheme& scheme,
+                                 PartAllocator& memory);
 
 // Of a tensor that stays fp32, and of one that is compressed already, whose error is not known.
 quant::TensorReport report_of(const model::Parameter& parameter);

@@ -80,7 +80,7 @@ private:
     }
     std::vector<float> values(static_cast<size_t>(parameter.elements));
     source_.read(parameter, values);
-    CompressedTensor tensor = compress_tensor(pool(), parameter, values, *scheme);
+    CompressedTensor tensor = compress_tensor(pool(), parameter, values, *scheme, memory_);
     result_.model->set_compressed(parameter, std::move(tensor.weight));
     return tensor.report;
   }
@@ -95,6 +95,7 @@ private:
   LoadedModel& result_;
   ThreadPool* pool_;
   std::optional<ThreadPool> own_pool_;
+  PartAllocator memory_{code_piece_bytes};
 };
 
 } // namespace

@@ -6,10 +6,12 @@
 namespace anet::io {
 
 CompressedTensor compress_tensor(ThreadPool& pool, const model::Parameter& parameter,
-                                 std::span<const float> values, const quant::Scheme& scheme) {
+                                 std::span<const float> values, const quant::Scheme& scheme,
+                                 PartAllocator& memory) {
   try {
     CompressedTensor tensor;
-    tensor.weight = quant::quantize(pool, values, parameter.shape[0], parameter.shape[1], scheme);
+    tensor.weight =
+        quant::quantize(pool, values, parameter.shape[0], parameter.shape[1], scheme, memory);
     tensor.report = report_of(parameter, scheme, tensor.weight);
     tensor.report.error = quant::measure_error(pool, values, tensor.weight);
     return tensor;
@@ -58,6 +60,7 @@ QuantizedModel quantize_model(const model::Model& model, const quant::Recipe& re
       model.config(), [&](const model::Parameter& p) { return wanted(p).has_value(); });
   TensorProgress state{.total = model.parameters().weight_count()};
   std::vector<float> expanded;
+  PartAllocator memory(code_piece_bytes);
   for (const model::Parameter& target : result.model->parameters().all()) {
     const model::Parameter& source = *model.parameters().find(target.name);
     const std::optional<quant::Scheme> scheme = wanted(target);
@@ -77,7 +80,7 @@ QuantizedModel quantize_model(const model::Model& model, const quant::Recipe& re
       } else {
         values = model.values(source);
       }
-      CompressedTensor tensor = compress_tensor(pool, target, values, *scheme);
+      CompressedTensor tensor = compress_tensor(pool, target, values, *scheme, memory);
       result.model->set_compressed(target, std::move(tensor.weight));
       result.tensors.push_back(std::move(tensor.report));
     }

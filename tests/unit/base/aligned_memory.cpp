@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <memory>
+#include <vector>
 
 using namespace anet;
 
@@ -19,6 +21,28 @@ TEST_CASE("memory is aligned and all of it is there, whatever its size") {
     std::memset(memory.get(), 1, static_cast<size_t>(bytes));
     CHECK(std::count(memory.get(), memory.get() + bytes, std::byte{1}) == bytes);
   }
+}
+
+TEST_CASE("parts of a piece are aligned and apart, and outlive the allocator") {
+  constexpr int64_t piece = 1000;
+  const int64_t sizes[] = {100, 0, 65, 700, 5000, 64, 1000, 1};
+  std::vector<std::shared_ptr<std::byte>> parts;
+  {
+    PartAllocator allocator(piece);
+    for (const int64_t size : sizes) {
+      parts.push_back(allocator.allocate(size));
+      const auto value = static_cast<unsigned char>(parts.size());
+      CHECK(reinterpret_cast<uintptr_t>(parts.back().get()) % 64 == 0);
+      std::memset(parts.back().get(), value, static_cast<size_t>(size));
+    }
+  }
+  for (size_t i = 0; i < parts.size(); ++i)
+    CHECK(std::count(parts[i].get(), parts[i].get() + sizes[i], std::byte(i + 1)) == sizes[i]);
+  // The first three share a piece, which the fourth does not fit into.
+  CHECK(parts[1].get() - parts[0].get() == 128);
+  CHECK(parts[2].get() - parts[1].get() == 64);
+  CHECK_FALSE(parts[3].owner_before(parts[4]) == parts[4].owner_before(parts[3]));
+  CHECK(parts[0].owner_before(parts[2]) == parts[2].owner_before(parts[0]));
 }
 
 TEST_CASE("a flat array is zero, also where other things were") {
