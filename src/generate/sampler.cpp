@@ -16,6 +16,29 @@ bool more_probable(const std::pair<double, int32_t>& a, const std::pair<double, 
   return a.first != b.first ? a.first > b.first : a.second < b.second;
 }
 
+// The first of the largest. Many lanes, so that compilers vectorise the pass over all logits,
+// during which the other threads wait. Throws numeric when one is NaN or +Inf.
+size_t find_best(std::span<const float> logits) {
+  constexpr size_t lanes = 32;
+  float largest[lanes];
+  std::fill_n(largest, lanes, -HUGE_VALF);
+  uint32_t strange[lanes] = {};
+  const auto see = [&](size_t lane, float logit) {
+    strange[lane] |= logit < HUGE_VALF ? 0 : 1; // a NaN compares with nothing
+    largest[lane] = logit > largest[lane] ? logit : largest[lane];
+  };
+  const size_t whole = logits.size() / lanes * lanes;
+  for (size_t i = 0; i < whole; i += lanes)
+    for (size_t lane = 0; lane < lanes; ++lane) see(lane, logits[i + lane]);
+  for (size_t i = whole; i < logits.size(); ++i) see(i - whole, logits[i]);
+  if (std::any_of(strange, strange + lanes, [](uint32_t any) { return any != 0; })) {
+    for (const float logit : logits)
+      if (!(logit < HUGE_VALF)) fail(Status::numeric, "expected finite logits, seen ", logit);
+  }
+  const float best = *std::max_element(largest, largest + lanes);
+  return static_cast<size_t>(std::find(logits.begin(), logits.end(), best) - logits.begin());
+}
+
 } // namespace
 
 void check_options(const SamplingOptions& options) {
@@ -89,16 +112,15 @@ void Sampler::keep_min_p() {
 }
 
 int32_t Sampler::sample(std::span<const float> raw) {
-  for (const float logit : raw)
-    if (std::isnan(logit) || logit == HUGE_VALF)
-      fail(Status::numeric, "expected finite logits, seen ", logit);
+  size_t best = find_best(raw);
   const std::span<const float> logits = penalize(raw);
-  const auto best = std::max_element(logits.begin(), logits.end());
-  if (options_.temperature == 0) return static_cast<int32_t>(best - logits.begin());
+  if (!seen_.empty())
+    best = static_cast<size_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+  if (options_.temperature == 0) return static_cast<int32_t>(best);
 
   candidates_.resize(logits.size());
   for (size_t i = 0; i < logits.size(); ++i) {
-    const double scaled = (static_cast<double>(logits[i]) - *best) / options_.temperature;
+    const double scaled = (static_cast<double>(logits[i]) - logits[best]) / options_.temperature;
     candidates_[i] = {std::exp(scaled), static_cast<int32_t>(i)};
   }
   keep_top_k();
