@@ -1511,6 +1511,12 @@ typedef struct anet_session_options {
    * then only evaluates. Gradients and optimizer state are kept for these alone. Not for sessions
    * that train an adapter. */
   const char *trainable;
+  /** Of what the optimizer remembers of each trained parameter (AdamW: two numbers, SGD with
+   * momentum: one): F32, or BF16 in half the memory, rounded up or down by chance, so that averages
+   * stay right; the chance is a function of seed, update and place. Also the type in checkpoints;
+   * one of the other type resumes with its numbers converted. DEFAULT: F32. */
+  anet_precision optimizer_precision;
+  int32_t reserved2;
 } anet_session_options;
 
 /**

@@ -28,6 +28,7 @@ constexpr SessionKey session_keys[] = {
     {"decay_steps", Kind::integer, "N", "wsd: length of the decay (a fifth)"},
     {"min_learning_rate", Kind::number, "X", "(0)"},
     {"optimizer", Kind::word, "NAME", "adamw or sgd (adamw)"},
+    {"optimizer_precision", Kind::word, "NAME", "of its state: f32 or bf16 (f32)"},
     {"beta1", Kind::number, "X", "(0.9)"},
     {"beta2", Kind::number, "X", "(0.999)"},
     {"epsilon", Kind::number, "X", "(1e-8)"},

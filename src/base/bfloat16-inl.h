@@ -43,6 +43,18 @@ HWY_INLINE void store_bfloat16(D, hn::Vec<D> value, uint16_t* out) {
   hn::StoreU(hn::DemoteTo(halves, hn::BitCast(integers, result)), halves, out);
 }
 
+// Rounds a finite value up or down by chance, so that it is right on average: `noise` has 16 random
+// bits. What bf16 can hold stays as it is.
+template <class D>
+HWY_INLINE void store_bfloat16(D, hn::Vec<D> value, hn::Vec<hn::RebindToUnsigned<D>> noise,
+                               uint16_t* out) {
+  const hn::RebindToUnsigned<D> words;
+  const hn::RebindToSigned<D> integers;
+  const hn::Rebind<uint16_t, D> halves;
+  const auto bits = hn::ShiftRight<16>(hn::Add(hn::BitCast(words, value), noise));
+  hn::StoreU(hn::DemoteTo(halves, hn::BitCast(integers, bits)), halves, out);
+}
+
 } // namespace anet::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

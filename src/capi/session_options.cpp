@@ -94,6 +94,8 @@ train::SessionOptions options_of(const anet_session_options& options) {
   result.precision = read_enum<PrecisionMode>(options.precision, 4, "precision");
   result.activation_checkpointing = check_flag(
       options.activation_checkpointing, Status::unsupported_option, "activation_checkpointing");
+  result.optimizer_precision =
+      read_enum<PrecisionMode>(options.optimizer_precision, 4, "optimizer_precision");
   result.optimizer = read_enum<OptimizerKind>(options.optimizer, 2, "optimizer");
   result.schedule = read_enum<ScheduleKind>(options.schedule, 4, "schedule");
   result.documents = check_flag(options.documents, Status::unsupported_option, "documents");
@@ -106,6 +108,7 @@ anet_session_options struct_of(const train::SessionOptions& options) {
   copy_numbers(options, result);
   result.precision = static_cast<anet_precision>(options.precision);
   result.activation_checkpointing = options.activation_checkpointing;
+  result.optimizer_precision = static_cast<anet_precision>(options.optimizer_precision);
   result.optimizer = static_cast<anet_optimizer>(options.optimizer);
   result.schedule = static_cast<anet_schedule>(options.schedule);
   result.documents = options.documents;

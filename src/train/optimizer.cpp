@@ -1,10 +1,10 @@
 #include "train/optimizer.h"
 
 #include "base/float16.h"
+#include "base/random.h"
 #include "train/optimizer_kernels.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <numeric>
 #include <utility>
@@ -15,12 +15,28 @@ namespace {
 
 constexpr int64_t segment_elements = 1 << 16; // 256 KB of each array: fits the second-level cache
 
+// The second highest bit keeps these streams apart from those of dropout, which have the highest.
+uint32_t rounding_noise(uint64_t seed, int64_t update) {
+  const Random random(seed, uint64_t{1} << 62 | static_cast<uint64_t>(update));
+  return random.block_at(0)[0];
+}
+
 } // namespace
 
 std::vector<std::string> Optimizer::state_names(const SessionOptions& options) {
   if (options.optimizer == OptimizerKind::adamw) return {"exp_avg", "exp_avg_sq"};
   if (options.momentum != 0) return {"momentum_buffer"};
   return {};
+}
+
+mil::DataType Optimizer::state_type(const SessionOptions& options) {
+  return options.optimizer_precision == PrecisionMode::bf16 ? mil::DataType::bf16
+                                                            : mil::DataType::fp32;
+}
+
+uint64_t Optimizer::state_bytes(const SessionOptions& options) {
+  const auto width = static_cast<uint64_t>(mil::data_type_bits(state_type(options))) / 8;
+  return width * state_names(options).size();
 }
 
 Optimizer::Optimizer(const SessionOptions& options, const TrainedTensors& tensors,
@@ -54,7 +70,8 @@ void Optimizer::add_segments(const TrainedTensor& tensor, size_t index, int64_t 
 
 OptimizerState Optimizer::fresh_state() const {
   OptimizerState state;
-  for (size_t i = 0; i < names_.size(); ++i) state.arrays.emplace_back(flat_size_);
+  for (size_t i = 0; i < names_.size(); ++i)
+    state.arrays.emplace_back(flat_size_, state_type(options_));
   return state;
 }
 
@@ -74,11 +91,9 @@ void Optimizer::see_rows_of_state() {
     for (int64_t at = segment.begin; at < segment.end; at += segment.row_size) {
       const auto row =
           static_cast<int32_t>(segment.first_row + (at - segment.begin) / segment.row_size);
-      for (const FlatArray& array : state_.arrays) {
-        const auto values =
-            array.values().subspan(static_cast<size_t>(at), static_cast<size_t>(segment.row_size));
-        if (std::any_of(values.begin(), values.end(),
-                        [](float value) { return std::bit_cast<uint32_t>(value) != 0; }))
+      for (const StateArray& array : state_.arrays) {
+        const auto bytes = array.bytes(at, segment.row_size);
+        if (std::any_of(bytes.begin(), bytes.end(), [](std::byte b) { return b != std::byte{0}; }))
           seen_.add({&row, 1});
       }
     }
@@ -170,8 +185,10 @@ void Optimizer::sweep(ThreadPool& pool, const Update& update, const UpdateArrays
   };
   const float decayed = keep(options_.weight_decay), kept = keep(0);
   const auto state = [&](size_t index, int64_t at) {
-    return index < state_.arrays.size() ? this->state(index).data() + at : nullptr;
+    if (index >= state_.arrays.size()) return StateRange();
+    return StateRange{this->state(index).floats(at), this->state(index).bfloat16(at)};
   };
+  const uint32_t noise = rounding_noise(options_.seed, state_.updates);
   for_each_task(pool, std::ssize(segments_), pool.threads(), [&](int64_t task, int64_t /*lane*/) {
     const Segment& segment = segments_[static_cast<size_t>(task)];
     const uint16_t* halves = find(arrays.float16_gradients, segment);
@@ -187,7 +204,8 @@ void Optimizer::sweep(ThreadPool& pool, const Update& update, const UpdateArrays
                               .first = state(0, begin),
                               .second = state(1, begin),
                               .bfloat16_weights =
-                                  mirrored ? arrays.bfloat16_weights.data() + weights : nullptr};
+                                  mirrored ? arrays.bfloat16_weights.data() + weights : nullptr,
+                              .noise = noise + static_cast<uint32_t>(begin)};
       const float factor = segment.decay ? decayed : kept;
       if (source != Source::none)
         kernel(range, factor);

@@ -1,10 +1,10 @@
 // AdamW (Loshchilov & Hutter 2019) and SGD with momentum over the trained tensors.
 #pragma once
 
-#include "base/flat_array.h"
 #include "base/thread_pool.h"
 #include "train/options.h"
 #include "train/seen_rows.h"
+#include "train/state_array.h"
 #include "train/trained_tensors.h"
 
 #include <cstdint>
@@ -35,7 +35,7 @@ struct UpdateArrays {
 
 // What an optimizer remembers. The arrays are laid out like the gradients.
 struct OptimizerState {
-  std::vector<FlatArray> arrays;
+  std::vector<StateArray> arrays;
   int64_t updates = 0; // made so far
 };
 
@@ -43,6 +43,9 @@ class Optimizer {
 public:
   // Names of the state arrays: {"exp_avg", "exp_avg_sq"}, {"momentum_buffer"} or none.
   static std::vector<std::string> state_names(const SessionOptions& options);
+  static mil::DataType state_type(const SessionOptions& options);
+  // Bytes of them for each trained element.
+  static uint64_t state_bytes(const SessionOptions& options);
 
   // The tensors' parameters outlive this object. Of `table`, unless it is null, programs look up
   // the rows of a batch's tokens. Where they read nothing else of it, gradient and state are zeros
@@ -71,8 +74,8 @@ public:
   void update(ThreadPool& pool, const Update& update, const UpdateArrays& arrays);
 
   const std::vector<std::string>& names() const { return names_; }
-  std::span<float> state(size_t index) { return state_.arrays[index].values(); }
-  std::span<const float> state(size_t index) const { return state_.arrays[index].values(); }
+  StateArray& state(size_t index) { return state_.arrays[index]; }
+  const StateArray& state(size_t index) const { return state_.arrays[index]; }
   int64_t updates() const { return state_.updates; }
   void set_updates(int64_t updates) { state_.updates = updates; }
   OptimizerState fresh_state() const; // throws out_of_memory

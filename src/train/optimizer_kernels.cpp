@@ -1,6 +1,8 @@
 #include "train/optimizer_kernels.h"
 
 #include "base/simd_targets.h"
+
+#include <type_traits>
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "train/optimizer_kernels.cpp"
 #include <hwy/foreach_target.h>
@@ -35,30 +37,63 @@ HWY_INLINE hn::Vec<D> take_gradients(D d, const UpdateRange& range, int64_t at) 
   return gradients;
 }
 
-template <bool with_bfloat16, class D>
+// Sixteen random bits twice for each element: an integer hash of its number that mixes well
+// (Wellons, hash-prospector, lowbias32). A full generator would cost more than the memory that it
+// saves.
+template <class D>
+HWY_INLINE hn::Vec<D> noise_at(D words, uint32_t first, int64_t at) {
+  auto x = hn::Iota(words, first + static_cast<uint32_t>(at));
+  x = hn::Mul(hn::Xor(x, hn::ShiftRight<16>(x)), hn::Set(words, 0x7feb352dU));
+  x = hn::Mul(hn::Xor(x, hn::ShiftRight<15>(x)), hn::Set(words, 0x846ca68bU));
+  return hn::Xor(x, hn::ShiftRight<16>(x));
+}
+
+template <bool narrow, class D>
+HWY_INLINE hn::Vec<D> load_state(D d, const StateRange& state, int64_t at) {
+  if constexpr (narrow)
+    return anet::HWY_NAMESPACE::load_bfloat16(d, state.bfloat16_values + at);
+  else
+    return hn::LoadU(d, state.values + at);
+}
+
+// `noise` is read for narrow state alone.
+template <bool narrow, class D>
+HWY_INLINE void store_state(D d, hn::Vec<D> value, hn::Vec<hn::RebindToUnsigned<D>> noise,
+                            const StateRange& state, int64_t at) {
+  if constexpr (narrow)
+    anet::HWY_NAMESPACE::store_bfloat16(d, value, noise, state.bfloat16_values + at);
+  else
+    hn::StoreU(value, d, state.values + at);
+}
+
+template <bool with_bfloat16, bool narrow, class D>
 HWY_INLINE void adamw_at(D d, const UpdateRange& range, const AdamWFactors& f, float keep,
                          int64_t at) {
   const auto factor = [&](float value) HWY_ATTR { return hn::Set(d, value); };
   const auto g = hn::Mul(take_gradients(d, range, at), factor(f.gradient));
-  const auto m = hn::Add(hn::Mul(factor(f.beta1), hn::LoadU(d, range.first + at)),
+  const auto m = hn::Add(hn::Mul(factor(f.beta1), load_state<narrow>(d, range.first, at)),
                          hn::Mul(factor(1 - f.beta1), g));
-  const auto v = hn::Add(hn::Mul(factor(f.beta2), hn::LoadU(d, range.second + at)),
+  const auto v = hn::Add(hn::Mul(factor(f.beta2), load_state<narrow>(d, range.second, at)),
                          hn::Mul(hn::Mul(factor(1 - f.beta2), g), g));
-  hn::StoreU(m, d, range.first + at);
-  hn::StoreU(v, d, range.second + at);
+  const hn::RebindToUnsigned<D> words;
+  const auto noise = narrow ? noise_at(words, range.noise, at) : hn::Zero(words);
+  store_state<narrow>(d, m, hn::ShiftRight<16>(noise), range.first, at);
+  store_state<narrow>(d, v, hn::And(noise, hn::Set(words, 0xffffU)), range.second, at);
   const auto root = hn::Add(hn::Mul(hn::Sqrt(v), factor(f.root_correction)), factor(f.epsilon));
   const auto change = hn::Div(hn::Mul(factor(f.step_size), m), root);
   const auto kept = hn::Mul(hn::LoadU(d, range.weights + at), factor(keep));
   store_weights<with_bfloat16>(d, range, at, hn::Sub(kept, change));
 }
 
-template <bool with_bfloat16, class D>
+template <bool with_bfloat16, bool narrow, class D>
 HWY_INLINE void sgd_at(D d, const UpdateRange& range, const SgdFactors& f, float keep, int64_t at) {
   auto direction = hn::Mul(take_gradients(d, range, at), hn::Set(d, f.gradient));
-  if (range.first != nullptr) {
-    const auto before = hn::LoadU(d, range.first + at);
+  if (narrow || range.first.values != nullptr) {
+    const hn::RebindToUnsigned<D> words;
+    const auto noise = narrow ? noise_at(words, range.noise, at) : hn::Zero(words);
+    const auto before = load_state<narrow>(d, range.first, at);
     direction = hn::Add(hn::Mul(hn::Set(d, f.momentum), before), direction);
-    hn::StoreU(direction, d, range.first + at);
+    store_state<narrow>(d, direction, hn::ShiftRight<16>(noise), range.first, at);
   }
   const auto kept = hn::Mul(hn::LoadU(d, range.weights + at), hn::Set(d, keep));
   const auto change = hn::Mul(hn::Set(d, f.learning_rate), direction);
@@ -74,26 +109,41 @@ HWY_INLINE void for_each_vector(int64_t count, Body&& body) {
   for (; at < count; ++at) body(SingleTag(), at);
 }
 
+// Calls body(with_bfloat16, narrow) with two std::bool_constant: what a range has.
+template <class Body>
+void with_types(const UpdateRange& range, Body&& body) {
+  const bool narrow = range.first.bfloat16_values != nullptr;
+  const auto with_weights = [&](auto with_bfloat16) {
+    if (narrow)
+      body(with_bfloat16, std::true_type());
+    else
+      body(with_bfloat16, std::false_type());
+  };
+  if (range.bfloat16_weights != nullptr)
+    with_weights(std::true_type());
+  else
+    with_weights(std::false_type());
+}
+
 void adamw(const UpdateRange& range, const AdamWFactors& factors, float keep) {
   // Copies, which no store can change.
   const UpdateRange r = range;
   const AdamWFactors f = factors;
-  if (r.bfloat16_weights != nullptr)
-    for_each_vector(r.count,
-                    [&](auto d, int64_t at) HWY_ATTR { adamw_at<true>(d, r, f, keep, at); });
-  else
-    for_each_vector(r.count,
-                    [&](auto d, int64_t at) HWY_ATTR { adamw_at<false>(d, r, f, keep, at); });
+  with_types(r, [&](auto weights, auto narrow) {
+    for_each_vector(r.count, [&](auto d, int64_t at) HWY_ATTR {
+      adamw_at<decltype(weights)::value, decltype(narrow)::value>(d, r, f, keep, at);
+    });
+  });
 }
 
 void sgd(const UpdateRange& range, const SgdFactors& factors, float keep) {
   const UpdateRange r = range;
   const SgdFactors f = factors;
-  if (r.bfloat16_weights != nullptr)
-    for_each_vector(r.count, [&](auto d, int64_t at) HWY_ATTR { sgd_at<true>(d, r, f, keep, at); });
-  else
-    for_each_vector(r.count,
-                    [&](auto d, int64_t at) HWY_ATTR { sgd_at<false>(d, r, f, keep, at); });
+  with_types(r, [&](auto weights, auto narrow) {
+    for_each_vector(r.count, [&](auto d, int64_t at) HWY_ATTR {
+      sgd_at<decltype(weights)::value, decltype(narrow)::value>(d, r, f, keep, at);
+    });
+  });
 }
 
 void scale(const UpdateRange& range, float keep) {

@@ -11,15 +11,25 @@
 
 namespace anet::train {
 
+// One number of the state of each element, in either type: in bf16 it is rounded by chance. With
+// rounding to nearest an average that moves by less than 1/256 of itself would stand still.
+struct StateRange {
+  float* values = nullptr;
+  uint16_t* bfloat16_values = nullptr;
+};
+
 // Weights and what belongs to them, element for element.
 struct UpdateRange {
   int64_t count = 0;
   float* weights = nullptr;
   float* gradients = nullptr;                  // zeros afterwards; null: there are
   const uint16_t* float16_gradients = nullptr; // only these, which stay
-  float* first = nullptr;                      // exp_avg, or momentum_buffer or null
-  float* second = nullptr;                     // exp_avg_sq, for AdamW alone
+  StateRange first = {};                       // exp_avg, or momentum_buffer or none
+  StateRange second = {};                      // exp_avg_sq, for AdamW alone
   uint16_t* bfloat16_weights = nullptr;        // the new weights in bfloat16, unless null
+  // Names the first element among the random numbers by which state in bfloat16 is rounded; the
+  // others follow it.
+  uint32_t noise = 0;
 };
 
 struct AdamWFactors {

@@ -45,6 +45,7 @@ std::span<const Field> option_fields() {
       {"loss_scale_growth_steps", &O::loss_scale_growth_steps},
       {"seed", &O::seed},
       {"max_memory", &O::max_memory},
+      {"optimizer_precision", PrecisionMember{&O::optimizer_precision, precision_names}},
       {"trainable", &O::trainable},
   };
   return fields;
@@ -117,6 +118,18 @@ void resolve_optimizer(SessionOptions& o) {
   check_below_one("momentum", o.momentum);
 }
 
+void resolve_optimizer_precision(SessionOptions& o) {
+  if (o.optimizer_precision == PrecisionMode::device_default)
+    o.optimizer_precision = PrecisionMode::f32;
+  if (o.optimizer_precision == PrecisionMode::f16)
+    fail(Status::unsupported_option, "expected optimizer_precision f32 or bf16, seen f16, whose ",
+         "range squares of gradients leave");
+  const bool stateless = o.optimizer == OptimizerKind::sgd && o.momentum == 0;
+  if (stateless && o.optimizer_precision != PrecisionMode::f32)
+    fail(Status::unsupported_option, "expected optimizer_precision only where there is a state to ",
+         "hold, seen bf16 with sgd without momentum");
+}
+
 void resolve_schedule(SessionOptions& o) {
   check_at_least("warmup_steps", o.warmup_steps, int64_t{0});
   check_at_least("total_steps", o.total_steps, int64_t{0});
@@ -166,6 +179,7 @@ SessionOptions resolve(SessionOptions options, const model::Config& config,
   if (options.precision == PrecisionMode::device_default) options.precision = default_precision;
   resolve_batch(options, config);
   resolve_optimizer(options);
+  resolve_optimizer_precision(options);
   resolve_schedule(options);
   resolve_loss_scale(options);
   return options;

@@ -45,6 +45,8 @@ struct SessionOptions {
   int64_t loss_scale_growth_steps = 0;
   uint64_t seed = 0;
   uint64_t max_memory = 0;
+  // Of the state: f32 or bf16.
+  PrecisionMode optimizer_precision = PrecisionMode::device_default;
   // Patterns of the parameters that are trained (TrainedTensors); empty: all of the model's. Not
   // with an adapter, which is trained alone.
   std::vector<std::string> trainable;

@@ -26,7 +26,7 @@ private:
 MemoryPlan complete_plan(const StepPlan& step_plan, const SessionOptions& options) {
   MemoryPlan plan = step_plan.memory();
   const auto elements = static_cast<uint64_t>(step_plan.weights().trained().flat_size());
-  plan.optimizer = elements * sizeof(float) * Optimizer::state_names(options).size();
+  plan.optimizer = elements * Optimizer::state_bytes(options);
   return plan;
 }
 

@@ -9,54 +9,69 @@
 #include "train/base_fingerprint.h"
 #include "train/session.h"
 
+#include <cstring>
+
 namespace anet::train {
 
 namespace {
 
-// The file's name of a tensor: that of the parameter, or of its optimizer state.
+// The file's name of a parameter's optimizer state.
 std::string tensor_name(const model::Parameter& parameter, const std::string& state) {
-  return state.empty() ? parameter.name : parameter.name + "." + state;
+  return parameter.name + "." + state;
 }
 
-io::TensorView tensor_of(const model::Parameter& parameter, const std::string& state,
-                         std::span<const float> flat, int64_t offset) {
-  return io::float_tensor(
-      tensor_name(parameter, state), parameter.shape,
-      flat.subspan(static_cast<size_t>(offset), static_cast<size_t>(parameter.elements)));
+io::TensorView state_tensor(const TrainedTensor& tensor, const std::string& state,
+                            const StateArray& array) {
+  const model::Parameter& parameter = *tensor.parameter;
+  return {{tensor_name(parameter, state), array.dtype(), parameter.shape},
+          array.bytes(tensor.offset, parameter.elements)};
 }
 
 std::vector<io::TensorView> weight_tensors(std::span<const model::Parameter> parameters,
                                            std::span<const float> flat) {
   std::vector<io::TensorView> tensors;
   for (const model::Parameter& parameter : parameters)
-    tensors.push_back(tensor_of(parameter, "", flat, parameter.offset));
+    tensors.push_back(io::float_tensor(parameter.name, parameter.shape,
+                                       flat.subspan(static_cast<size_t>(parameter.offset),
+                                                    static_cast<size_t>(parameter.elements))));
   return tensors;
 }
 
-// Exactly these tensors, one a trained tensor and state.
-void check_states(const io::SafetensorsReader& file, const TrainedTensors& trained,
-                  std::span<const std::string> states) {
-  std::vector<io::TensorInfo> expected;
-  for (const std::string& state : states)
-    for (const TrainedTensor& tensor : trained.all())
-      expected.push_back(
-          {tensor_name(*tensor.parameter, state), mil::DataType::fp32, tensor.parameter->shape});
-  io::check_tensors(file, expected, "checkpoint optimizer state");
-}
-
-void read_state(const io::SafetensorsReader& file, const TrainedTensors& trained,
-                const std::string& state, std::span<float> flat) {
-  for (const TrainedTensor& tensor : trained.all())
-    io::copy_to_float(file.tensor(tensor_name(*tensor.parameter, state)),
-                      flat.subspan(static_cast<size_t>(tensor.offset),
-                                   static_cast<size_t>(tensor.parameter->elements)));
-}
-
-SessionOptions chosen_options(const io::CheckpointReader& reader, const SessionOptions* options) {
-  if (options != nullptr) return *options;
+// The options that the checkpoint's session had.
+SessionOptions saved_options(const io::CheckpointReader& reader) {
   SessionOptions saved;
   read_options(reader.section("session"), saved);
   return saved;
+}
+
+// Exactly these tensors, one a trained tensor and state, of the type that the saved options name.
+void check_states(const io::CheckpointReader& reader, const TrainedTensors& trained,
+                  std::span<const std::string> states) {
+  const mil::DataType dtype = Optimizer::state_type(saved_options(reader));
+  std::vector<io::TensorInfo> expected;
+  for (const std::string& state : states)
+    for (const TrainedTensor& tensor : trained.all())
+      expected.push_back({tensor_name(*tensor.parameter, state), dtype, tensor.parameter->shape});
+  io::check_tensors(reader.optimizer(), expected, "checkpoint optimizer state");
+}
+
+// Also from the other type, when the options of the resumed session have changed.
+void read_state(const io::SafetensorsReader& file, const TrainedTensors& trained,
+                const std::string& state, StateArray& array) {
+  for (const TrainedTensor& tensor : trained.all()) {
+    const io::TensorView saved = file.tensor(tensor_name(*tensor.parameter, state));
+    const auto size = static_cast<size_t>(tensor.parameter->elements);
+    if (float* values = array.floats(tensor.offset))
+      io::copy_to_float(saved, {values, size});
+    else if (saved.dtype == mil::DataType::bf16)
+      std::memcpy(array.bfloat16(tensor.offset), saved.data.data(), saved.data.size());
+    else
+      array.write(tensor.offset, io::to_float(saved));
+  }
+}
+
+SessionOptions chosen_options(const io::CheckpointReader& reader, const SessionOptions* options) {
+  return options != nullptr ? *options : saved_options(reader);
 }
 
 // Status of the caller's mistake: the other kind of checkpoint.
@@ -119,8 +134,7 @@ io::CheckpointEntry Session::save(const std::string& root, int64_t keep_last,
   std::vector<io::TensorView> states;
   for (size_t i = 0; i < optimizer_.names().size(); ++i)
     for (const TrainedTensor& tensor : trained().all())
-      states.push_back(
-          tensor_of(*tensor.parameter, optimizer_.names()[i], optimizer_.state(i), tensor.offset));
+      states.push_back(state_tensor(tensor, optimizer_.names()[i], optimizer_.state(i)));
   io::CheckpointStore store(root, {keep_last});
   const io::CheckpointContents contents{.step = steps_done_,
                                         .library_version = std::string(library_version),
@@ -147,7 +161,7 @@ void Session::restore_evaluations(const JsonView& evaluations) {
 }
 
 void Session::restore(const io::CheckpointReader& reader) {
-  check_states(reader.optimizer(), trained(), optimizer_.names());
+  check_states(reader, trained(), optimizer_.names());
   optimizer_.allocate();
   for (size_t i = 0; i < optimizer_.names().size(); ++i)
     read_state(reader.optimizer(), trained(), optimizer_.names()[i], optimizer_.state(i));

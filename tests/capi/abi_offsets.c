@@ -303,7 +303,7 @@ OFFSET(anet_rows_options, seed, 24);
 OFFSET(anet_rows_options, sequential, 32);
 OFFSET(anet_rows_options, reserved, 36);
 
-SIZE(anet_session_options, 176);
+SIZE(anet_session_options, 184);
 OFFSET(anet_session_options, struct_size, 0);
 OFFSET(anet_session_options, precision, 4);
 OFFSET(anet_session_options, batch_size, 8);
@@ -332,6 +332,8 @@ OFFSET(anet_session_options, max_memory, 152);
 OFFSET(anet_session_options, documents, 160);
 OFFSET(anet_session_options, length_buckets, 164);
 OFFSET(anet_session_options, trainable, 168);
+OFFSET(anet_session_options, optimizer_precision, 176);
+OFFSET(anet_session_options, reserved2, 180);
 
 SIZE(anet_memory_plan, 64);
 OFFSET(anet_memory_plan, struct_size, 0);

@@ -86,6 +86,7 @@ TEST_CASE("a session tells its options with the defaults filled in") {
   CHECK(options.beta1 == 0.9);
   CHECK(options.beta2 == 0.999);
   CHECK(options.epsilon == 1e-8);
+  CHECK(options.optimizer_precision == ANET_PRECISION_F32);
 }
 
 TEST_CASE("options that cannot be honoured name their field") {
@@ -117,6 +118,16 @@ TEST_CASE("options that cannot be honoured name their field") {
   CHECK(create_outcome(options).status == ANET_E_INVALID_ARGUMENT);
   options = session_options();
   options.activation_checkpointing = 3;
+  CHECK(create_outcome(options).status == ANET_E_UNSUPPORTED_OPTION);
+  options = session_options();
+  options.optimizer_precision = ANET_PRECISION_F16;
+  outcome = create_outcome(options);
+  CHECK(outcome.status == ANET_E_UNSUPPORTED_OPTION);
+  CHECK(outcome.says("optimizer_precision"));
+  options.optimizer_precision = 7;
+  CHECK(create_outcome(options).says("optimizer_precision"));
+  options = session_options();
+  options.reserved2 = 1;
   CHECK(create_outcome(options).status == ANET_E_UNSUPPORTED_OPTION);
   options = session_options();
   options.reserved = 1;
@@ -156,6 +167,11 @@ TEST_CASE("the memory plan is the session's and can be limited") {
   // Planning itself is not limited.
   must(anet_session_plan_memory, device.get(), &config, &options, &plan);
 
+  options = session_options();
+  options.optimizer_precision = ANET_PRECISION_BF16;
+  auto narrow = initialised<anet_memory_plan>();
+  must(anet_session_plan_memory, device.get(), &config, &options, &narrow);
+  CHECK(narrow.optimizer * 2 == plan.optimizer);
   options = session_options();
   options.activation_checkpointing = 1;
   auto lean = initialised<anet_memory_plan>();

@@ -43,6 +43,7 @@ class SessionOptions(Struct):
         ("initial_loss_scale", C.c_double), ("loss_scale_growth_steps", C.c_int64),
         ("seed", C.c_uint64), ("max_memory", C.c_uint64), ("documents", C.c_int32),
         ("length_buckets", C.c_int32), ("trainable", C.c_char_p),
+        ("optimizer_precision", C.c_int32), ("reserved2", C.c_int32),
     ]
 
 

@@ -177,6 +177,7 @@ class SessionOptions(TypedDict, total=False):
     activation_checkpointing: bool
     loss_chunk: int
     optimizer: Optimizer | str
+    optimizer_precision: Precision | str  # of the optimizer's state: f32 or bf16
     learning_rate: float
     beta1: float
     beta2: float

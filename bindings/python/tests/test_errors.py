@@ -97,6 +97,8 @@ def test_options_are_checked(device: Device, model: Model) -> None:
         Session(device, model, learning_rate=-1.0)
     with pytest.raises(errors.MemoryLimitError):
         Session(device, model, max_memory=1000)
+    with pytest.raises(errors.UnsupportedOptionError, match="optimizer_precision"):
+        Session(device, model, optimizer_precision="f16")
     with pytest.raises(ValueError, match="null"):
         Model.load("a\0b")
 

@@ -717,6 +717,8 @@ pub struct anet_session_options {
     pub documents: i32,
     pub length_buckets: i32,
     pub trainable: *const c_char,
+    pub optimizer_precision: anet_precision,
+    pub reserved2: i32,
 }
 sized!(anet_session_options);
 

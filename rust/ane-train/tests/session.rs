@@ -92,6 +92,9 @@ fn options_come_back_and_wrong_ones_are_named() {
     let session = Session::create(&device, &model(), &brain).unwrap();
     assert_eq!(session.options().unwrap().precision, Precision::Bf16);
     drop(session);
+    let narrow = options().optimizer_precision(Precision::Bf16);
+    let plans = [options(), narrow].map(|o| Session::plan_memory(&device, &config(), &o).unwrap());
+    assert_eq!(plans[0].optimizer, 2 * plans[1].optimizer);
     let no_total = options().schedule(Schedule::Linear);
     let error = Session::create(&device, &model(), &no_total).unwrap_err();
     assert!(error.message().contains("total_steps"), "{error}");

@@ -49,6 +49,9 @@ public struct SessionOptions: Hashable, Sendable {
   /// Patterns of the parameters that are trained: "layers.11.*", "norm.weight"; empty: all. Not for
   /// sessions that train an adapter.
   public var trainable: [String]
+  /// Of what the optimizer remembers of each trained parameter: ``Precision/f32``, or
+  /// ``Precision/bf16`` in half the memory, rounded up or down by chance.
+  public var optimizerPrecision: Precision
 
   /// The defaults, but for what is given.
   public init(
@@ -73,7 +76,8 @@ public struct SessionOptions: Hashable, Sendable {
     maxMemory: UInt64 = 0,
     documents: Bool = false,
     lengthBuckets: Int = 0,
-    trainable: [String] = []
+    trainable: [String] = [],
+    optimizerPrecision: Precision = .f32
   ) {
     self.precision = precision
     self.batchSize = batchSize
@@ -97,6 +101,7 @@ public struct SessionOptions: Hashable, Sendable {
     self.documents = documents
     self.lengthBuckets = lengthBuckets
     self.trainable = trainable
+    self.optimizerPrecision = optimizerPrecision
   }
 
   /// Reads a JSON object whose keys are the fields of the C library's `anet_session_options`,
@@ -137,7 +142,8 @@ public struct SessionOptions: Hashable, Sendable {
       maxMemory: native.max_memory,
       documents: native.documents != 0,
       lengthBuckets: Int(native.length_buckets),
-      trainable: string(native.trainable).split(separator: ",").map(String.init))
+      trainable: string(native.trainable).split(separator: ",").map(String.init),
+      optimizerPrecision: known(native.optimizer_precision))
   }
 
   func native(in arena: inout Arena) throws(AneTrainError) -> anet_session_options {
@@ -164,6 +170,7 @@ public struct SessionOptions: Hashable, Sendable {
     native.documents = documents.flag
     native.length_buckets = try narrow(lengthBuckets, "lengthBuckets")
     native.trainable = arena.list(trainable)
+    native.optimizer_precision = optimizerPrecision.rawValue
     return native
   }
 }

@@ -29,7 +29,7 @@ import CAneTrain
       schedule: .warmupStableDecay, warmupSteps: 1, totalSteps: 20, decaySteps: 5,
       minLearningRate: 0.01, seed: 11,
       maxMemory: 1 << 30, documents: true, lengthBuckets: 1,
-      trainable: ["layers.1.*", "norm.weight"])
+      trainable: ["layers.1.*", "norm.weight"], optimizerPrecision: .bf16)
     #expect(try smallSession(options: wanted).options() == wanted)
     let sgd = SessionOptions(
       precision: .f32, batchSize: 1, sequenceLength: 8, optimizer: .sgd(momentum: 0.9))

@@ -1,12 +1,18 @@
+#include "base/float16.h"
 #include "base/status.h"
+#include "io/model_file/checkpoint_model.h"
 #include "support.h"
 #include "train/session.h"
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <csignal>
 #include <filesystem>
+#include <map>
+#include <string>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <vector>
@@ -44,21 +50,30 @@ train::SessionOptions scheduled(train::OptimizerKind optimizer) {
 TEST_CASE("N steps equal k steps, save, load and N-k steps, bit for bit") {
   TemporaryFolder folder("anet-resume");
   const auto device = backend::open_device("cpu", {.threads = 2});
+  using train::PrecisionMode;
+  struct Precisions {
+    PrecisionMode programs, state;
+  };
+  constexpr Precisions precisions[] = {{PrecisionMode::f32, PrecisionMode::f32},
+                                       {PrecisionMode::f16, PrecisionMode::f32},
+                                       {PrecisionMode::f32, PrecisionMode::bf16}};
   for (const auto optimizer : {train::OptimizerKind::adamw, train::OptimizerKind::sgd}) {
-    for (const auto precision : {train::PrecisionMode::f32, train::PrecisionMode::f16}) {
+    for (const Precisions& precision : precisions) {
       for (const int64_t k : {1, 4, 9}) {
         CAPTURE(k);
         const auto data = dataset();
         train::SessionOptions options = scheduled(optimizer);
-        options.precision = precision;
+        options.precision = precision.programs;
+        options.optimizer_precision = precision.state;
         const auto straight = small_session(options);
         straight->fit(*data, nullptr, steps(10));
 
         const auto first = small_session(options);
         first->set_property("epoch", "\"3\" \xc3\xa9");
         first->fit(*data, nullptr, steps(k));
-        const std::string root = folder.path(std::to_string(int(optimizer)) +
-                                             std::to_string(int(precision)) + std::to_string(k));
+        const std::string root =
+            folder.path(std::to_string(int(optimizer)) + std::to_string(int(precision.programs)) +
+                        std::to_string(int(precision.state)) + std::to_string(k));
         first->save(root, 0, {});
         const auto second = train::resume(device, root, nullptr);
         CHECK(second->steps_done() == k);
@@ -72,6 +87,56 @@ TEST_CASE("N steps equal k steps, save, load and N-k steps, bit for bit") {
       }
     }
   }
+}
+
+TEST_CASE("optimizer state in bf16: half the bytes in memory and file, resumed as either type") {
+  using train::PrecisionMode;
+  TemporaryFolder folder("anet-narrow-state");
+  const auto device = backend::open_device("cpu", {.threads = 2});
+  train::SessionOptions options = small_options();
+  const auto wide = small_session(options);
+  options.optimizer_precision = PrecisionMode::bf16;
+  const auto narrow = small_session(options);
+  CHECK(narrow->memory_plan().optimizer * 2 == wide->memory_plan().optimizer);
+  const OwnedBatch owned(4);
+  const train::Batch batch = owned.view();
+  for (int step = 0; step < 3; ++step)
+    for (auto* session : {wide.get(), narrow.get()}) session->step({&batch, 1});
+  narrow->save(folder.path("narrow"), 0, {});
+  wide->save(folder.path("wide"), 0, {});
+
+  const auto states = [&](const std::string& root) {
+    const io::CheckpointReader reader = io::open_checkpoint(folder.path(root));
+    std::map<std::string, std::vector<float>> values;
+    for (const io::SafetensorsEntry& entry : reader.optimizer().entries()) {
+      CHECK(entry.dtype == (root == "wide" || root == "widened" ? "F32" : "BF16"));
+      values[entry.name] = io::to_float(reader.optimizer().tensor(entry));
+    }
+    return values;
+  };
+  const auto narrow_states = states("narrow"), wide_states = states("wide");
+  for (const auto& [name, values] : wide_states) {
+    CAPTURE(name);
+    double error = 0, size = 0;
+    for (size_t i = 0; i < values.size(); ++i) {
+      error += std::pow(double{narrow_states.at(name)[i]} - values[i], 2);
+      size += std::pow(double{values[i]}, 2);
+    }
+    // Three roundings, each by up to 1/128 of a number.
+    CHECK(error > 1e-8 * size);
+    CHECK(error < 1e-3 * size);
+  }
+
+  // Widening is exact; narrowing rounds each number once.
+  options.optimizer_precision = PrecisionMode::f32;
+  train::resume(device, folder.path("narrow"), &options)->save(folder.path("widened"), 0, {});
+  CHECK(states("widened") == narrow_states);
+  options.optimizer_precision = PrecisionMode::bf16;
+  train::resume(device, folder.path("wide"), &options)->save(folder.path("narrowed"), 0, {});
+  for (const auto& [name, values] : states("narrowed"))
+    for (size_t i = 0; i < values.size(); ++i)
+      if (values[i] != bfloat16_to_float(float_to_bfloat16(wide_states.at(name)[i])))
+        FAIL("expected ", name, " rounded to nearest at ", i);
 }
 
 TEST_CASE("weights saved alone come back with their configuration") {

@@ -7,6 +7,7 @@
 #include <doctest/doctest.h>
 #include <hwy/targets.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <limits>
@@ -53,8 +54,8 @@ struct Arrays {
     return {.count = static_cast<int64_t>(count),
             .weights = weights.data(),
             .gradients = gradients.data(),
-            .first = first.data(),
-            .second = second.data(),
+            .first = {.values = first.data()},
+            .second = {.values = second.data()},
             .bfloat16_weights = mirror.data()};
   }
 };
@@ -93,6 +94,41 @@ void plain_sgd(Arrays& a, size_t count, const train::SgdFactors& f, float keep) 
   }
 }
 
+// The numbers of state in bf16, and how chance rounds them: the 16 bits behind its own are added
+// to.
+struct NarrowState {
+  std::vector<uint16_t> first, second;
+
+  explicit NarrowState(const Arrays& a) {
+    for (const float value : a.first) first.push_back(float_to_bfloat16(value));
+    for (const float value : a.second) second.push_back(float_to_bfloat16(value));
+  }
+  void widen(Arrays& a) const {
+    for (size_t i = 0; i < first.size(); ++i) {
+      a.first[i] = bfloat16_to_float(first[i]);
+      a.second[i] = bfloat16_to_float(second[i]);
+    }
+  }
+  static uint32_t hash(uint32_t x) {
+    x ^= x >> 16;
+    x *= 0x7feb352dU;
+    x ^= x >> 15;
+    x *= 0x846ca68bU;
+    x ^= x >> 16;
+    return x;
+  }
+  void round(const Arrays& a, size_t count, uint32_t noise, bool both = true) {
+    for (size_t i = 0; i < count; ++i) {
+      const uint32_t bits = hash(noise + static_cast<uint32_t>(i));
+      const auto rounded = [](float value, uint32_t chance) {
+        return static_cast<uint16_t>((std::bit_cast<uint32_t>(value) + chance) >> 16);
+      };
+      first[i] = rounded(a.first[i], bits >> 16);
+      if (both) second[i] = rounded(a.second[i], bits & 0xffff);
+    }
+  }
+};
+
 void check_equal(const Arrays& seen, const Arrays& expected) {
   CHECK(bits_of(seen.weights) == bits_of(expected.weights));
   CHECK(bits_of(seen.gradients) == bits_of(expected.gradients));
@@ -123,6 +159,67 @@ TEST_CASE("an update has the same bits in vectors of every width as a number at 
       check_equal(seen, expected);
     }
   });
+}
+
+TEST_CASE("state in bf16 has the same bits in vectors of every width as a number at a time") {
+  const train::AdamWFactors adamw{.gradient = 0.37f,
+                                  .beta1 = 0.9f,
+                                  .beta2 = 0.999f,
+                                  .epsilon = 1e-8f,
+                                  .step_size = 0.013f,
+                                  .root_correction = 1.7f};
+  const train::SgdFactors sgd{.gradient = 0.37f, .momentum = 0.9f, .learning_rate = 0.013f};
+  on_every_target([&] {
+    for (size_t count = 0; count < 70; ++count) {
+      Arrays seen(count + 3), expected(count + 3);
+      NarrowState seen_state(seen), expected_state(seen);
+      const uint32_t noise = 0xfffffff0U; // the elements' numbers wrap
+      UpdateRange range = seen.range(count);
+      range.first = {.bfloat16_values = seen_state.first.data()};
+      range.second = {.bfloat16_values = seen_state.second.data()};
+      range.noise = noise;
+      expected_state.widen(expected);
+      train::update_adamw(range, adamw, 0.99f);
+      plain_adamw(expected, count, adamw, 0.99f);
+      expected_state.round(expected, count, noise);
+      CHECK(seen_state.first == expected_state.first);
+      CHECK(seen_state.second == expected_state.second);
+      expected_state.widen(expected);
+      train::update_sgd(range, sgd, 0.99f);
+      plain_sgd(expected, count, sgd, 0.99f);
+      expected_state.round(expected, count, noise, false);
+      CHECK(seen_state.first == expected_state.first);
+      CHECK(seen_state.second == expected_state.second);
+      CHECK(bits_of(seen.weights) == bits_of(expected.weights));
+      CHECK(seen.mirror == expected.mirror);
+    }
+  });
+}
+
+TEST_CASE("averages in bf16 follow the gradient where rounding to nearest would stand still") {
+  constexpr size_t count = 1000;
+  const train::AdamWFactors factors{
+      .beta1 = 0.9f, .beta2 = 0.999f, .epsilon = 1, .root_correction = 1};
+  Arrays arrays(count);
+  std::vector<uint16_t> first(count), second(count);
+  UpdateRange range = arrays.range(count);
+  range.first = {.bfloat16_values = first.data()};
+  range.second = {.bfloat16_values = second.data()};
+  // The squares rise to that of 3 and fall to that of 0.5, by 1/1000 of the difference a time.
+  double expected = 0;
+  for (uint32_t update = 0; update < 4000; ++update) {
+    const float g = update < 2000 ? 3.0f : 0.5f;
+    std::fill(arrays.gradients.begin(), arrays.gradients.end(), g);
+    range.noise = update * 0x9e3779b9U;
+    train::update_adamw(range, factors, 1);
+    expected += 0.001 * (double{g} * g - expected);
+  }
+  double mean = 0;
+  for (const uint16_t value : second) mean += bfloat16_to_float(value) / double{count};
+  // One element's deviation is a few times 1/256; that of the mean of 1000 a thirtieth of it.
+  CHECK(mean == doctest::Approx(expected).epsilon(0.005));
+  for (const uint16_t value : first)
+    CHECK(bfloat16_to_float(value) == doctest::Approx(0.5).epsilon(0.03));
 }
 
 TEST_CASE("gradients in fp16 are what the same in fp32 are, and stay") {
@@ -160,7 +257,7 @@ TEST_CASE("gradients in fp16 are what the same in fp32 are, and stay") {
 TEST_CASE("SGD needs no momentum, and no update a mirror") {
   Arrays arrays(21), without(21);
   UpdateRange range = without.range(21);
-  range.first = range.second = nullptr;
+  range.first = range.second = {};
   range.bfloat16_weights = nullptr;
   const std::vector<float> weights = arrays.weights, gradients = arrays.gradients;
   train::update_sgd(range, {.gradient = 2, .learning_rate = 0.5f}, 1);

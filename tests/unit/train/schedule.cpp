@@ -106,6 +106,13 @@ TEST_CASE("options that are wrong or would do nothing are refused by name") {
       {"min_learning_rate", Status::unsupported_option, [](O& o) { o.min_learning_rate = 1e-5; }},
       {"min_learning_rate", Status::invalid_argument, [](O& o) { o.min_learning_rate = 1; }},
       {"initial_loss_scale", Status::unsupported_option, [](O& o) { o.initial_loss_scale = 8; }},
+      {"optimizer_precision", Status::unsupported_option,
+       [](O& o) { o.optimizer_precision = train::PrecisionMode::f16; }},
+      {"optimizer_precision", Status::unsupported_option,
+       [](O& o) {
+         o.optimizer = train::OptimizerKind::sgd;
+         o.optimizer_precision = train::PrecisionMode::bf16;
+       }},
       {"beta1", Status::unsupported_option,
        [](O& o) {
          o.optimizer = train::OptimizerKind::sgd;
@@ -129,6 +136,7 @@ TEST_CASE("options that are wrong or would do nothing are refused by name") {
 TEST_CASE("options survive JSON") {
   SessionOptions options = schedule(ScheduleKind::wsd);
   options.precision = train::PrecisionMode::f16;
+  options.optimizer_precision = train::PrecisionMode::bf16;
   options.seed = 0xfedcba9876543210u;
   options = train::resolve(options, config());
   SessionOptions read;

@@ -102,6 +102,9 @@ options! {
         /// Batches may come in 1, 2, 4, ... up to 2^length_buckets parts a row, each a sequence of its
         /// own; at most 6. Attention then costs the square of a part's length.
         length_buckets: i32,
+        /// Of what the optimizer remembers of each trained parameter: F32, or BF16 in half the
+        /// memory, rounded up or down by chance. Default: F32.
+        optimizer_precision: Precision,
     }
     text {
         /// Patterns of the parameters that are trained, separated by commas, as in
