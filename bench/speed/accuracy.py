@@ -1,7 +1,10 @@
-"""No accuracy lost: the demo's model after 200 of its steps in bf16 against f32, and the first
-steps in f32 twice.
+"""No accuracy lost: the demo's model after 200 of its steps in bf16, and with the optimizer's state
+in bf16, against f32; and the first steps in f32 twice.
 
-    python3 accuracy.py LIBRARY CORPUS PRECISION STEPS     prints one JSON object
+Training amplifies what differs in a rounding, so that one run says little: each pair has the same
+batches, several pairs have them in different orders, and their spread is told.
+
+    python3 accuracy.py LIBRARY CORPUS PRECISION STATE ORDER STEPS     prints one JSON object
 """
 
 import json
@@ -19,25 +22,26 @@ from library import Library, ModelConfig, SessionOptions
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DEMO_STEPS = 400  # examples/demo/demo.sh
 STEPS, REPEATED, EVALUATED = 200, 50, 20
+ORDERS = (1, 2, 3)
 SCHEDULE = {"constant": 0, "linear": 1, "cosine": 2, "wsd": 3}
 
 
-def open_demo(path, precision):
+def open_demo(path, precision, state):
     """As examples/demo/config.json has it, the schedule that of the whole demo."""
     config = json.loads((ROOT / "examples" / "demo" / "config.json").read_text())
     # One token a byte, and the byte tokenizer's two others.
     model = dict({key: int(value) for key, value in config["model"].items()}, vocab_size=258)
     session = dict(config["session"], precision=precision_number(path, precision),
-                   total_steps=DEMO_STEPS)
+                   optimizer_precision=precision_number(path, state), total_steps=DEMO_STEPS)
     session["schedule"] = SCHEDULE[session["schedule"]]
     return Library(path, ModelConfig(**model), SessionOptions(**session))
 
 
-def run(path, corpus, precision, steps):
-    library = open_demo(path, precision)
+def run(path, corpus, precision, state, order, steps):
+    library = open_demo(path, precision, state)
     text = subprocess.run([corpus, "200000"], check=True, stdout=subprocess.PIPE).stdout
     ids = np.frombuffer(text, np.uint8).astype(np.int32)
-    generator = np.random.default_rng(1)
+    generator = np.random.default_rng(order)
     length, count = library.options.sequence_length, library.options.batch_size
 
     def batch():
@@ -53,20 +57,34 @@ def run(path, corpus, precision, steps):
     return {"losses": losses, "loss_after": float(np.mean(after))}
 
 
-def measure(library, corpus):
-    def result(precision, count):
-        return output_of([sys.executable, __file__, library, corpus, precision, str(count)])
+def compare(losses, references):
+    """Their mean, and how far they are from those of the same batches: mean and standard error."""
+    differences = np.array(losses) / np.array(references) - 1
+    return {"loss": float(np.mean(losses)), "difference": float(np.mean(differences)),
+            "error": float(np.std(differences, ddof=1) / len(differences) ** 0.5)}
 
-    first, second = result("f32", STEPS), result("f32", REPEATED)
-    summary = {"steps": STEPS, "repeated": REPEATED, "f32": first["loss_after"],
-               "reproducible": first["losses"][:REPEATED] == second["losses"]}
+
+def measure(library, corpus):
+    def result(precision, state="f32", order=ORDERS[0], count=STEPS):
+        return output_of([sys.executable, __file__, library, corpus, precision, state, str(order),
+                          str(count)])
+
+    def losses(*settings):
+        return [result(*settings, order)["loss_after"] for order in ORDERS]
+
+    again = result("f32", count=REPEATED)
+    full = [result("f32", order=order) for order in ORDERS]
+    reference = [entry["loss_after"] for entry in full]
+    summary = {"steps": STEPS, "orders": len(ORDERS), "repeated": REPEATED,
+               "f32": float(np.mean(reference)),
+               "f32_range": [min(reference), max(reference)],
+               "reproducible": full[0]["losses"][:REPEATED] == again["losses"],
+               "state": compare(losses("f32", "bf16"), reference)}
     try:
-        half = result("bf16", STEPS)
+        return summary | {"bf16": compare(losses("bf16", "f32"), reference)}
     except Missing as reason:
         return summary | {"missing": str(reason)}
-    return summary | {"bf16": half["loss_after"],
-                      "difference": abs(half["loss_after"] / first["loss_after"] - 1)}
 
 
 if __name__ == "__main__":
-    print(json.dumps(run(*sys.argv[1:4], int(sys.argv[4]))))
+    print(json.dumps(run(*sys.argv[1:5], *map(int, sys.argv[5:7]))))

@@ -159,11 +159,16 @@ def startup_table(rows):
 
 def accuracy_table(seen):
     again = "the same bits" if seen["reproducible"] else "DIFFERENT"
-    lines = [["f32", f"{seen['f32']:.4f}", "-"],
-             [f"f32, {seen['repeated']} steps again", again, "-"]]
-    if "missing" not in seen:
-        lines.append(["bf16", f"{seen['bf16']:.4f}", f"{seen['difference']:.2%}"])
-    return Table([f"loss after {seen['steps']} demo steps", "loss", "difference"], lines)
+    low, high = seen["f32_range"]
+    lines = [["f32", f"{seen['f32']:.4f}", f"{low:.3f} to {high:.3f}", "-"],
+             [f"f32, {seen['repeated']} steps again", again, "", "-"]]
+    for key, name in (("bf16", "bf16"), ("state", "f32, optimizer's state in bf16")):
+        if key in seen:
+            part = seen[key]
+            lines.append([name, f"{part['loss']:.4f}", "",
+                          f"{part['difference']:+.2%} ± {part['error']:.2%}"])
+    return Table([f"after {seen['steps']} demo steps, {seen['orders']} orders of data", "mean loss",
+                  "range", "difference"], lines)
 
 
 def missing_notes(rows, name):
