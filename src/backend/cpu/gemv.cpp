@@ -4,6 +4,9 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
+#include <tuple>
+#include <utility>
 
 namespace anet::backend::cpu {
 
@@ -60,19 +63,42 @@ public:
   void run(const RunContext& context) const override {
     const int64_t ranges = std::clamp<int64_t>(work_ / parallel_work, 1,
                                                std::min<int64_t>(units_, context.pool->threads()));
+    std::atomic<int64_t> next{0};
     context.pool->run(ranges, [&](int64_t range, int64_t) {
       float* const scratch = address<float>(context, scratch_) + range * scratch_.shape[1];
-      int64_t begin = range * units_ / ranges, end = (range + 1) * units_ / ranges;
-      for (const Gemv& gemv : gemvs_) {
-        const int64_t last = std::min(end, gemv.units());
-        if (begin < last) gemv.run(context, begin, last, scratch);
-        begin = std::max<int64_t>(0, begin - gemv.units());
-        end -= gemv.units();
-      }
+      const Gemv* packed = nullptr;
+      for (auto [begin, end] = take(next, ranges); begin < end;
+           std::tie(begin, end) = take(next, ranges))
+        packed = run(context, begin, end, scratch, packed);
     });
   }
 
 private:
+  // Less and less, so that the threads end together although one of them may be held up: what reads
+  // memory waits for all others that do.
+  std::pair<int64_t, int64_t> take(std::atomic<int64_t>& next, int64_t ranges) const {
+    int64_t begin = next.load(std::memory_order_relaxed), end = 0;
+    do {
+      end = std::min(units_, begin + (units_ - begin) / (2 * ranges) + 1);
+    } while (!next.compare_exchange_weak(begin, end, std::memory_order_relaxed));
+    return {begin, end};
+  }
+
+  // Returns the product whose vectors lie in the scratch; `packed` is that before.
+  const Gemv* run(const RunContext& context, int64_t begin, int64_t end, float* scratch,
+                  const Gemv* packed) const {
+    for (const Gemv& gemv : gemvs_) {
+      const int64_t last = std::min(end, gemv.units());
+      if (begin < last) {
+        gemv.run(context, begin, last, scratch, packed == &gemv);
+        packed = &gemv;
+      }
+      begin = std::max<int64_t>(0, begin - gemv.units());
+      end -= gemv.units();
+    }
+    return packed;
+  }
+
   std::vector<Gemv> gemvs_;
   Operand scratch_;
   int64_t units_ = 0, work_ = 0;
@@ -173,7 +199,8 @@ int64_t Gemv::strips() const { return (rows_ + strip_rows() - 1) / strip_rows();
 
 int64_t Gemv::units() const { return batch_.elements() * strips(); }
 
-void Gemv::run(const RunContext& context, int64_t unit, int64_t end, float* scratch) const {
+void Gemv::run(const RunContext& context, int64_t unit, int64_t end, float* scratch,
+               bool is_packed) const {
   float* const packed = scratch + (expands_ ? expanded_rows * depth_ : 0);
   float products[max_products];
   while (unit < end) {
@@ -182,8 +209,9 @@ void Gemv::run(const RunContext& context, int64_t unit, int64_t end, float* scra
       const auto at = [&](const Operand& x, int64_t offset) {
         return address<std::byte>(context, x) + offset * element_size(x.dtype);
       };
-      Strip strip{compressed_ ? layout_.data : at(matrix_, offsets[1]),
-                  pack(at(x_, offsets[2]), packed), 0, 0, scratch};
+      const bool kept = is_packed && packs_x() && batch_.elements() == 1;
+      const float* const x = kept ? packed : pack(at(x_, offsets[2]), packed);
+      Strip strip{compressed_ ? layout_.data : at(matrix_, offsets[1]), x, 0, 0, scratch};
       for (; unit < last; ++unit) {
         strip.first = unit % strips() * strip_rows();
         strip.rows = std::min(strip_rows(), rows_ - strip.first);

@@ -27,7 +27,9 @@ public:
   int64_t work() const;    // multiply-adds
   // It is cut into units of about the same work, which any thread may take.
   int64_t units() const;
-  void run(const RunContext& context, int64_t begin, int64_t end, float* scratch) const;
+  // `is_packed`: the last run with this scratch was of this product.
+  void run(const RunContext& context, int64_t begin, int64_t end, float* scratch,
+           bool is_packed) const;
 
 private:
   // Rows that are computed together.
