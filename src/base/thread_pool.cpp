@@ -86,17 +86,37 @@ void ThreadPool::parallel_for(int64_t count, int64_t grain, RangeFunction functi
 }
 
 void ThreadPool::run(int64_t tasks, RangeFunction function) {
-  if (tasks <= 0) return;
-  if (tasks == 1 || threads() == 1 || inside_task) {
-    for (int64_t task = 0; task < tasks; ++task) function(task, task + 1);
-    return;
+  if (!runs_alone(tasks)) return dispatch(job_of(function, tasks));
+  for (int64_t task = 0; task < tasks; ++task) function(task, task + 1);
+}
+
+bool ThreadPool::try_run(int64_t tasks, RangeFunction function) {
+  if (runs_alone(tasks)) {
+    run(tasks, function);
+    return true;
   }
-  const int64_t chunk = (tasks + threads() - 1) / threads();
-  dispatch({&function, tasks, chunk, true});
+  if (waiting_callers_.load(std::memory_order_relaxed) > 0) return false;
+  const std::unique_lock caller(callers_, std::try_to_lock);
+  if (caller) execute_job(job_of(function, tasks));
+  return bool(caller);
+}
+
+bool ThreadPool::runs_alone(int64_t tasks) const {
+  return tasks <= 1 || threads() == 1 || inside_task;
+}
+
+ThreadPool::Job ThreadPool::job_of(const RangeFunction& function, int64_t tasks) const {
+  return {&function, tasks, (tasks + threads() - 1) / threads(), true};
 }
 
 void ThreadPool::dispatch(const Job& job) {
+  waiting_callers_.fetch_add(1, std::memory_order_relaxed);
   const std::lock_guard caller(callers_);
+  waiting_callers_.fetch_sub(1, std::memory_order_relaxed);
+  execute_job(job);
+}
+
+void ThreadPool::execute_job(const Job& job) {
   uint32_t generation = 0;
   {
     const std::lock_guard lock(mutex_);

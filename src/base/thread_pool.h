@@ -52,6 +52,9 @@ public:
   void parallel_for(int64_t count, int64_t grain, RangeFunction function);
   // Runs function(i, i + 1) for each of n tasks, contiguous ones after another.
   void run(int64_t tasks, RangeFunction function);
+  // The same, unless somebody has the pool or waits for it: then false, and nothing is run. So work
+  // in the background neither holds up other callers for longer than one call nor depends on them.
+  bool try_run(int64_t tasks, RangeFunction function);
 
 private:
   struct Job {
@@ -64,13 +67,17 @@ private:
   };
 
   void work();
+  bool runs_alone(int64_t tasks) const;
+  Job job_of(const RangeFunction& function, int64_t tasks) const;
   void dispatch(const Job& job);
+  void execute_job(const Job& job); // by whoever holds callers_
   void take_ranges(const Job& job, uint32_t generation);
   void execute(const Job& job, uint32_t range);
 
   std::vector<std::thread> workers_;
   std::vector<std::exception_ptr> errors_;
   std::mutex callers_; // held for the length of one job
+  std::atomic<int> waiting_callers_{0};
   std::mutex mutex_;
   std::condition_variable wake_;
   std::condition_variable done_;
@@ -89,6 +96,26 @@ void for_each_task(ThreadPool& pool, int64_t tasks, int64_t lanes, const Work& w
   pool.run(std::min(tasks, lanes), [&](int64_t lane, int64_t) {
     for (int64_t task = next++; task < tasks; task = next++) work(task, lane);
   });
+}
+
+// Calls work(task) for each task, in the background of other callers: with the pool as long as it
+// is free, a few tasks at a time, else on this thread.
+template <typename Work>
+void for_each_task_between(ThreadPool& pool, int64_t tasks, const Work& work) {
+  const int64_t threads = pool.threads();
+  std::atomic<int64_t> next{0};
+  for (int64_t end = 0; end < tasks;) {
+    end = std::min(tasks, end + 8 * threads); // enough that threads end together
+    const bool shared = pool.try_run(std::min(end - next.load(), threads), [&](int64_t, int64_t) {
+      for (int64_t task = next++; task < end; task = next++) work(task);
+    });
+    if (shared) {
+      next = end; // each thread took a number too many
+    } else {
+      work(next++);
+      end = next;
+    }
+  }
 }
 
 } // namespace anet

@@ -140,3 +140,46 @@ TEST_CASE("thread pool: several threads may call at once") {
   for (std::thread& caller : callers) caller.join();
   CHECK(sums == std::vector<int64_t>(4, 200));
 }
+
+TEST_CASE("thread pool: work in the background waits for nobody") {
+  for (const int threads : {1, 2, 4}) {
+    CAPTURE(threads);
+    ThreadPool pool(threads);
+    std::vector<int> visits(1000, 0);
+    const auto visit = [&](int64_t task) { ++visits[static_cast<size_t>(task)]; };
+    anet::for_each_task_between(pool, 1000, visit);
+    CHECK(visits == std::vector<int>(1000, 1));
+    anet::for_each_task_between(pool, 0, visit);
+
+    // Somebody has the pool, and goes on only when the background is through.
+    std::atomic<bool> through{false};
+    std::atomic<bool> busy{false};
+    std::thread background([&] {
+      while (!busy.load()) std::this_thread::yield();
+      CHECK(pool.try_run(2, [](int64_t, int64_t) {}) == (threads == 1));
+      anet::for_each_task_between(pool, 1000, visit);
+      through = true;
+    });
+    pool.run(2, [&](int64_t, int64_t) {
+      busy = true;
+      while (!through.load()) std::this_thread::yield();
+    });
+    background.join();
+    CHECK(visits == std::vector<int>(1000, 2));
+    CHECK(pool.try_run(2, [](int64_t, int64_t) {}));
+  }
+}
+
+TEST_CASE("thread pool: callers and the background share it") {
+  ThreadPool pool(3);
+  std::vector<int> visits(20000, 0);
+  std::thread background([&] {
+    anet::for_each_task_between(pool, 20000,
+                                [&](int64_t task) { ++visits[static_cast<size_t>(task)]; });
+  });
+  std::atomic<int64_t> sum{0};
+  for (int call = 0; call < 500; ++call) pool.run(7, [&](int64_t task, int64_t) { sum += task; });
+  background.join();
+  CHECK(sum == 500 * 21);
+  CHECK(visits == std::vector<int>(20000, 1));
+}
