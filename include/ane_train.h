@@ -1622,7 +1622,8 @@ typedef struct anet_step_result {
   double forward_seconds;
   double backward_seconds;
   double loss_seconds;      /**< head and cross-entropy, both directions */
-  double optimizer_seconds; /**< norm, clip, update */
+  double optimizer_seconds; /**< norm, clip, update; on "ane" without what goes on beside the
+                               next step, whose staging_seconds have what it waits for that */
   double staging_seconds;   /**< batch in, waiting for weights in the session's precision */
   uint64_t bytes_staged;
   /* Where the work ran: counted, not estimated. */
@@ -1869,7 +1870,8 @@ ANET_API anet_status anet_session_set_learning_rate(anet_session *session, doubl
  * alone, in their order, each padded as among the weights. Between anet_session_forward_backward
  * and anet_session_optimizer_step an all-reduce can sit here. Gradients are sums over counted
  * tokens times the loss scale, so ranks add theirs; see anet_session_set_tokens. Borrowed from
- * the session; do not touch while a call runs.
+ * the session; do not touch while a call runs. On "ane" a session that has lent either ends its
+ * updates before its steps return, which is slower.
  */
 ANET_API anet_status anet_session_get_weights(anet_session *session, float **values, size_t *count,
                                               anet_error **error) ANET_CHECK;

@@ -1,4 +1,5 @@
-"""Other plans of the same step: what each change would save. Nothing here is built."""
+"""Other plans of the same step: what each change would save. Only the update beside the next forward
+pass is built, since the plan was recorded."""
 
 from dataclasses import replace
 

@@ -90,6 +90,7 @@ struct Capabilities {
   bool prefers_constants = false; // weights that stay as they are are better baked into programs
   bool fused_attention = false;   // scaled_dot_product_attention never holds all of its scores
   bool narrow_gradients = false;  // fp16 outputs are at hand as they are; a sum costs a pass
+  bool leaves_host_free = false;  // programs run beside the CPU, which may do other work meanwhile
   bool transposed_parameters = false; // a matrix that a program reads transposed is better given so
   std::vector<DataType> compute;      // precisions with native speed
   // Logits in fp32 that training holds at once. Less memory means that the head, which every chunk

@@ -1,6 +1,5 @@
 #include "backend/staged_array.h"
 
-#include "backend/host_access.h"
 #include "base/status.h"
 
 #include <algorithm>
@@ -105,6 +104,11 @@ size_t StagedArray::copies_needed(const StagedPart& part) const {
   const Copy* copy = find(part);
   return copy == nullptr ? 0 : static_cast<size_t>(copy - copies_.data()) + 1;
 }
+
+StagedArray::Pieces::Pieces(StagedArray& array, size_t copy)
+    : copy_(array.copies_.at(copy)),
+      source_(reinterpret_cast<const std::byte*>(array.values_.data() + copy_.part.offset)),
+      mapping_(*copy_.buffer, true) {}
 
 uint64_t StagedArray::renew(size_t copy, ThreadPool* pool) {
   const Copy& target = copies_.at(copy);

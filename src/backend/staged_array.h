@@ -3,6 +3,7 @@
 #pragma once
 
 #include "backend/backend.h"
+#include "backend/host_access.h"
 #include "backend/tensor_copy.h"
 
 #include <cstddef>
@@ -22,6 +23,12 @@ struct StagedPart {
 
 // Thread class: one thread at a time, but different copies may be renewed on different threads.
 class StagedArray {
+  struct Copy {
+    StagedPart part;
+    std::unique_ptr<Buffer> buffer;
+    TensorCopy conversion; // from the flat values
+  };
+
 public:
   // `values` outlives this object and is 64-byte aligned. Parts that are the same bytes share a
   // copy; copies are in the order in which their first parts come.
@@ -42,16 +49,30 @@ public:
   uint64_t renew(size_t copy, ThreadPool* pool);
   uint64_t renew_all(ThreadPool& pool);
 
+  // What a copy is of.
+  const StagedPart& part(size_t copy) const { return copies_.at(copy).part; }
+  // For a copy that is renewed piece by piece: see TensorCopy::run_pieces. Holds its buffer.
+  class Pieces {
+  public:
+    Pieces(StagedArray& array, size_t copy);
+    void renew(int64_t begin, int64_t end) const { // any thread
+      copy_.conversion.run_pieces(source_, mapping_.data(), begin, end);
+    }
+    uint64_t bytes() const { return copy_.conversion.bytes(); } // of all pieces
+
+  private:
+    const Copy& copy_;
+    const std::byte* source_;
+    Mapping mapping_;
+  };
+  // Elements of a piece, and how many pieces there are.
+  int64_t piece_size(size_t copy) const { return copies_.at(copy).conversion.piece_size(); }
+  int64_t pieces(size_t copy) const { return copies_.at(copy).conversion.pieces(); }
+
   // What the copies of these parts of an array of `size` elements would take.
   static uint64_t copy_bytes(const Device& device, size_t size, std::span<const StagedPart> parts);
 
 private:
-  struct Copy {
-    StagedPart part;
-    std::unique_ptr<Buffer> buffer;
-    TensorCopy conversion; // from the flat values
-  };
-
   const Copy* find(const StagedPart& part) const;
 
   std::span<float> values_;

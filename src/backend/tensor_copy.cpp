@@ -149,18 +149,17 @@ void TensorCopy::copy_tiles(const std::byte* source, std::byte* target, int64_t 
 }
 
 void TensorCopy::run(const std::byte* source, std::byte* target, ThreadPool* pool) const {
-  if (pool == nullptr) {
-    copy_rows(source, target, 0, rows_);
-  } else if (rows_ == 1) {
-    pool->parallel_for(inner_.extent, grain, [&](int64_t begin, int64_t end) {
-      copy_row_(source + begin * inner_.from, inner_.from, target + begin * inner_.to, inner_.to,
-                end - begin);
-    });
-  } else {
-    const int64_t rows = std::max<int64_t>(1, grain / inner_.extent);
-    pool->parallel_for(rows_, rows,
-                       [&](int64_t begin, int64_t end) { copy_rows(source, target, begin, end); });
-  }
+  if (pool == nullptr) return run_pieces(source, target, 0, pieces());
+  const int64_t least = std::max<int64_t>(1, grain / piece_size());
+  pool->parallel_for(pieces(), least,
+                     [&](int64_t begin, int64_t end) { run_pieces(source, target, begin, end); });
+}
+
+void TensorCopy::run_pieces(const std::byte* source, std::byte* target, int64_t begin,
+                            int64_t end) const {
+  if (rows_ != 1) return copy_rows(source, target, begin, end);
+  copy_row_(source + begin * inner_.from, inner_.from, target + begin * inner_.to, inner_.to,
+            end - begin);
 }
 
 bool same_bytes(const Layout& a, const Layout& b) {

@@ -21,6 +21,12 @@ public:
 
   // The two may not overlap. Bytes between rows are not touched. A null pool: on this thread.
   void run(const std::byte* source, std::byte* target, ThreadPool* pool) const;
+  // The same for some of its pieces, which lie one after another in the target; different ones on
+  // different threads. A piece is a row of `piece_size` elements, or an element where all is one
+  // row.
+  int64_t pieces() const { return rows_ == 1 ? inner_.extent : rows_; }
+  int64_t piece_size() const { return rows_ == 1 ? 1 : inner_.extent; }
+  void run_pieces(const std::byte* source, std::byte* target, int64_t begin, int64_t end) const;
   // Written by a run.
   uint64_t bytes() const { return bytes_; }
 

@@ -209,7 +209,7 @@ anet_status anet_session_get_weights(anet_session* session, float** values, size
                                      anet_error** error) {
   return guard(error, [&] {
     const SessionCall call(session, SessionUse::state);
-    get_array(call->weights(), &require(values, "values"), &require(count, "count"));
+    get_array(call->share_weights(), &require(values, "values"), &require(count, "count"));
   });
 }
 

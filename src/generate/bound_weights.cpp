@@ -70,7 +70,10 @@ std::optional<View> BoundWeights::view(const Port& port, int32_t layer) const {
   return (found->adapter ? adapter_array_ : model_array_)->view(found->part);
 }
 
-void BoundWeights::renew() { model_array_->renew_all(device_.thread_pool()); }
+void BoundWeights::renew() {
+  model_.settle(); // kernels read in place, too
+  model_array_->renew_all(device_.thread_pool());
+}
 
 void BoundWeights::set_adapters(std::span<const model::WeightedAdapter> adapters) {
   slots_.fill(adapters, device_.thread_pool());

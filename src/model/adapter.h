@@ -5,6 +5,7 @@
 #pragma once
 
 #include "base/flat_array.h"
+#include "base/pending_write.h"
 #include "model/model.h"
 
 #include <atomic>
@@ -100,14 +101,22 @@ public:
   // ports are "q_proj_lora_a", "q_proj_lora_b", "q_proj_magnitude". Offsets into weights().
   std::span<const Parameter> parameters() const { return parameters_; }
   int64_t weight_count() const;
-  std::span<float> weights() { return weights_.values(); }
-  std::span<const float> weights() const { return weights_.values(); }
+  // Waits as Model::weights does.
+  std::span<float> weights() {
+    pending_.wait();
+    return weights_.values();
+  }
+  std::span<const float> weights() const {
+    pending_.wait();
+    return weights_.values();
+  }
   std::span<float> values(const Parameter& parameter);
   std::span<const float> values(const Parameter& parameter) const;
 
   // As of Model.
   uint64_t revision() const { return revision_.load(std::memory_order_acquire); }
   void touch() { revision_.fetch_add(1, std::memory_order_acq_rel); }
+  PendingWrite& pending_write() { return pending_; }
   void begin_training();
   void end_training() { training_.store(false, std::memory_order_release); }
 
@@ -122,6 +131,7 @@ private:
   FlatArray weights_;
   std::atomic<uint64_t> revision_{0};
   std::atomic<bool> training_{false};
+  PendingWrite pending_;
 };
 
 // One of several adapters whose shares are added: weight times scale * B (A x).

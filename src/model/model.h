@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/flat_array.h"
+#include "base/pending_write.h"
 #include "mil/compressed_weight.h"
 #include "model/config.h"
 #include "model/parameters.h"
@@ -27,8 +28,20 @@ public:
 
   const Config& config() const { return config_; }
   const ParameterTable& parameters() const { return parameters_; }
-  std::span<float> weights() { return weights_.values(); }
-  std::span<const float> weights() const { return weights_.values(); }
+  // A session may still be writing them when its step has returned: these and whatever else reads
+  // or writes them wait for its end.
+  std::span<float> weights() {
+    settle();
+    return weights_.values();
+  }
+  std::span<const float> weights() const {
+    settle();
+    return weights_.values();
+  }
+  // For who has kept what `weights` returned, before every use.
+  void settle() const { pending_.wait(); }
+  // For the session that trains it, from whose step on all others wait.
+  PendingWrite& pending_write() { return pending_; }
   // Throws unsupported for a compressed parameter.
   std::span<float> values(const Parameter& parameter);
   std::span<const float> values(const Parameter& parameter) const;
@@ -65,6 +78,7 @@ private:
   std::atomic<uint64_t> revision_{0};
   std::atomic<bool> training_{false};
   mutable std::atomic<int32_t> frozen_{0};
+  PendingWrite pending_;
 };
 
 // Keeps a model frozen for as long as it lives.

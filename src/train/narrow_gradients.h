@@ -11,6 +11,7 @@
 #include <memory>
 #include <set>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace anet::train {
@@ -35,8 +36,10 @@ public:
     // Of one tensor alone: several threads may have different ones.
     Access(NarrowGradients& gradients, size_t tensor) : Access(gradients, tensor, tensor + 1) {}
     ~Access() { release(); }
-    Access(const Access&) = delete;
-    Access& operator=(const Access&) = delete;
+    Access(Access&& other) noexcept
+        : gradients_(other.gradients_), begin_(other.begin_),
+          end_(std::exchange(other.end_, other.begin_)) {}
+    Access& operator=(Access&&) = delete;
     Float16Gradients values() const { return gradients_.values_; }
 
   private:

@@ -49,6 +49,7 @@ Optimizer::Optimizer(const SessionOptions& options, const TrainedTensors& tensor
     add_segments(tensor, static_cast<size_t>(&tensor - tensors.all().data()),
                  is_table ? table->shape[1] : 0);
   }
+  updated_rows_ = seen_;
   segment_sums_.resize(segments_.size());
   summed_.resize(segments_.size());
 }
@@ -57,15 +58,24 @@ void Optimizer::add_segments(const TrainedTensor& tensor, size_t index, int64_t 
   const int64_t rows = row_size == 0 ? 0 : std::max<int64_t>(1, segment_elements / row_size);
   const int64_t size = row_size == 0 ? segment_elements : rows * row_size;
   const int64_t elements = tensor.parameter->elements;
+  tensors_.push_back({.begin = tensor.offset,
+                      .end = tensor.offset + elements,
+                      .weights = tensor.parameter->offset,
+                      .tensor = index,
+                      .decay = tensor.parameter->decay,
+                      .row_size = row_size});
   for (int64_t begin = 0; begin < elements; begin += size)
-    segments_.push_back({.begin = tensor.offset + begin,
-                         .end = tensor.offset + std::min(begin + size, elements),
-                         .weights = tensor.parameter->offset + begin,
-                         .tensor = index,
-                         .within = begin,
-                         .decay = tensor.parameter->decay,
-                         .row_size = row_size,
-                         .first_row = row_size == 0 ? 0 : begin / row_size});
+    segments_.push_back(part_of(tensors_.back(), begin, std::min(begin + size, elements)));
+}
+
+Optimizer::Segment Optimizer::part_of(const Segment& tensor, int64_t begin, int64_t end) {
+  Segment part = tensor;
+  part.begin += begin;
+  part.end = tensor.begin + end;
+  part.weights += begin;
+  part.within = begin;
+  part.first_row = tensor.row_size == 0 ? 0 : begin / tensor.row_size;
+  return part;
 }
 
 OptimizerState Optimizer::fresh_state() const {
@@ -101,7 +111,8 @@ void Optimizer::see_rows_of_state() {
 }
 
 template <typename Visitor>
-void Optimizer::for_each_run(const Segment& segment, bool narrow, Visitor&& visit) const {
+void Optimizer::for_each_run(const SeenRows& seen_rows, const Segment& segment, bool narrow,
+                             Visitor&& visit) const {
   if (segment.row_size == 0 || (shared_ && !narrow))
     return visit(segment.begin, segment.end, narrow ? Source::halves : Source::sums);
   const auto place = [&](int64_t row) {
@@ -109,17 +120,18 @@ void Optimizer::for_each_run(const Segment& segment, bool narrow, Visitor&& visi
   };
   const Source unseen = shared_ ? Source::halves : Source::none;
   const int64_t rows = (segment.end - segment.begin) / segment.row_size;
-  seen_.for_each_run(segment.first_row, segment.first_row + rows,
-                     [&](int64_t begin, int64_t end, bool seen) {
-                       visit(place(begin), place(end), seen ? Source::sums : unseen);
-                     });
+  seen_rows.for_each_run(segment.first_row, segment.first_row + rows,
+                         [&](int64_t begin, int64_t end, bool seen) {
+                           visit(place(begin), place(end), seen ? Source::sums : unseen);
+                         });
 }
 
 // That of a table is the sum over its rows, so that rows of zeros can be left out.
 double Optimizer::sum_of_squares(const Segment& segment, std::span<const float> gradients,
                                  const uint16_t* halves) const {
   double sum = 0;
-  for_each_run(segment, halves != nullptr, [&](int64_t begin, int64_t end, Source source) {
+  const bool narrow = halves != nullptr;
+  for_each_run(seen_, segment, narrow, [&](int64_t begin, int64_t end, Source source) {
     const bool whole = segment.row_size == 0 || shared_;
     const int64_t step = whole ? end - begin : segment.row_size;
     for (int64_t at = begin; source != Source::none && at < end; at += step) {
@@ -140,7 +152,7 @@ const uint16_t* Optimizer::find(Float16Gradients gradients, const Segment& segme
 void Optimizer::add_to_shared_rows(const Segment& segment, std::span<float> gradients,
                                    const uint16_t* halves) const {
   if (segment.row_size == 0 || !shared_ || halves == nullptr) return;
-  for_each_run(segment, true, [&](int64_t begin, int64_t end, Source source) {
+  for_each_run(seen_, segment, true, [&](int64_t begin, int64_t end, Source source) {
     if (source != Source::sums) return;
     for (int64_t at = begin; at < end; ++at)
       gradients[static_cast<size_t>(at)] += half_to_float(halves[at - segment.begin]);
@@ -177,67 +189,81 @@ double Optimizer::gradient_norm(ThreadPool& pool, std::span<float> gradients,
   return std::sqrt(std::accumulate(segment_sums_.begin(), segment_sums_.end(), 0.0));
 }
 
-template <typename Kernel>
-void Optimizer::sweep(ThreadPool& pool, const Update& update, const UpdateArrays& arrays,
-                      Kernel&& kernel) {
+void Optimizer::begin_update(const Update& update, const UpdateArrays& arrays) {
   const auto keep = [&](double decay) {
     return static_cast<float>(1 - update.learning_rate * decay);
   };
-  const float decayed = keep(options_.weight_decay), kept = keep(0);
+  state_.updates += 1;
+  const auto gradient = static_cast<float>(update.gradient_factor);
+  begun_ = {.arrays = arrays,
+            .decayed = keep(options_.weight_decay),
+            .kept = keep(0),
+            .noise = rounding_noise(options_.seed, state_.updates),
+            .adamw = {},
+            .sgd = {.gradient = gradient,
+                    .momentum = static_cast<float>(options_.momentum),
+                    .learning_rate = static_cast<float>(update.learning_rate)}};
+  if (options_.optimizer == OptimizerKind::adamw) {
+    const auto t = static_cast<double>(state_.updates);
+    const double correction1 = 1 - std::pow(options_.beta1, t);
+    const double correction2 = 1 - std::pow(options_.beta2, t);
+    begun_.adamw = {.gradient = gradient,
+                    .beta1 = static_cast<float>(options_.beta1),
+                    .beta2 = static_cast<float>(options_.beta2),
+                    .epsilon = static_cast<float>(options_.epsilon),
+                    .step_size = static_cast<float>(update.learning_rate / correction1),
+                    .root_correction = static_cast<float>(1 / std::sqrt(correction2))};
+  }
+  updated_rows_ = seen_; // of equal size: allocates nothing
+  forget_shared_rows();
+}
+
+void Optimizer::update_range(const UpdateRange& range, float keep) const {
+  if (options_.optimizer == OptimizerKind::sgd)
+    update_sgd(range, begun_.sgd, keep);
+  else
+    update_adamw(range, begun_.adamw, keep);
+}
+
+void Optimizer::update_segment(const Segment& segment) {
+  const UpdateArrays& arrays = begun_.arrays;
+  const uint16_t* halves = find(arrays.float16_gradients, segment);
   const auto state = [&](size_t index, int64_t at) {
     if (index >= state_.arrays.size()) return StateRange();
     return StateRange{this->state(index).floats(at), this->state(index).bfloat16(at)};
   };
-  const uint32_t noise = rounding_noise(options_.seed, state_.updates);
-  for_each_task(pool, std::ssize(segments_), pool.threads(), [&](int64_t task, int64_t /*lane*/) {
-    const Segment& segment = segments_[static_cast<size_t>(task)];
-    const uint16_t* halves = find(arrays.float16_gradients, segment);
-    for_each_run(segment, halves != nullptr, [&](int64_t begin, int64_t end, Source source) {
-      const int64_t within = begin - segment.begin;
-      const int64_t weights = segment.weights + within;
-      const bool mirrored = !arrays.bfloat16_weights.empty();
-      const bool narrow = source == Source::halves;
-      const UpdateRange range{.count = end - begin,
-                              .weights = arrays.weights.data() + weights,
-                              .gradients = narrow ? nullptr : arrays.gradients.data() + begin,
-                              .float16_gradients = narrow ? halves + within : nullptr,
-                              .first = state(0, begin),
-                              .second = state(1, begin),
-                              .bfloat16_weights =
-                                  mirrored ? arrays.bfloat16_weights.data() + weights : nullptr,
-                              .noise = noise + static_cast<uint32_t>(begin)};
-      const float factor = segment.decay ? decayed : kept;
-      if (source != Source::none)
-        kernel(range, factor);
-      else if (factor != 1)
-        scale_weights(range, factor);
-    });
-  });
+  for_each_run(
+      updated_rows_, segment, halves != nullptr, [&](int64_t begin, int64_t end, Source source) {
+        const int64_t within = begin - segment.begin;
+        const int64_t weights = segment.weights + within;
+        const bool mirrored = !arrays.bfloat16_weights.empty();
+        const bool narrow = source == Source::halves;
+        const UpdateRange range{.count = end - begin,
+                                .weights = arrays.weights.data() + weights,
+                                .gradients = narrow ? nullptr : arrays.gradients.data() + begin,
+                                .float16_gradients = narrow ? halves + within : nullptr,
+                                .first = state(0, begin),
+                                .second = state(1, begin),
+                                .bfloat16_weights =
+                                    mirrored ? arrays.bfloat16_weights.data() + weights : nullptr,
+                                .noise = begun_.noise + static_cast<uint32_t>(begin)};
+        const float factor = segment.decay ? begun_.decayed : begun_.kept;
+        if (source != Source::none)
+          update_range(range, factor);
+        else if (factor != 1)
+          scale_weights(range, factor);
+      });
+}
+
+void Optimizer::update_part(size_t tensor, int64_t begin, int64_t end) {
+  update_segment(part_of(tensors_[tensor], begin, end));
 }
 
 void Optimizer::update(ThreadPool& pool, const Update& update, const UpdateArrays& arrays) {
-  state_.updates += 1;
-  const auto gradient = static_cast<float>(update.gradient_factor);
-  if (options_.optimizer == OptimizerKind::sgd) {
-    const SgdFactors factors{.gradient = gradient,
-                             .momentum = static_cast<float>(options_.momentum),
-                             .learning_rate = static_cast<float>(update.learning_rate)};
-    sweep(pool, update, arrays,
-          [&](const UpdateRange& range, float keep) { update_sgd(range, factors, keep); });
-    return forget_shared_rows();
-  }
-  const auto t = static_cast<double>(state_.updates);
-  const double correction1 = 1 - std::pow(options_.beta1, t);
-  const double correction2 = 1 - std::pow(options_.beta2, t);
-  const AdamWFactors factors{.gradient = gradient,
-                             .beta1 = static_cast<float>(options_.beta1),
-                             .beta2 = static_cast<float>(options_.beta2),
-                             .epsilon = static_cast<float>(options_.epsilon),
-                             .step_size = static_cast<float>(update.learning_rate / correction1),
-                             .root_correction = static_cast<float>(1 / std::sqrt(correction2))};
-  sweep(pool, update, arrays,
-        [&](const UpdateRange& range, float keep) { update_adamw(range, factors, keep); });
-  forget_shared_rows();
+  begin_update(update, arrays);
+  for_each_task(pool, std::ssize(segments_), pool.threads(), [&](int64_t task, int64_t /*lane*/) {
+    update_segment(segments_[static_cast<size_t>(task)]);
+  });
 }
 
 } // namespace anet::train

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/thread_pool.h"
+#include "train/optimizer_kernels.h"
 #include "train/options.h"
 #include "train/seen_rows.h"
 #include "train/state_array.h"
@@ -72,6 +73,13 @@ public:
   // Counts the update, and leaves the gradients of the flat array zero. Cannot fail: a session's
   // step is atomic because this is its last act.
   void update(ThreadPool& pool, const Update& update, const UpdateArrays& arrays);
+  // The same in parts: counts it, and decides all that update_part computes with. Rows that are
+  // seen from here on belong to the next one. Cannot fail.
+  void begin_update(const Update& update, const UpdateArrays& arrays);
+  // Elements of a trained tensor, each once for an update, in any order, which changes no bit:
+  // whole rows, where `row_size` is not 0. Thread class: any thread, also beside see_rows.
+  void update_part(size_t tensor, int64_t begin, int64_t end);
+  int64_t row_size(size_t tensor) const { return tensors_[tensor].row_size; }
 
   const std::vector<std::string>& names() const { return names_; }
   StateArray& state(size_t index) { return state_.arrays[index]; }
@@ -103,29 +111,43 @@ private:
     int64_t first_row = 0;
   };
 
+  // What an update that was begun computes with.
+  struct Begun {
+    UpdateArrays arrays;
+    float decayed = 1; // what is left of weights
+    float kept = 1;
+    uint32_t noise = 0; // of the state's rounding
+    AdamWFactors adamw;
+    SgdFactors sgd;
+  };
+
+  static Segment part_of(const Segment& tensor, int64_t begin, int64_t end);
   void add_segments(const TrainedTensor& tensor, size_t index, int64_t row_size);
   // Where the gradients of elements are; none: they and the state are zeros.
   enum class Source : uint8_t { none, sums, halves };
   // Calls visit(begin, end, source) for parts of the segment, in elements of the gradients.
   template <typename Visitor>
-  void for_each_run(const Segment& segment, bool narrow, Visitor&& visit) const;
+  void for_each_run(const SeenRows& seen, const Segment& segment, bool narrow,
+                    Visitor&& visit) const;
   double sum_of_squares(const Segment& segment, std::span<const float> gradients,
                         const uint16_t* halves) const;
   // Where those of a segment begin, or null.
   static const uint16_t* find(Float16Gradients gradients, const Segment& segment);
   void add_to_shared_rows(const Segment& segment, std::span<float> gradients,
                           const uint16_t* halves) const;
-  // Calls kernel(range, keep) for all that has a gradient or a state.
-  template <typename Kernel>
-  void sweep(ThreadPool& pool, const Update& update, const UpdateArrays& arrays, Kernel&& kernel);
+  void update_segment(const Segment& segment);
+  void update_range(const UpdateRange& range, float keep) const;
 
   SessionOptions options_;
   std::vector<std::string> names_;
   OptimizerState state_;
   int64_t flat_size_;
   SeenRows seen_;
-  bool shared_; // the table that they are of
-  std::vector<Segment> segments_;
+  bool shared_;                   // the table that they are of
+  std::vector<Segment> tensors_;  // whole ones
+  std::vector<Segment> segments_; // of them
+  Begun begun_;
+  SeenRows updated_rows_; // as they were seen when the update began
   // So that a step allocates nothing.
   std::vector<double> segment_sums_;
   std::vector<uint8_t> summed_; // by segment: done ahead

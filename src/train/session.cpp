@@ -165,7 +165,7 @@ Session::Session(std::shared_ptr<backend::Device> device, std::shared_ptr<model:
       options_(resolve_for(*device_, options, model_->config(), adapter_.get())), logger_(logger),
       plan_(*device_, weights_of(*device_, model_, adapter_, options_), options_),
       memory_plan_(complete_plan(plan_, options_)),
-      optimizer_(optimizer_of(*device_, plan_.weights(), options_)) {
+      state_(optimizer_of(*device_, plan_.weights(), options_), plan_) {
   check_memory(memory_plan_, options_.max_memory);
   plan_.bind(weights());
   if (options_.precision == PrecisionMode::f16)
@@ -182,7 +182,7 @@ Session::Session(std::shared_ptr<backend::Device> device, std::shared_ptr<model:
   }
 }
 
-Session::~Session() = default;
+Session::~Session() { plan_.settle(); }
 
 // What only training needs.
 void Session::prepare_training() {
@@ -191,17 +191,16 @@ void Session::prepare_training() {
   if (!adapter_ && model_->is_compressed() && options_.trainable.empty())
     fail(Status::unsupported, "expected fp32 weights to train, seen a compressed model; train an ",
          "adapter on it, or choose some of its vectors with trainable");
-  if (gradients_.values().empty()) gradients_ = FlatArray(trained().flat_size());
-  optimizer_.allocate();
-  plan_.bind_gradients(gradients_.values(), optimizer_);
+  state_.allocate(trained().flat_size());
+  plan_.bind_gradients(state_.gradients(), state_.optimizer());
 }
 
 std::span<float> Session::gradients() {
   prepare_training();
   // From now on the caller may write any of them.
-  optimizer_.see_all_rows();
+  state_.optimizer().see_all_rows();
   gradients_shared_ = true;
-  return gradients_.values();
+  return state_.gradients();
 }
 
 void Session::set_learning_rate(double rate) {
@@ -296,7 +295,7 @@ PassResult Session::with_current_weights(Pass&& pass) {
 void Session::accumulate(const Batch& batch, bool alone, StepResult& result) {
   prepare_training();
   const DropoutMoment moment{options_.seed, steps_done_, accumulated_.micro_batches};
-  optimizer_.see_rows(batch.tokens);
+  state_.see_rows(batch.tokens);
   accumulated_.narrow = alone && !gradients_shared_ && plan_.narrow_gradients() != nullptr;
   const PassResult pass = with_current_weights([&](const Renewal& renewal) {
     return plan_.forward_backward(batch, loss_scale_.scale, moment, renewal, accumulated_.narrow,
@@ -343,9 +342,9 @@ StepResult Session::forward_backward(const Batch& batch, bool alone) {
 }
 
 void Session::zero_gradients() {
-  const auto values = gradients_.values();
+  const auto values = state_.gradients();
   std::fill(values.begin(), values.end(), 0.0f);
-  optimizer_.forget_shared_rows();
+  state_.optimizer().forget_shared_rows();
   accumulated_ = {};
 }
 
@@ -368,7 +367,7 @@ StepResult Session::update() {
   std::optional<NarrowGradients::Access> access;
   if (accumulated_.narrow) access.emplace(*plan_.narrow_gradients());
   const Float16Gradients narrow = access ? access->values() : Float16Gradients();
-  result.grad_norm = optimizer_.gradient_norm(pool, gradients_.values(), narrow) * to_mean;
+  result.grad_norm = state_.optimizer().gradient_norm(pool, state_.gradients(), narrow) * to_mean;
   result.skipped = accumulated_.overflowed || !std::isfinite(result.grad_norm);
   if (result.skipped && options_.precision != PrecisionMode::f16)
     fail(Status::numeric, "expected a finite gradient, seen a norm of ", result.grad_norm);
@@ -386,19 +385,8 @@ StepResult Session::update() {
     double factor = to_mean;
     if (options_.clip_norm > 0 && result.grad_norm > options_.clip_norm)
       factor *= options_.clip_norm / result.grad_norm;
-    // Skipped steps do not count: Adam's bias correction follows the updates made.
-    steps_done_ += 1;
-    tokens_seen_ += accumulated_.tokens;
-    const std::span<uint16_t> mirror = plan_.trained_mirror();
-    // The update writes what it changes; the rest must be there.
-    const bool complete = !mirror.empty() && staged_trained_ == trained_revision();
-    optimizer_.update(pool, {result.learning_rate, factor},
-                      {weights(), gradients_.values(), mirror, narrow});
-    loss_scale_.succeeded();
-    staged_trained_.reset();
-    if (adapter_) adapter_->touch(); // generators that have it attached see it trained
-    if (complete) mirrored_trained_ = trained_revision();
-    result.bytes_staged += mirror.size_bytes();
+    update_weights({result.learning_rate, factor}, std::move(access));
+    result.bytes_staged += plan_.trained_mirror().size_bytes();
   }
   accumulated_ = {};
   result.step = steps_done_;
@@ -406,6 +394,33 @@ StepResult Session::update() {
   result.optimizer_seconds = watch.seconds();
   result.seconds += result.optimizer_seconds;
   return result;
+}
+
+// Counts the step as well.
+void Session::update_weights(const Update& update, std::optional<NarrowGradients::Access> narrow) {
+  const bool in_background =
+      plan_.can_update_in_background() && !weights_shared_ && !gradients_shared_;
+  if (in_background) plan_.prepare_update();
+  // Skipped steps do not count: Adam's bias correction follows the updates made.
+  steps_done_ += 1;
+  tokens_seen_ += accumulated_.tokens;
+  loss_scale_.succeeded();
+  const std::span<uint16_t> mirror = plan_.trained_mirror();
+  // The update writes what it changes; the rest must be there.
+  const bool complete = !mirror.empty() && staged_trained_ == trained_revision();
+  const UpdateArrays arrays{weights(), state_.gradients(), mirror,
+                            narrow ? narrow->values() : Float16Gradients()};
+  if (in_background) {
+    state_.optimizer().begin_update(update, arrays);
+    plan_.begin_update(state_.optimizer(), std::move(narrow),
+                       adapter_ ? adapter_->pending_write() : model_->pending_write());
+  } else {
+    state_.optimizer().update(device_->thread_pool(), update, arrays);
+  }
+  staged_trained_.reset();
+  if (adapter_) adapter_->touch(); // generators that have it attached see it trained
+  if (complete) mirrored_trained_ = trained_revision();
+  if (in_background) staged_trained_ = trained_revision();
 }
 
 StepResult Session::optimizer_step() {

@@ -13,6 +13,7 @@
 #include "train/optimizer.h"
 #include "train/options.h"
 #include "train/step_plan.h"
+#include "train/updated_state.h"
 
 #include <atomic>
 #include <cmath>
@@ -142,7 +143,9 @@ public:
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
-  // Atomic: a failure leaves weights and optimizer as before and discards the gradients.
+  // Atomic: a failure leaves weights and optimizer as before and discards the gradients. On a
+  // device that leaves the CPU free the update goes on after the call, beside the next pass:
+  // everything is decided before, and whoever sees what it writes waits for it.
   StepResult step(std::span<const Batch> batches);
   StepResult forward_backward(const Batch& batch) { return forward_backward(batch, false); }
   StepResult optimizer_step();
@@ -182,9 +185,14 @@ public:
   }
   uint64_t tokens_seen() const { return tokens_seen_; }
   void set_learning_rate(double rate);
-  // Of the adapter, or of the whole model.
+  // Of the adapter, or of the whole model. A step may go on writing them when it has returned: ask
+  // again after each, or keep what share_weights returns.
   std::span<float> weights() { return adapter_ ? adapter_->weights() : model_->weights(); }
-  // Of what is trained; zeros before the first call that trains.
+  std::span<float> share_weights() {
+    weights_shared_ = true;
+    return weights();
+  }
+  // Of what is trained; zeros before the first call that trains. May be kept.
   std::span<float> gradients();
   uint64_t accumulated_tokens() const { return accumulated_.tokens; }
   void set_accumulated_tokens(uint64_t tokens);
@@ -237,6 +245,7 @@ private:
   StepResult forward_backward(const Batch& batch, bool alone);
   void accumulate(const Batch& batch, bool alone, StepResult& result);
   StepResult update();
+  void update_weights(const Update& update, std::optional<NarrowGradients::Access> narrow);
   PassResult evaluate_pass(const Batch& batch);
   void check_dataset(const io::Dataset& dataset) const;
   void check_resumed_data(const std::string& fingerprint) const;
@@ -258,9 +267,9 @@ private:
   Logger logger_;
   StepPlan plan_;
   MemoryPlan memory_plan_;
-  FlatArray gradients_;           // empty until something is trained
+  UpdatedState state_;
   bool gradients_shared_ = false; // with the caller, who may have written to them
-  Optimizer optimizer_;
+  bool weights_shared_ = false;
   // Of other adapters that this session has trained.
   std::map<std::shared_ptr<model::Adapter>, OptimizerState> resting_;
   // Of the weights that the plan has copies of.

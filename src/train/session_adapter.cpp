@@ -62,7 +62,8 @@ void Session::swap_adapter(std::shared_ptr<model::Adapter> adapter) {
   if (adapter == adapter_) return;
   auto claim = std::make_unique<TrainingClaim>(adapter);
   auto& state = resting_.try_emplace(adapter).first->second;
-  if (plan_.can_train() && state.arrays.empty()) state.arrays = optimizer_.fresh_state().arrays;
+  if (plan_.can_train() && state.arrays.empty())
+    state.arrays = state_.optimizer().fresh_state().arrays;
   auto& own = resting_.try_emplace(adapter_).first->second;
   try {
     plan_.bind(adapter->weights());
@@ -70,7 +71,7 @@ void Session::swap_adapter(std::shared_ptr<model::Adapter> adapter) {
     plan_.bind(adapter_->weights());
     throw;
   }
-  own = optimizer_.exchange(std::move(state));
+  own = state_.optimizer().exchange(std::move(state));
   adapter_ = std::move(adapter);
   claim_ = std::move(claim);
   staged_trained_.reset();

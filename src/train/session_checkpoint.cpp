@@ -110,7 +110,7 @@ Json Session::checkpoint_sections() {
     sections.set("model", model::write_config(model_->config()));
   }
   Json optimizer = Json::object();
-  optimizer.set("updates", Json(optimizer_.updates()));
+  optimizer.set("updates", Json(state_.optimizer().updates()));
   sections.set("optimizer", std::move(optimizer));
   sections.set("session", write_options(options_));
   sections.set("loss_scale", std::move(scale));
@@ -130,11 +130,12 @@ io::CheckpointEntry Session::save(const std::string& root, int64_t keep_last,
          "model; save the model by itself");
   const auto parameters = adapter_ ? adapter_->parameters() : model_->parameters().all();
   const auto weights = weight_tensors(parameters, this->weights());
-  optimizer_.allocate();
+  Optimizer& optimizer = state_.optimizer();
+  optimizer.allocate();
   std::vector<io::TensorView> states;
-  for (size_t i = 0; i < optimizer_.names().size(); ++i)
+  for (size_t i = 0; i < optimizer.names().size(); ++i)
     for (const TrainedTensor& tensor : trained().all())
-      states.push_back(state_tensor(tensor, optimizer_.names()[i], optimizer_.state(i)));
+      states.push_back(state_tensor(tensor, optimizer.names()[i], optimizer.state(i)));
   io::CheckpointStore store(root, {keep_last});
   const io::CheckpointContents contents{.step = steps_done_,
                                         .library_version = std::string(library_version),
@@ -161,11 +162,12 @@ void Session::restore_evaluations(const JsonView& evaluations) {
 }
 
 void Session::restore(const io::CheckpointReader& reader) {
-  check_states(reader, trained(), optimizer_.names());
-  optimizer_.allocate();
-  for (size_t i = 0; i < optimizer_.names().size(); ++i)
-    read_state(reader.optimizer(), trained(), optimizer_.names()[i], optimizer_.state(i));
-  optimizer_.see_rows_of_state();
+  Optimizer& optimizer = state_.optimizer();
+  check_states(reader, trained(), optimizer.names());
+  optimizer.allocate();
+  for (size_t i = 0; i < optimizer.names().size(); ++i)
+    read_state(reader.optimizer(), trained(), optimizer.names()[i], optimizer.state(i));
+  optimizer.see_rows_of_state();
   const JsonView scale = reader.section("loss_scale");
   // A session of another precision keeps its own scale.
   if (options_.precision == PrecisionMode::f16 && scale.at("scale").number() > 1) {
@@ -173,9 +175,9 @@ void Session::restore(const io::CheckpointReader& reader) {
     loss_scale_.good_steps = scale.at("good_steps").integer();
   }
   steps_done_ = reader.step();
-  optimizer_.set_updates(steps_done_);
+  optimizer.set_updates(steps_done_);
   if (reader.sections().find("optimizer") != nullptr) // earlier versions wrote none
-    optimizer_.set_updates(reader.section("optimizer").at("updates").integer());
+    optimizer.set_updates(reader.section("optimizer").at("updates").integer());
   restore_data(reader.section("data"));
   if (reader.sections().find("evaluations") != nullptr) // earlier versions wrote none
     restore_evaluations(reader.section("evaluations"));

@@ -27,6 +27,7 @@ const backend::Port* port_of(std::span<const backend::Port> ports, const std::st
 
 void StepPlan::bind_weights(const Kernel& kernel, int32_t layer, Bindings& bindings,
                             Call& call) const {
+  bool writes_gradients = false;
   for (const WeightPort& weight : weights_.ports(layer)) {
     const auto& array = arrays_[static_cast<size_t>(weight.array)];
     for (const backend::Port& port : kernel.inputs()) {
@@ -38,14 +39,20 @@ void StepPlan::bind_weights(const Kernel& kernel, int32_t layer, Bindings& bindi
     }
     // Gradients are summed in place, in fp32, or left as they are.
     const std::string gradient = gradient_port(weight.port);
-    if (const backend::Port* port = port_of(kernel.outputs(), gradient))
+    if (const backend::Port* port = port_of(kernel.outputs(), gradient)) {
+      writes_gradients = true;
       bindings.emplace_back(gradient, gradients_->view({weight.gradient, port->layout}));
+    }
     const std::string narrow = narrow_gradient_port(weight.port);
     if (const backend::Port* port = port_of(kernel.outputs(), narrow)) {
+      writes_gradients = true;
       call.narrow.push_back(narrow_gradients_->index(weight.gradient));
       bindings.emplace_back(narrow, narrow_gradients_->view(call.narrow.back(), port->layout));
     }
   }
+  // The last update reads them in its own order.
+  if (writes_gradients && updates_in_background_)
+    call.copies_needed = std::max(call.copies_needed, update_->copies_until_updated());
 }
 
 void StepPlan::bind_dropout(const Kernel& kernel, Bindings& bindings, Call& call) const {

@@ -131,8 +131,9 @@ void StepPlan::bind(std::span<float> trained) {
     workspace_->reserve();
     allocate_buffers();
   }
+  settle();
   trained_ = trained;
-  staging_.reset();
+  update_.reset();
   const auto stage = [&](WeightArray array, std::span<float> values) {
     auto& staged = arrays_[static_cast<size_t>(array)];
     staged.emplace(device_, values, kernels_->weight_parts(array));
@@ -147,7 +148,13 @@ void StepPlan::bind(std::span<float> trained) {
     norms_ = FlatArray(weights_.norms_size());
     stage(WeightArray::norms, norms_.values());
   }
-  staging_.emplace(*arrays_[static_cast<size_t>(WeightArray::trained)], device_.thread_pool());
+  StagedArray& staged = *arrays_[static_cast<size_t>(WeightArray::trained)];
+  update_.emplace(staged, weights_.trained(), device_.thread_pool());
+  // In fp16 kernels read copies alone, never the weights themselves. Norms of DoRA are of all
+  // trained weights, and the first layer needs them.
+  updates_in_background_ = device_.capabilities().leaves_host_free &&
+                           dtype_of(options_) == DataType::fp16 && staged.copy_count() > 0 &&
+                           weights_.norms_size() == 0;
   make_all_calls();
 }
 
@@ -304,7 +311,7 @@ void StepPlan::run(std::span<Call> calls, const DropoutMoment& moment,
   for (Call& next : calls) {
     if (cancel.load(std::memory_order_relaxed)) fail(Status::cancelled, "cancelled by the caller");
     const auto start = std::chrono::steady_clock::now();
-    staging_->wait(next.copies_needed);
+    update_->wait(next.copies_needed);
     fill_masks(next, moment);
     const double waited = seconds_since(start);
     next.kernel->run(next.inputs, next.outputs);
@@ -318,7 +325,7 @@ void StepPlan::run(std::span<Call> calls, const DropoutMoment& moment,
 // Sums are complete, and what the background found out is known, only after both waits.
 void StepPlan::complete(std::span<const Call> calls, PassResult& result) {
   const auto start = std::chrono::steady_clock::now();
-  result.bytes_staged += staging_->finish();
+  result.bytes_staged += update_->finish();
   if (norm_) norm_->finish();
   device_.synchronize();
   for (const Call& call : calls) result.overflowed |= call.kernel->overflowed();
@@ -329,7 +336,7 @@ void StepPlan::complete(std::span<const Call> calls, PassResult& result) {
 void StepPlan::quiesce() noexcept {
   if (norm_) norm_->finish();
   try {
-    staging_->finish();
+    update_->finish();
   } catch (...) { // NOLINT(bugprone-empty-catch): see above
   }
   try {
@@ -348,7 +355,7 @@ void StepPlan::renew(const Renewal& renewal, PassResult& result) {
     inverse_row_norms(pool, weights_, trained_, norms_.values());
     result.bytes_staged += norms->renew_all(pool);
   }
-  if (renewal.trained && !renewal.mirrored) staging_->start();
+  if (renewal.trained && !renewal.mirrored) update_->renew();
 }
 
 PassResult StepPlan::pass(const Batch& batch, double seed, const DropoutMoment& moment,

@@ -3,11 +3,11 @@
 #pragma once
 
 #include "backend/backend.h"
-#include "backend/background_staging.h"
 #include "backend/staged_array.h"
 #include "base/flat_array.h"
 #include "io/dataset/dataset.h"
 #include "train/background_norm.h"
+#include "train/background_update.h"
 #include "train/dropout.h"
 #include "train/narrow_gradients.h"
 #include "train/options.h"
@@ -70,7 +70,8 @@ struct PassResult {
   backend::RunTotals work; // of the kernels, in this pass
 };
 
-// Copies of weights that a pass has to make anew, because the weights have changed.
+// Copies of weights that a pass has to make anew, because the weights have changed. Those that an
+// update in the background makes are not among them.
 struct Renewal {
   bool trained = true; // while the pass runs
   bool frozen = true;
@@ -100,6 +101,22 @@ public:
   bool can_train() const { return gradients_.has_value(); }
   // Where a pass leaves gradients that it did not add up, or null where it always adds.
   NarrowGradients* narrow_gradients() { return narrow_gradients_.get(); }
+
+  // Whether an update can go on beside the next pass: where the device leaves the CPU free.
+  bool can_update_in_background() const { return updates_in_background_; }
+  // Once before such updates: they cannot fail, but their thread can be one too many.
+  void prepare_update() { update_->prepare(); }
+  // Goes on with an update that `optimizer` has begun, of the weights in the order in which a pass
+  // needs them, and makes their copies. The next pass waits for each layer's; everybody else by
+  // `settle`, or for `pending`. The gradients stay as they are until it has read them.
+  void begin_update(Optimizer& optimizer, std::optional<NarrowGradients::Access> gradients,
+                    PendingWrite& pending) noexcept {
+    update_->update(optimizer, std::move(gradients), pending);
+  }
+  // Waits for the end of the update, if there is one.
+  void settle() noexcept {
+    if (update_) update_->settle();
+  }
 
   // Adds the gradient of `seed` * (sum of the losses) to the gradients. Throws cancelled between
   // kernels once `cancel` is set, leaving the gradients half summed. Nothing goes on in the
@@ -192,9 +209,10 @@ private:
   std::array<std::optional<backend::StagedArray>, weight_array_count> arrays_; // by WeightArray
   std::optional<backend::StagedArray> gradients_;
   std::unique_ptr<NarrowGradients> narrow_gradients_;
-  std::unique_ptr<BackgroundNorm> norm_;              // of the narrow gradients
-  std::optional<backend::BackgroundStaging> staging_; // of the trained weights
-  std::vector<Calls> calls_;                          // by bucket
+  std::unique_ptr<BackgroundNorm> norm_;   // of the narrow gradients
+  std::optional<BackgroundUpdate> update_; // of the trained weights and their copies
+  bool updates_in_background_ = false;
+  std::vector<Calls> calls_; // by bucket
 };
 
 } // namespace anet::train

@@ -74,6 +74,7 @@ public:
     capabilities_.compute = {DataType::fp16};
     capabilities_.prefers_constants = true;
     capabilities_.narrow_gradients = true;
+    capabilities_.leaves_host_free = true;
     capabilities_.transposed_parameters = environment_->rules().parameter_convolution;
     capabilities_.logit_bytes = int64_t{256} << 20; // the head moves through ports every time
   }

@@ -1,6 +1,5 @@
 #include "backend/staged_array.h"
 
-#include "backend/background_staging.h"
 #include "backend/host_access.h"
 #include "base/flat_array.h"
 #include "base/float16.h"
@@ -147,70 +146,31 @@ TEST_CASE("an array that is read in bf16 has one mirror, which may be written fr
   CHECK(StagedArray::copy_bytes(*f.device, 400, {&small, 1}) == 24);
 }
 
-TEST_CASE("copies are renewed in the background in order, again and again") {
+TEST_CASE("a copy can be renewed piece by piece") {
   Fixture f;
-  std::vector<StagedPart> parts;
-  for (int64_t offset = 0; offset < 400; offset += 16) parts.push_back({offset, padded(4, 4)});
+  const std::vector<StagedPart> parts = {{16, padded(6, 9)},
+                                         {96, Layout::contiguous(DataType::fp16, {100})},
+                                         {16, padded(9, 6), true}};
   StagedArray array(*f.device, f.values.values(), parts);
-  BackgroundStaging staging(array, f.device->thread_pool());
-  for (int round = 0; round < 200; ++round) {
-    for (float& value : f.values.values()) value = static_cast<float>(round);
-    staging.start();
-    for (size_t i = 0; i < parts.size(); ++i) {
-      staging.wait(array.copies_needed(parts[i]));
-      REQUIRE(f.read(array.view(parts[i])) == std::vector<float>(16, static_cast<float>(round)));
-    }
-    REQUIRE(staging.finish() == 400 * 2);
-    REQUIRE(staging.finish() == 0);
-  }
-}
-
-TEST_CASE("what fails in the background is thrown to whoever waits, and then is over") {
-  Fixture f;
-  const std::vector<StagedPart> parts = {{0, padded(4, 4)}, {16, padded(4, 4)}};
-
-  // A buffer that cannot be mapped.
-  struct Broken final : Buffer {
-    explicit Broken(const Layout& layout) : Buffer(layout, 1024) {}
-    std::byte* data() override { return nullptr; }
-    void map(bool) override { fail(Status::device, "expected a lock"); }
-    void unmap() override {}
-  };
-  struct BrokenDevice final : Device {
-    explicit BrokenDevice(Device& real) : inner(real) {}
-    const Capabilities& capabilities() const override { return inner.capabilities(); }
-    ThreadPool& thread_pool() override { return inner.thread_pool(); }
-    Support supports(const mil::Function& function, const mil::Operation& op) const override {
-      return inner.supports(function, op);
-    }
-    std::unique_ptr<Buffer> allocate(const Layout& layout) override {
-      if (allocated++ == 0) return inner.allocate(layout);
-      return std::make_unique<Broken>(layout);
-    }
-    std::unique_ptr<Buffer> import(std::byte* data, size_t size, const Layout& layout) override {
-      return inner.import(data, size, layout);
-    }
-    std::shared_ptr<Workspace> make_workspace() override { return inner.make_workspace(); }
-    std::unique_ptr<Kernel> compile(const mil::Function& function,
-                                    const CompileOptions& options) override {
-      return inner.compile(function, options);
-    }
-    void synchronize() override {}
-    std::unique_ptr<Buffer> import_native(void* handle, const Layout& layout) override {
-      return inner.import_native(handle, layout);
-    }
-    std::string report() const override { return inner.report(); }
-    Device& inner;
-    int allocated = 0;
-  } device(*f.device);
-
-  StagedArray array(device, f.values.values(), parts);
-  BackgroundStaging staging(array, device.thread_pool());
-  for (int round = 0; round < 3; ++round) {
-    staging.start();
-    CHECK(status_of([&] { staging.wait(2); }) == Status::device);
-    CHECK(status_of([&] { staging.finish(); }) == Status::device);
-    CHECK(status_of([&] { staging.finish(); }) == Status::ok);
+  const int64_t piece_sizes[] = {9, 1, 6}, counts[] = {6, 100, 9};
+  for (size_t copy = 0; copy < parts.size(); ++copy) {
+    CAPTURE(copy);
+    CHECK(array.part(copy).offset == parts[copy].offset);
+    CHECK(array.piece_size(copy) == piece_sizes[copy]);
+    REQUIRE(array.pieces(copy) == counts[copy]);
+    array.renew(copy, nullptr);
+    const std::vector<float> whole = f.read(array.view(parts[copy]));
+    f.values.values()[static_cast<size_t>(parts[copy].offset)] += 1; // in the first piece
+    const StagedArray::Pieces pieces(array, copy);
+    CHECK(pieces.bytes() == whole.size() * 2);
+    pieces.renew(1, counts[copy]);
+    CHECK(f.read(array.view(parts[copy])) == whole);
+    pieces.renew(0, 1);
+    CHECK(f.read(array.view(parts[copy])) != whole);
+    for (int64_t piece = counts[copy]; piece-- > 0;) pieces.renew(piece, piece + 1);
+    const std::vector<float> seen = f.read(array.view(parts[copy]));
+    array.renew(copy, nullptr);
+    CHECK(f.read(array.view(parts[copy])) == seen);
   }
 }
 
