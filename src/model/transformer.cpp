@@ -8,6 +8,7 @@
 #include <map>
 #include <numeric>
 #include <string>
+#include <vector>
 
 namespace anet::model {
 
@@ -258,27 +259,83 @@ private:
   std::map<std::string, ValueId> parameters_;
 };
 
+// What the head reads.
+ValueId normalised(Builder& b, const Config& config, DataType dtype, int64_t positions) {
+  const ValueId hidden = b.input("hidden", {dtype, {1, config.hidden_size, 1, positions}});
+  const ValueId norm = b.input("final_norm_weight", {dtype, {1, config.hidden_size, 1, 1}});
+  return rms_norm(b, hidden, norm, channel_axis, config.norm_epsilon);
+}
+
 // Final norm and head, in fp32 from the logits on.
 ValueId logits(Builder& b, const Config& config, DataType dtype, int64_t positions,
                const AdapterShape& adapter) {
-  const ValueId hidden = b.input("hidden", {dtype, {1, config.hidden_size, 1, positions}});
-  const ValueId norm = b.input("final_norm_weight", {dtype, {1, config.hidden_size, 1, 1}});
+  const ValueId x = normalised(b, config, dtype, positions);
   const ValueId head =
       b.input("head_weight", {dtype, {config.vocab_size, config.hidden_size, 1, 1}});
-  const ValueId x = rms_norm(b, hidden, norm, channel_axis, config.norm_epsilon);
   Linear linear(b, adapter);
   const Linear::Input input = linear.input(x, {"lm_head"}, "head_dropout");
   return b.cast(linear.project(input, "lm_head", head), DataType::fp32);
 }
 
+// The same in parts of so many rows, each from a port of its own.
+std::vector<ValueId> logit_parts(Builder& b, const Config& config, DataType dtype,
+                                 int64_t positions, std::span<const int64_t> head_rows) {
+  const ValueId x = normalised(b, config, dtype, positions);
+  std::vector<ValueId> parts;
+  for (const int64_t rows : head_rows) {
+    const ValueId weight =
+        b.input(head_part_port(parts.size()), {dtype, {rows, config.hidden_size, 1, 1}});
+    parts.push_back(b.cast(b.linear(x, weight), DataType::fp32));
+  }
+  return parts;
+}
+
+// Of every position.
+struct Scores {
+  ValueId total;  // the logarithm of the sum of exponents
+  ValueId picked; // the logit of the target
+};
+
+Scores scores_of(Builder& b, ValueId logits, ValueId targets) {
+  return {b.reduce("reduce_log_sum_exp", logits, {channel_axis}, true),
+          b.gather_along_axis(logits, targets, channel_axis)};
+}
+
+// Each part picks a logit, which counts where the target is in that part.
+Scores scores_of(Builder& b, std::span<const ValueId> parts, ValueId targets) {
+  const auto integer = [&](int64_t value) {
+    return b.scalar(DataType::int32, static_cast<double>(value));
+  };
+  std::vector<ValueId> totals;
+  ValueId picked = b.scalar(DataType::fp32, 0);
+  int64_t begin = 0;
+  for (const ValueId part : parts) {
+    const int64_t rows = b.shape(part)[1];
+    const ValueId index = b.sub(targets, integer(begin));
+    const ValueId nearest =
+        b.binary("minimum", b.binary("maximum", index, integer(0)), integer(rows - 1));
+    const auto [total, nearest_logit] = scores_of(b, part, nearest);
+    const ValueId is_here = b.binary("equal", index, nearest);
+    const ValueId zero = b.scalar(DataType::fp32, 0);
+    picked = b.add(picked, b.add("select", {{"cond", is_here}, {"a", nearest_logit}, {"b", zero}}));
+    totals.push_back(total);
+    begin += rows;
+  }
+  const ValueId total =
+      b.reduce("reduce_log_sum_exp", b.concat(totals, channel_axis), {channel_axis}, true);
+  return {total, picked};
+}
+
 // Weighted cross-entropy of every position.
 ValueId token_losses(Builder& b, const Config& config, DataType dtype, int64_t positions,
-                     const AdapterShape& adapter) {
-  const ValueId scores = logits(b, config, dtype, positions, adapter);
+                     const AdapterShape& adapter, std::span<const int64_t> head_rows) {
+  const std::vector<ValueId> parts = head_rows.empty()
+                                         ? std::vector{logits(b, config, dtype, positions, adapter)}
+                                         : logit_parts(b, config, dtype, positions, head_rows);
   const ValueId targets = b.input("targets", {DataType::int32, {1, 1, 1, positions}});
   const ValueId weight = b.input("target_weight", {DataType::fp32, {1, 1, 1, positions}});
-  const ValueId total = b.reduce("reduce_log_sum_exp", scores, {channel_axis}, true);
-  const ValueId picked = b.gather_along_axis(scores, targets, channel_axis);
+  const auto [total, picked] =
+      parts.size() == 1 ? scores_of(b, parts.front(), targets) : scores_of(b, parts, targets);
   return b.mul(b.sub(total, picked), weight);
 }
 
@@ -363,17 +420,19 @@ mil::Function logits_function(const Config& config, DataType dtype, int64_t posi
   return std::move(b).finish();
 }
 
+std::string head_part_port(size_t part) { return "head_weight_" + std::to_string(part); }
+
 mil::Function token_loss_function(const Config& config, DataType dtype, int64_t positions,
-                                  const AdapterShape& adapter) {
+                                  const AdapterShape& adapter, std::span<const int64_t> head_rows) {
   Builder b("token_loss");
-  b.output(token_losses(b, config, dtype, positions, adapter), "losses");
+  b.output(token_losses(b, config, dtype, positions, adapter, head_rows), "losses");
   return std::move(b).finish();
 }
 
 mil::Function loss_function(const Config& config, DataType dtype, int64_t positions,
-                            const AdapterShape& adapter) {
+                            const AdapterShape& adapter, std::span<const int64_t> head_rows) {
   Builder b("loss");
-  const ValueId losses = token_losses(b, config, dtype, positions, adapter);
+  const ValueId losses = token_losses(b, config, dtype, positions, adapter, head_rows);
   b.output(b.reduce("reduce_sum", losses, {1, 2, 3}, false), "loss");
   return std::move(b).finish();
 }

@@ -17,8 +17,10 @@
 #include "model/adapter.h"
 #include "model/config.h"
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 
 namespace anet::model {
 
@@ -63,13 +65,18 @@ mil::Function logits_function(const Config& config, mil::DataType dtype, int64_t
 
 // The same, then cross-entropy: targets int32 [1, 1, 1, n] (any valid id where not counted),
 // target_weight fp32 [1, 1, 1, n] -> loss fp32 [1], the weighted sum in nats. In fp32 whatever the
-// dtype of the rest: fp16 cannot hold such sums.
+// dtype of the rest: fp16 cannot hold such sums. Unless `head_rows` is empty, the head's matrix is
+// in ports of so many rows, head_part_port(0), head_part_port(1) and so on, and logits are never
+// together; not where the head has an adapter.
 mil::Function loss_function(const Config& config, mil::DataType dtype, int64_t positions,
-                            const AdapterShape& adapter = {});
+                            const AdapterShape& adapter = {},
+                            std::span<const int64_t> head_rows = {});
+std::string head_part_port(size_t part);
 
 // The same inputs -> losses fp32 [1, 1, 1, n], weighted, not summed.
 mil::Function token_loss_function(const Config& config, mil::DataType dtype, int64_t positions,
-                                  const AdapterShape& adapter = {});
+                                  const AdapterShape& adapter = {},
+                                  std::span<const int64_t> head_rows = {});
 
 // Row i of either table is frequency theta^(-2i/head_dim), column j is positions[j]; both
 // [head_dim/2, positions].

@@ -15,24 +15,24 @@ namespace anet::train {
 // Thread class: one thread at a time.
 class BackgroundNorm {
 public:
-  // All outlive this object. The thread, made by the first tensor, sums with the pool.
+  // All outlive this object. The thread, made by the first part, sums with the pool.
   BackgroundNorm(NarrowGradients& gradients, Optimizer& optimizer, ThreadPool& pool);
 
-  // Forgets what was summed; the last tensor must have been finished.
+  // Forgets what was summed; the last part must have been finished.
   void start();
-  // This trained tensor's gradient is complete. Allocates nothing.
-  void add(size_t tensor);
+  // This part of the gradients is complete. Allocates nothing.
+  void add(size_t part);
   // Waits for all that were added. What could not be read is left to Optimizer::gradient_norm,
   // which finds out why.
   void finish() noexcept { worker_.settle(); }
 
 private:
-  void sum(size_t tensor);
+  void sum(size_t part);
 
   NarrowGradients& gradients_;
   Optimizer& optimizer_;
   ThreadPool& pool_;
-  std::vector<size_t> tensors_; // since start; never moves
+  std::vector<size_t> parts_; // since start; never moves
   BackgroundWorker worker_;
 };
 

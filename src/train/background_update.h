@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <exception>
 #include <optional>
+#include <span>
 #include <vector>
 
 namespace anet::train {
@@ -23,8 +24,10 @@ namespace anet::train {
 // the end of `settle` or `finish`.
 class BackgroundUpdate {
 public:
-  // All outlive this object. The thread, made when it is first needed, shares the pool with others.
-  BackgroundUpdate(backend::StagedArray& array, const TrainedTensors& tensors, ThreadPool& pool);
+  // Array, tensors and pool outlive this object. `in_place` are parts of the array that programs
+  // read without a copy. The thread, made when it is first needed, shares the pool with others.
+  BackgroundUpdate(backend::StagedArray& array, std::span<const backend::StagedPart> in_place,
+                   const TrainedTensors& tensors, ThreadPool& pool);
 
   // Makes the thread, so that `update` cannot fail.
   void prepare() { worker_.prepare(); }
@@ -35,8 +38,8 @@ public:
   // a copy is reported by `wait` and `finish`; the weights are updated all the same.
   void update(Optimizer& optimizer, std::optional<NarrowGradients::Access> gradients,
               PendingWrite& pending) noexcept;
-  // Returns when the first `copies` are new. Rethrows what went wrong.
-  void wait(size_t copies) { worker_.wait(copies); }
+  // Returns when what is read in place and the first `copies` are new. Rethrows what went wrong.
+  void wait(size_t copies) { worker_.wait(copies + 1); }
   // When so many copies are new, all weights are, and the gradients are free again.
   size_t copies_until_updated() const { return copies_until_updated_; }
   // Waits for all; returns the bytes written to copies since they were begun. Rethrows as well;
@@ -46,22 +49,23 @@ public:
   void settle() noexcept { worker_.settle(); }
 
 private:
+  // The first has no copy, each of the others the next one.
   struct Job {
-    std::vector<size_t> tensors; // to update before the copy is renewed
-    bool together = false;       // one tensor, of which each part is renewed at once
+    std::vector<size_t> parts; // of the gradients, to update before the copy is renewed
+    bool together = false;     // one part, of which each piece is renewed at once
   };
 
-  void assign_tensors();
+  void assign_parts(std::span<const backend::StagedPart> in_place);
   bool fits_together(size_t copy) const;
-  void run(size_t copy);
+  void run(size_t job);
   void renew_copy(size_t copy);
   void update_and_renew(size_t copy);
-  void update_tensor(size_t tensor, size_t copy, const backend::StagedArray::Pieces* pieces);
+  void update_part(size_t part, size_t copy, const backend::StagedArray::Pieces* pieces);
 
   backend::StagedArray& array_;
   const TrainedTensors& tensors_;
   ThreadPool& pool_;
-  std::vector<Job> jobs_; // by copy
+  std::vector<Job> jobs_; // none where there is no copy
   size_t copies_until_updated_ = 0;
   // Of the worker's thread while it works.
   Optimizer* optimizer_ = nullptr; // null: there is nothing to update

@@ -9,12 +9,21 @@ namespace anet::train {
 using backend::Layout;
 using mil::DataType;
 
+namespace {
+
+int64_t offset_of(const TrainedTensors& tensors, const GradientPart& part) {
+  return tensors.all()[part.tensor].offset + part.begin;
+}
+
+} // namespace
+
 NarrowGradients::NarrowGradients(backend::Device& device, const TrainedTensors& tensors,
                                  const std::set<int64_t>& offsets) {
-  for (const TrainedTensor& tensor : tensors.all()) {
-    const auto layout = Layout::contiguous(DataType::fp16, {tensor.parameter->elements});
-    buffers_.push_back(offsets.contains(tensor.offset) ? device.allocate(layout) : nullptr);
-    offsets_.push_back(tensor.offset);
+  for (const GradientPart& part : tensors.parts()) {
+    const auto layout = Layout::contiguous(DataType::fp16, {part.end - part.begin});
+    const int64_t offset = offset_of(tensors, part);
+    buffers_.push_back(offsets.contains(offset) ? device.allocate(layout) : nullptr);
+    offsets_.push_back(offset);
   }
   values_.resize(buffers_.size());
 }
@@ -27,15 +36,15 @@ size_t NarrowGradients::index(int64_t offset) const {
   return index;
 }
 
-backend::View NarrowGradients::view(size_t tensor, const Layout& layout) const {
-  return {*buffers_[tensor], 0, layout};
+backend::View NarrowGradients::view(size_t part, const Layout& layout) const {
+  return {*buffers_[part], 0, layout};
 }
 
 uint64_t NarrowGradients::bytes(const TrainedTensors& tensors, const std::set<int64_t>& offsets) {
   uint64_t bytes = 0;
-  for (const TrainedTensor& tensor : tensors.all())
-    if (offsets.contains(tensor.offset))
-      bytes += static_cast<uint64_t>(tensor.parameter->elements) * sizeof(uint16_t);
+  for (const GradientPart& part : tensors.parts())
+    if (offsets.contains(offset_of(tensors, part)))
+      bytes += static_cast<uint64_t>(part.end - part.begin) * sizeof(uint16_t);
   return bytes;
 }
 

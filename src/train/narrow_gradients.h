@@ -1,5 +1,5 @@
-// Gradients of whole tensors as fp16 programs return them, for an update that reads them where they
-// are: in place of sums in fp32, when there is nothing to add to.
+// Gradients of tensors, or of parts of them, as fp16 programs return them, for an update that reads
+// them where they are: in place of sums in fp32, when there is nothing to add to.
 #pragma once
 
 #include "backend/backend.h"
@@ -18,23 +18,23 @@ namespace anet::train {
 
 class NarrowGradients {
 public:
-  // Of the tensors whose gradients have these offsets.
+  // Of the parts whose gradients have these offsets.
   NarrowGradients(backend::Device& device, const TrainedTensors& tensors,
                   const std::set<int64_t>& offsets);
 
-  // What a kernel with this port writes: of the trained tensor with this index.
-  backend::View view(size_t tensor, const backend::Layout& layout) const;
-  // Of the trained tensor whose gradients have this offset.
+  // What a kernel with this port writes: of the part with this index.
+  backend::View view(size_t part, const backend::Layout& layout) const;
+  // Of the part whose gradients have this offset.
   size_t index(int64_t offset) const;
-  size_t count() const { return buffers_.size(); } // of trained tensors
+  size_t count() const { return buffers_.size(); } // of parts
   static uint64_t bytes(const TrainedTensors& tensors, const std::set<int64_t>& offsets);
 
   // The host's, for as long as this object lives.
   class Access {
   public:
     explicit Access(NarrowGradients& gradients) : Access(gradients, 0, gradients.count()) {}
-    // Of one tensor alone: several threads may have different ones.
-    Access(NarrowGradients& gradients, size_t tensor) : Access(gradients, tensor, tensor + 1) {}
+    // Of one part alone: several threads may have different ones.
+    Access(NarrowGradients& gradients, size_t part) : Access(gradients, part, part + 1) {}
     ~Access() { release(); }
     Access(Access&& other) noexcept
         : gradients_(other.gradients_), begin_(other.begin_),
@@ -48,13 +48,13 @@ public:
 
     NarrowGradients& gradients_;
     size_t begin_;
-    size_t end_; // of the tensors that are mapped
+    size_t end_; // of the parts that are mapped
   };
 
 private:
-  std::vector<std::unique_ptr<backend::Buffer>> buffers_; // by trained tensor, null without one
+  std::vector<std::unique_ptr<backend::Buffer>> buffers_; // by part, null without one
   std::vector<const uint16_t*> values_;                   // the same, while they are the host's
-  std::vector<int64_t> offsets_;                          // by trained tensor
+  std::vector<int64_t> offsets_;                          // by part
 };
 
 } // namespace anet::train

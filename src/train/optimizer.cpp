@@ -43,39 +43,41 @@ Optimizer::Optimizer(const SessionOptions& options, const TrainedTensors& tensor
                      const model::Parameter* table, bool shared)
     : options_(options), names_(state_names(options)), flat_size_(tensors.flat_size()),
       shared_(shared) {
-  for (const TrainedTensor& tensor : tensors.all()) {
+  for (const GradientPart& part : tensors.parts()) {
+    const TrainedTensor& tensor = tensors.all()[part.tensor];
     const bool is_table = tensor.parameter == table;
-    if (is_table) seen_ = SeenRows(table->shape[0]);
-    add_segments(tensor, static_cast<size_t>(&tensor - tensors.all().data()),
-                 is_table ? table->shape[1] : 0);
+    if (is_table && part.begin == 0) seen_ = SeenRows(table->shape[0]);
+    add_part(tensor, part, is_table ? table->shape[1] : 0);
   }
   updated_rows_ = seen_;
   segment_sums_.resize(segments_.size());
   summed_.resize(segments_.size());
 }
 
-void Optimizer::add_segments(const TrainedTensor& tensor, size_t index, int64_t row_size) {
+// Parts of a table are whole rows.
+void Optimizer::add_part(const TrainedTensor& tensor, const GradientPart& part, int64_t row_size) {
   const int64_t rows = row_size == 0 ? 0 : std::max<int64_t>(1, segment_elements / row_size);
   const int64_t size = row_size == 0 ? segment_elements : rows * row_size;
-  const int64_t elements = tensor.parameter->elements;
-  tensors_.push_back({.begin = tensor.offset,
-                      .end = tensor.offset + elements,
-                      .weights = tensor.parameter->offset,
-                      .tensor = index,
-                      .decay = tensor.parameter->decay,
-                      .row_size = row_size});
+  parts_.push_back({.begin = tensor.offset + part.begin,
+                    .end = tensor.offset + part.end,
+                    .weights = tensor.parameter->offset + part.begin,
+                    .part = parts_.size(),
+                    .decay = tensor.parameter->decay,
+                    .row_size = row_size,
+                    .first_row = row_size == 0 ? 0 : part.begin / row_size});
+  const int64_t elements = part.end - part.begin;
   for (int64_t begin = 0; begin < elements; begin += size)
-    segments_.push_back(part_of(tensors_.back(), begin, std::min(begin + size, elements)));
+    segments_.push_back(segment_of(parts_.back(), begin, std::min(begin + size, elements)));
 }
 
-Optimizer::Segment Optimizer::part_of(const Segment& tensor, int64_t begin, int64_t end) {
-  Segment part = tensor;
-  part.begin += begin;
-  part.end = tensor.begin + end;
-  part.weights += begin;
-  part.within = begin;
-  part.first_row = tensor.row_size == 0 ? 0 : begin / tensor.row_size;
-  return part;
+Optimizer::Segment Optimizer::segment_of(const Segment& part, int64_t begin, int64_t end) {
+  Segment segment = part;
+  segment.begin += begin;
+  segment.end = part.begin + end;
+  segment.weights += begin;
+  segment.within = begin;
+  segment.first_row += part.row_size == 0 ? 0 : begin / part.row_size;
+  return segment;
 }
 
 OptimizerState Optimizer::fresh_state() const {
@@ -145,8 +147,8 @@ double Optimizer::sum_of_squares(const Segment& segment, std::span<const float> 
 }
 
 const uint16_t* Optimizer::find(Float16Gradients gradients, const Segment& segment) {
-  const uint16_t* tensor = gradients.empty() ? nullptr : gradients[segment.tensor];
-  return tensor == nullptr ? nullptr : tensor + segment.within;
+  const uint16_t* part = gradients.empty() ? nullptr : gradients[segment.part];
+  return part == nullptr ? nullptr : part + segment.within;
 }
 
 void Optimizer::add_to_shared_rows(const Segment& segment, std::span<float> gradients,
@@ -159,10 +161,10 @@ void Optimizer::add_to_shared_rows(const Segment& segment, std::span<float> grad
   });
 }
 
-void Optimizer::sum_squares(ThreadPool& pool, size_t tensor, Float16Gradients gradients) {
+void Optimizer::sum_squares(ThreadPool& pool, size_t part, Float16Gradients gradients) {
   const auto [first, last] =
-      std::equal_range(segments_.begin(), segments_.end(), Segment{.tensor = tensor},
-                       [](const Segment& a, const Segment& b) { return a.tensor < b.tensor; });
+      std::equal_range(segments_.begin(), segments_.end(), Segment{.part = part},
+                       [](const Segment& a, const Segment& b) { return a.part < b.part; });
   if (first == last || (shared_ && first->row_size != 0)) return;
   const auto begin = static_cast<size_t>(first - segments_.begin());
   for_each_task(pool, last - first, pool.threads(), [&](int64_t task, int64_t /*lane*/) {
@@ -255,8 +257,8 @@ void Optimizer::update_segment(const Segment& segment) {
       });
 }
 
-void Optimizer::update_part(size_t tensor, int64_t begin, int64_t end) {
-  update_segment(part_of(tensors_[tensor], begin, end));
+void Optimizer::update_part(size_t part, int64_t begin, int64_t end) {
+  update_segment(segment_of(parts_[part], begin, end));
 }
 
 void Optimizer::update(ThreadPool& pool, const Update& update, const UpdateArrays& arrays) {

@@ -21,8 +21,8 @@ struct Update {
   double gradient_factor = 1; // multiplies the accumulated gradient: mean, unscale and clip in one
 };
 
-// The gradients of whole tensors in fp16, by trained tensor, read in place of those in the flat
-// array, which are zeros; null for the other tensors. None at all may be empty.
+// Gradients in fp16, by part of the trained tensors, read in place of those in the flat array,
+// which are zeros; null for the other parts. None at all may be empty.
 using Float16Gradients = std::span<const uint16_t* const>;
 
 // What one update reads and writes; each but the last is one flat array.
@@ -65,21 +65,20 @@ public:
   // leaves out what sum_squares has done; then forgets it.
   double gradient_norm(ThreadPool& pool, std::span<float> gradients,
                        Float16Gradients float16_gradients = {});
-  // Does a tensor's part of the norm ahead, when its gradients in fp16 are complete. Those of a
+  // Does what a part adds to the norm ahead, when its gradients in fp16 are complete. Those of a
   // shared table are not before the pass ends: it is left to gradient_norm. Thread class: a thread
-  // for each tensor.
-  void sum_squares(ThreadPool& pool, size_t tensor, Float16Gradients gradients);
+  // for each part.
+  void sum_squares(ThreadPool& pool, size_t part, Float16Gradients gradients);
   void forget_squares();
   // Counts the update, and leaves the gradients of the flat array zero. Cannot fail: a session's
   // step is atomic because this is its last act.
   void update(ThreadPool& pool, const Update& update, const UpdateArrays& arrays);
-  // The same in parts: counts it, and decides all that update_part computes with. Rows that are
-  // seen from here on belong to the next one. Cannot fail.
+  // The same piece by piece: counts it, and decides all that update_part computes with. Rows that
+  // are seen from here on belong to the next one. Cannot fail.
   void begin_update(const Update& update, const UpdateArrays& arrays);
-  // Elements of a trained tensor, each once for an update, in any order, which changes no bit:
-  // whole rows, where `row_size` is not 0. Thread class: any thread, also beside see_rows.
-  void update_part(size_t tensor, int64_t begin, int64_t end);
-  int64_t row_size(size_t tensor) const { return tensors_[tensor].row_size; }
+  // Elements of a part, each once for an update, in any order, which changes no bit: whole rows of
+  // a table. Thread class: any thread, also beside see_rows.
+  void update_part(size_t part, int64_t begin, int64_t end);
 
   const std::vector<std::string>& names() const { return names_; }
   StateArray& state(size_t index) { return state_.arrays[index]; }
@@ -104,8 +103,8 @@ private:
     int64_t begin = 0; // in the gradients and the state
     int64_t end = 0;
     int64_t weights = 0; // in the weights
-    size_t tensor = 0;
-    int64_t within = 0; // the first element's place in its tensor
+    size_t part = 0;
+    int64_t within = 0; // the first element's place in its part
     bool decay = false;
     int64_t row_size = 0; // of a table's rows, whole ones; 0: any other tensor
     int64_t first_row = 0;
@@ -121,8 +120,8 @@ private:
     SgdFactors sgd;
   };
 
-  static Segment part_of(const Segment& tensor, int64_t begin, int64_t end);
-  void add_segments(const TrainedTensor& tensor, size_t index, int64_t row_size);
+  static Segment segment_of(const Segment& part, int64_t begin, int64_t end);
+  void add_part(const TrainedTensor& tensor, const GradientPart& part, int64_t row_size);
   // Where the gradients of elements are; none: they and the state are zeros.
   enum class Source : uint8_t { none, sums, halves };
   // Calls visit(begin, end, source) for parts of the segment, in elements of the gradients.
@@ -144,7 +143,7 @@ private:
   int64_t flat_size_;
   SeenRows seen_;
   bool shared_;                   // the table that they are of
-  std::vector<Segment> tensors_;  // whole ones
+  std::vector<Segment> parts_;    // whole ones
   std::vector<Segment> segments_; // of them
   Begun begun_;
   SeenRows updated_rows_; // as they were seen when the update began

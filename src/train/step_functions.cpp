@@ -121,7 +121,8 @@ BlockFunctions block_functions(const model::Config& config, DataType dtype, cons
 
 mil::Function head_training_function(const model::Config& config, DataType dtype, int64_t columns,
                                      const PartShape& shape, bool narrow) {
-  const mil::Function loss = model::loss_function(config, dtype, columns, shape.adapter);
+  const mil::Function loss =
+      model::loss_function(config, dtype, columns, shape.adapter, shape.head_rows);
   mil::Function function =
       mil::value_and_gradient(loss, by_inputs(with_hidden(shape), {"loss"}, mil::Taps::automatic));
   if (narrow) return narrow_gradients(std::move(function), shape.trained);
@@ -130,12 +131,14 @@ mil::Function head_training_function(const model::Config& config, DataType dtype
 
 mil::Function head_evaluation_function(const model::Config& config, DataType dtype, int64_t columns,
                                        const PartShape& shape) {
-  return model::token_loss_function(config, dtype, columns, without_dropout(shape.adapter));
+  return model::token_loss_function(config, dtype, columns, without_dropout(shape.adapter),
+                                    shape.head_rows);
 }
 
 EmbeddingFunctions embedding_functions(const model::Config& config, DataType dtype,
                                        int64_t positions, const PartShape& shape) {
-  mil::Function forward = model::embedding_function(config, dtype, positions, shape.adapter);
+  mil::Function forward = model::embedding_function(config, dtype, positions, shape.adapter,
+                                                    shape.wide_table ? DataType::fp32 : dtype);
   if (shape.trained.empty()) return {std::move(forward), std::nullopt};
   // The gradient of an fp32 table: rows go straight to the sums, where a narrower one would be a
   // table of zeros with them in it first. What the derivative would tap is cheaper to look up again

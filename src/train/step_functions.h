@@ -25,9 +25,11 @@ std::string transposed_port(const std::string& port);
 // What the kernels of a layer, of the embedding or of the head are made for, besides sizes.
 struct PartShape {
   model::AdapterShape adapter;
-  std::vector<std::string> trained; // ports that have gradients
-  bool backward = true;             // there is something to train here or below
-  bool hidden_gradient = true;      // there is below
+  std::vector<std::string> trained;    // ports that have gradients
+  bool backward = true;                // there is something to train here or below
+  bool hidden_gradient = true;         // there is below
+  std::vector<int64_t> head_rows = {}; // of the ports that the head's matrix is in; empty: of one
+  bool wide_table = false;             // the embedding's rows are in fp32, whatever the rest is
   bool operator==(const PartShape&) const = default;
 };
 

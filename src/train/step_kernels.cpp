@@ -88,7 +88,16 @@ PartShape StepKernels::shape_of(int32_t layer) const {
   return {.adapter = weights_.shape(layer),
           .trained = weights_.trained_ports(layer),
           .backward = layer >= lowest,
-          .hidden_gradient = layer > lowest};
+          .hidden_gradient = layer > lowest,
+          .head_rows = layer == weights_.head() ? weights_.head_rows() : std::vector<int64_t>(),
+          .wide_table = layer == StepWeights::embedding && reads_wide_table()};
+}
+
+// A few rows of the fp32 weights, in place: an fp16 copy of them all would come first in every
+// step. A bf16 one is written with the weights.
+bool StepKernels::reads_wide_table() const {
+  return dtype_ == DataType::fp16 && device_.capabilities().host_memory &&
+         !weights_.has_constants(StepWeights::embedding);
 }
 
 // Layouts of ports that the function does not have are left out.
@@ -338,13 +347,7 @@ void StepKernels::compile_embedding() {
   const PartShape part = shape_of(StepWeights::embedding);
   const auto functions = embedding_functions(weights_.config(), dtype_, positions_, part);
   const Constants constants = weights_.constants(StepWeights::embedding, dtype_);
-  Layouts layouts = {{"hidden", hidden_layout()}, {"d_hidden", hidden_layout()}};
-  // Tied to the head, the matrix is staged once, in the layout that the head's products like.
-  const auto& inputs = head_training_.begin()->second->inputs();
-  for (const backend::Port& port : inputs) {
-    if (port.name != "head_weight" || !weights_.config().tie_embeddings) continue;
-    if (const auto matrix = backend::as_matrix(port.layout)) layouts["embedding_weight"] = *matrix;
-  }
+  const Layouts layouts = {{"hidden", hidden_layout()}, {"d_hidden", hidden_layout()}};
   embedding_forward_ =
       compile(bound(functions.forward, constants), "embedding_forward", Role::forward, layouts, {});
   if (functions.backward)

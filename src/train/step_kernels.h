@@ -116,6 +116,7 @@ private:
   model::AttentionForm attention_form() const;
   bool returns_narrow_gradients() const;
   bool reads_transposed_weights() const;
+  bool reads_wide_table() const;
   const NamedFunctions& functions_of(const SessionOptions& options, const PartShape& shape,
                                      std::vector<NamedFunctions>& known) const;
   void assign_slots(BlockKernels& block);

@@ -149,9 +149,10 @@ void StepPlan::bind(std::span<float> trained) {
     stage(WeightArray::norms, norms_.values());
   }
   StagedArray& staged = *arrays_[static_cast<size_t>(WeightArray::trained)];
-  update_.emplace(staged, weights_.trained(), device_.thread_pool());
-  // In fp16 kernels read copies alone, never the weights themselves. Norms of DoRA are of all
-  // trained weights, and the first layer needs them.
+  std::vector<StagedPart> in_place = kernels_->weight_parts(WeightArray::trained);
+  std::erase_if(in_place, [&](const StagedPart& part) { return staged.copies_needed(part) > 0; });
+  update_.emplace(staged, in_place, weights_.trained(), device_.thread_pool());
+  // Norms of DoRA are of all trained weights, and the first layer needs them.
   updates_in_background_ = device_.capabilities().leaves_host_free &&
                            dtype_of(options_) == DataType::fp16 && staged.copy_count() > 0 &&
                            weights_.norms_size() == 0;

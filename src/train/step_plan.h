@@ -139,7 +139,7 @@ private:
     size_t copies_needed = 0; // of trained weights
     int32_t layer = 0;
     int64_t first_mask = 0;     // see fill_dropout
-    std::vector<size_t> narrow; // trained tensors whose gradients it returns as they are
+    std::vector<size_t> narrow; // parts of the gradients that it returns as they are
     std::vector<size_t> masks;  // inputs of dropout
     std::vector<backend::View> inputs;
     std::vector<backend::View> outputs;

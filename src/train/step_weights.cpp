@@ -2,6 +2,7 @@
 
 #include "backend/tensor_copy.h"
 #include "base/status.h"
+#include "model/transformer.h"
 
 #include <algorithm>
 
@@ -13,6 +14,9 @@ using backend::Layout;
 using mil::DataType;
 
 constexpr int64_t alignment = 16; // elements
+// Products with weights that are inputs are faster in programs that read no more rows of a matrix
+// (ane-facts.md 4.4).
+constexpr int64_t max_kernel_rows = 16384;
 
 std::shared_ptr<const model::ParameterTable>
 table_of(const std::shared_ptr<const model::Model>& model, const model::Config& config) {
@@ -42,13 +46,18 @@ StepWeights::StepWeights(const backend::Device& device, const model::Config& con
                          const std::vector<std::string>& trainable)
     : config_(config), model_(std::move(model)), parameters_(table_of(model_, config_)),
       trained_(parameters_->all(), trainable),
-      prefers_constants_(model_ != nullptr && device.capabilities().prefers_constants) {}
+      prefers_constants_(model_ != nullptr && device.capabilities().prefers_constants),
+      divides_head_(device.capabilities().transposed_parameters) {
+  if (const std::vector<int64_t> rows = head_rows(); !rows.empty())
+    trained_.divide(parameters_->head(), rows.front() * config_.hidden_size);
+}
 
 StepWeights::StepWeights(const backend::Device& device,
                          std::shared_ptr<const model::Adapter> adapter)
     : config_(adapter->config()), model_(adapter->model()), adapter_(std::move(adapter)),
       parameters_(table_of(model_, config_)), trained_(adapter_->parameters(), {}),
-      prefers_constants_(device.capabilities().prefers_constants) {
+      prefers_constants_(device.capabilities().prefers_constants),
+      divides_head_(device.capabilities().transposed_parameters) {
   for (const model::LoraModule& module : adapter_->modules()) {
     if (module.magnitude < 0) continue;
     norms_.push_back({&module, norms_size_});
@@ -83,15 +92,47 @@ model::AdapterShape StepWeights::shape(int32_t layer) const {
   return shape;
 }
 
+// Parts of about equal size, whole vectors of the engine's. A head with an adapter stays in one, as
+// its second matrix does.
+std::vector<int64_t> StepWeights::head_rows() const {
+  constexpr int64_t multiple = 32;
+  const int64_t rows = config_.vocab_size;
+  if (!divides_head_ || rows <= max_kernel_rows || is_constant(parameters_->head()) ||
+      !shape(head()).modules.empty())
+    return {};
+  const int64_t count = (rows + max_kernel_rows - 1) / max_kernel_rows;
+  const int64_t size = ((rows + count - 1) / count + multiple - 1) / multiple * multiple;
+  std::vector<int64_t> parts;
+  for (int64_t begin = 0; begin < rows; begin += size)
+    parts.push_back(std::min(size, rows - begin));
+  return parts;
+}
+
+void StepWeights::add_ports(std::vector<WeightPort>& ports, const Entry& entry,
+                            bool is_head) const {
+  const model::Parameter* parameter = entry.parameter;
+  const TrainedTensor* tensor = adapter_ ? nullptr : trained_.find(*parameter);
+  const auto add = [&](const std::string& name, int64_t begin) {
+    if (tensor != nullptr)
+      ports.push_back(
+          {name, WeightArray::trained, parameter->offset + begin, tensor->offset + begin});
+    else
+      ports.push_back({name, WeightArray::frozen, parameter->offset + begin, -1});
+  };
+  const std::vector<int64_t> rows = is_head ? head_rows() : std::vector<int64_t>();
+  if (rows.empty()) return add(entry.port, 0);
+  int64_t begin = 0;
+  for (size_t part = 0; part < rows.size(); ++part) {
+    add(model::head_part_port(part), begin);
+    begin += rows[part] * config_.hidden_size;
+  }
+}
+
 std::vector<WeightPort> StepWeights::ports(int32_t layer) const {
   std::vector<WeightPort> ports;
-  for (const auto& [port, parameter] : entries(layer)) {
-    if (is_constant(*parameter)) continue;
-    const TrainedTensor* tensor = adapter_ ? nullptr : trained_.find(*parameter);
-    if (tensor != nullptr)
-      ports.push_back({port, WeightArray::trained, parameter->offset, tensor->offset});
-    else
-      ports.push_back({port, WeightArray::frozen, parameter->offset, -1});
+  for (const Entry& entry : entries(layer)) {
+    const bool is_head = layer == head() && entry.port == "head_weight";
+    if (!is_constant(*entry.parameter)) add_ports(ports, entry, is_head);
   }
   for (const model::AdapterShape::Module& module : shape(layer).modules) {
     const std::string prefix = module.port + "_";

@@ -57,6 +57,8 @@ public:
   model::AdapterShape shape(int32_t layer) const;
   std::vector<WeightPort> ports(int32_t layer) const; // constants are not among them
   std::vector<std::string> trained_ports(int32_t layer) const;
+  // Rows of the ports that the head's matrix is in, one after the other; empty: it is in one.
+  std::vector<int64_t> head_rows() const;
   bool has_constants(int32_t layer) const;
   // In the type that programs compute in; codes and fp32 weights are not copied.
   Constants constants(int32_t layer, mil::DataType dtype) const;
@@ -84,6 +86,7 @@ private:
   };
   std::vector<Entry> entries(int32_t layer) const;
   bool is_constant(const model::Parameter& parameter) const;
+  void add_ports(std::vector<WeightPort>& ports, const Entry& entry, bool is_head) const;
   mil::ConstantValue constant(const Entry& entry, mil::DataType dtype) const;
 
   model::Config config_;
@@ -92,6 +95,7 @@ private:
   std::shared_ptr<const model::ParameterTable> parameters_;
   TrainedTensors trained_;
   bool prefers_constants_;
+  bool divides_head_; // where the device has no product with all of its rows that is as fast
   std::vector<Norms> norms_;
   int64_t norms_size_ = 0;
   // The embedding in the programs' type, which a tied head shares.

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <string_view>
+#include <utility>
 
 namespace anet::train {
 
@@ -46,9 +47,22 @@ TrainedTensors::TrainedTensors(std::span<const model::Parameter> parameters,
     if (parameter.is_compressed())
       fail(Status::unsupported, "expected fp32 weights of '", parameter.name,
            "' to train, seen compressed ones; train an adapter, or load the model uncompressed");
+    parts_.push_back({.tensor = tensors_.size(), .begin = 0, .end = parameter.elements});
     tensors_.push_back({&parameter, flat_size_});
     flat_size_ += (parameter.elements + alignment - 1) / alignment * alignment;
   }
+}
+
+void TrainedTensors::divide(const model::Parameter& parameter, int64_t elements) {
+  const TrainedTensor* divided = find(parameter);
+  std::vector<GradientPart> parts;
+  for (const GradientPart& part : parts_) {
+    const bool whole = &tensors_[part.tensor] != divided;
+    const int64_t size = whole ? part.end - part.begin : elements;
+    for (int64_t begin = part.begin; begin < part.end; begin += size)
+      parts.push_back({part.tensor, begin, std::min(begin + size, part.end)});
+  }
+  parts_ = std::move(parts);
 }
 
 const TrainedTensor* TrainedTensors::find(const model::Parameter& parameter) const {

@@ -100,6 +100,75 @@ TEST_CASE("so it does on every chip") {
   }
 }
 
+namespace {
+
+// More rows than a convolution reads.
+model::Config wide_config(bool tied) {
+  model::Config config = small_config();
+  config.vocab_size = 20000;
+  config.tie_embeddings = tied;
+  return model::resolve(config);
+}
+
+// Tokens of every part of the vocabulary.
+OwnedBatch wide_batch(uint64_t seed, const train::SessionOptions& options) {
+  OwnedBatch batch(seed, options.batch_size, options.sequence_length);
+  for (std::vector<int32_t>* ids : {&batch.tokens, &batch.targets})
+    for (int32_t& id : *ids) id *= 317;
+  return batch;
+}
+
+} // namespace
+
+TEST_CASE("a vocabulary of more rows than a convolution reads is in several ports") {
+  for (const std::string profile : {"m1", "m3", "m4", "m5", "a17"}) {
+    CAPTURE(profile);
+    AneFixture f;
+    f.emulator.set("profile", profile);
+    const train::SessionOptions options = half_options();
+    const model::Config config = wide_config(profile != "m5");
+    const auto ane = make_session(f.open(), options, config);
+    const auto cpu = make_session(cpu_device(), options, config);
+    backend::RunTotals work;
+    for (uint64_t step = 0; step < 3; ++step) {
+      const OwnedBatch owned = wide_batch(step, options);
+      const train::Batch batch = owned.view();
+      const train::StepResult seen = ane->step({&batch, 1}), expected = cpu->step({&batch, 1});
+      CHECK(seen.loss == doctest::Approx(expected.loss).epsilon(0.01));
+      CHECK(seen.grad_norm == doctest::Approx(expected.grad_norm).epsilon(0.05));
+      CHECK(seen.skipped == expected.skipped);
+      backend::add_totals(work, seen.work);
+    }
+    CHECK(engine_share(work) >= 0.95);
+    CHECK(work.fallbacks == 0);
+    const OwnedBatch owned = wide_batch(9, options);
+    const train::Batch batch = owned.view();
+    const train::EvalResult seen = ane->eval(batch), expected = cpu->eval(batch);
+    CHECK(seen.loss == doctest::Approx(expected.loss).epsilon(0.01));
+  }
+}
+
+TEST_CASE("its gradients in fp16 update as their sums in fp32 do") {
+  for (const bool tied : {false, true}) {
+    AneFixture f;
+    const train::SessionOptions options = half_options();
+    const auto device = f.open();
+    const auto narrow = make_session(device, options, wide_config(tied));
+    const auto summed = make_session(device, options, wide_config(tied));
+    for (uint64_t step = 0; step < 2; ++step) {
+      const OwnedBatch owned = wide_batch(step, options);
+      const train::Batch batch = owned.view();
+      const train::StepResult seen = narrow->step({&batch, 1});
+      summed->forward_backward(batch);
+      const train::StepResult expected = summed->optimizer_step();
+      REQUIRE(seen.skipped == expected.skipped);
+      if (!seen.skipped) CHECK(seen.grad_norm == doctest::Approx(expected.grad_norm).epsilon(1e-9));
+    }
+    const auto a = narrow->weights(), b = summed->weights();
+    for (size_t i = 0; i < a.size(); ++i) REQUIRE(a[i] == doctest::Approx(b[i]).epsilon(1e-6));
+  }
+}
+
 // M2 Max and M3 Ultra compile nothing that changes the length of rows (ane-facts.md 4.4).
 TEST_CASE("so it does where rows keep their length") {
   for (const std::string profile : {"m1", "m3"}) {

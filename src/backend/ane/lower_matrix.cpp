@@ -2,7 +2,8 @@
 //
 // Weights that change are operands of matmul, [1, 1, out, in] times [1, 1, in, positions]; a
 // transposed weight is a flag. Where the rules say so, those that are not transposed are kernels of
-// convolutions, and so are the rows of one operand of a product of computed matrices, x y'.
+// convolutions, and so are the rows of one operand of a product of computed matrices, x y', and
+// the columns of what a transposed weight multiplies.
 // Constant weights are convolutions or matmul, as the rules say.
 #include "backend/ane/lowering.h"
 
@@ -167,6 +168,23 @@ ValueId convolve_columns(Lowering& l, const Matrix& x, const Matrix& y) {
   return l.reshape(product, {1, parts, x.rows / parts, y.rows});
 }
 
+// x' y, as of weights that are read transposed: the columns of y can be kernels over x as it is.
+bool has_turned_kernels(const Lowering& l, const Matrix& x, const Matrix& y) {
+  return l.rules.computed_convolution && is_single(x) && is_single(y) && x.transposed &&
+         !y.transposed && std::min(x.columns, y.columns) >= least_computed_kernels &&
+         y.columns <= l.rules.max_channels && x.rows <= max_conv_channels &&
+         x.columns <= l.rules.max_width;
+}
+
+// (y' x)': only y and the result are transposed, not the weight.
+ValueId convolve_turned(Lowering& l, const Matrix& x, const Matrix& y) {
+  const ValueId kernels =
+      l.b.reshape(l.swap_matrix_axes(read_matrix(l, y)), {y.columns, y.rows, 1, 1});
+  const ValueId image = l.reshape(read_matrix(l, x), {1, x.rows, 1, x.columns});
+  const ValueId product = l.watch(l.b.linear(image, kernels));
+  return l.swap_matrix_axes(l.reshape(product, {1, 1, y.columns, x.columns}));
+}
+
 } // namespace
 
 Matrix matrix_behind(const Lowering& l, ValueId value) {
@@ -196,6 +214,7 @@ ValueId multiply(Lowering& l, const Matrix& x, const Matrix& y) {
     return l.swap_matrix_axes(l.reshape(flipped, shape));
   }
   if (has_computed_kernels(l, x, y)) return convolve_columns(l, x, y);
+  if (has_turned_kernels(l, x, y)) return convolve_turned(l, x, y);
   const auto product = [&](ValueId left, ValueId right) {
     return l.watch(l.b.matmul(left, right, x.transposed, y.transposed));
   };

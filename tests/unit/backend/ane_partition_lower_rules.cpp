@@ -154,6 +154,25 @@ TEST_CASE("a large weight's gradient is a convolution where kernels may be compu
   CHECK(is_matmul(function));
 }
 
+TEST_CASE("a weight that is read transposed stays as it is where kernels may be computed") {
+  Rules rules;
+  rules.parameter_convolution = rules.computed_convolution = true;
+  const Function function = projection(300, 257, 260, true);
+  const Lowered lowered = ane::lower(function, rules, {});
+  CHECK(computing_ops(lowered.function) == std::set<std::string>{"conv", "reshape", "transpose"});
+  CHECK(count_ops(lowered.function, "transpose") == 2); // of what it multiplies, and of the result
+  CHECK(input_shape(lowered, 1).back() == 257);
+  check(function, rules);
+  const auto is_matmul = [&](const Function& product) {
+    return count_ops(ane::lower(product, rules, {}).function, "matmul") == 1;
+  };
+  CHECK(is_matmul(projection(300, 257, 255, true))); // too few columns for two transposes
+  CHECK(is_matmul(projection(300, 255, 260, true)));
+  CHECK(is_matmul(projection(16385, 256, 256, true)));
+  rules.max_channels = 256;
+  CHECK(is_matmul(function));
+}
+
 TEST_CASE("matrices higher than the limit are split over the channels") {
   Rules rules;
   rules.max_height = 16;

@@ -1,6 +1,7 @@
 #include "model/transformer.h"
 
 #include "base/random.h"
+#include "mil/differentiate.h"
 #include "mil/interpreter.h"
 #include "mil/text.h"
 #include "mil/verify.h"
@@ -324,6 +325,52 @@ TEST_CASE("the losses of tokens add up to the loss") {
   CHECK(each.values[1] == 0);
   CHECK(std::accumulate(each.values.begin(), each.values.end(), 0.0) ==
         doctest::Approx(sum).epsilon(1e-12));
+}
+
+TEST_CASE("a head in parts has the losses and the gradients of a whole one") {
+  const model::Config config = config_of(false, false);
+  const std::vector<int64_t> rows = {10, 6, 7}; // of 23
+  mil::DifferentiateOptions options;
+  options.outputs = {"loss"};
+  options.with_respect_to = {"hidden", "final_norm_weight", "head_weight"};
+  const mil::Function whole =
+      mil::value_and_gradient(model::loss_function(config, DataType::fp32, 5), options);
+  options.with_respect_to = {"hidden", "final_norm_weight", "head_weight_0", "head_weight_1",
+                             "head_weight_2"};
+  const mil::Function divided =
+      mil::value_and_gradient(model::loss_function(config, DataType::fp32, 5, {}, rows), options);
+  mil::TensorMap inputs = random_inputs(whole, 2);
+  inputs["targets"].values = {0, 22, 9, 10, 16}; // the first and the last of parts
+  inputs["target_weight"].values = {1, 1, 0, 1, 1};
+  const mil::TensorMap expected = mil::interpret(whole, inputs, mil::Precision::f64);
+  const std::vector<double> head = inputs.at("head_weight").values;
+  std::vector<double> gradient;
+  size_t begin = 0;
+  for (size_t part = 0; part < rows.size(); ++part) {
+    const size_t end = begin + static_cast<size_t>(rows[part] * config.hidden_size);
+    inputs[model::head_part_port(part)] = {
+        {DataType::fp32, {rows[part], config.hidden_size, 1, 1}, {}},
+        {head.begin() + static_cast<ptrdiff_t>(begin), head.begin() + static_cast<ptrdiff_t>(end)}};
+    begin = end;
+  }
+  inputs.erase("head_weight");
+  const mil::TensorMap seen = mil::interpret(divided, inputs, mil::Precision::f64);
+  for (const char* output : {"loss", "d_hidden", "d_final_norm_weight"})
+    check_close(seen.at(output), expected.at(output));
+  for (size_t part = 0; part < rows.size(); ++part) {
+    const auto& values = seen.at("d_" + model::head_part_port(part)).values;
+    gradient.insert(gradient.end(), values.begin(), values.end());
+  }
+  mil::Tensor together = expected.at("d_head_weight");
+  together.values = gradient;
+  check_close(together, expected.at("d_head_weight"));
+  const auto losses = [&](const mil::Function& function) {
+    return mil::interpret(function, inputs, mil::Precision::f64).at("losses").values;
+  };
+  const std::vector<double> each =
+      losses(model::token_loss_function(config, DataType::fp32, 5, {}, rows));
+  CHECK(std::accumulate(each.begin(), each.end(), 0.0) ==
+        doctest::Approx(expected.at("loss").values[0]).epsilon(1e-12));
 }
 
 TEST_CASE("uniform logits cost log(vocabulary) a counted token") {

@@ -200,6 +200,8 @@ TEST_CASE("steps whose updates go on beside the next ones make the same bits") {
       CAPTURE(tied);
       train::SessionOptions options = half_options();
       options.optimizer = narrow == tied ? train::OptimizerKind::adamw : train::OptimizerKind::sgd;
+      if (narrow) options.optimizer_precision = train::PrecisionMode::bf16;
+      if (options.optimizer == train::OptimizerKind::sgd) options.momentum = 0.9;
       Pair pair(narrow, tied, options);
       for (uint64_t seed = 0; seed < 12; ++seed) {
         pair.step(seed);

@@ -159,3 +159,46 @@ TEST_CASE("squares of gradients in fp16 are summed ahead, but for a table that t
     std::copy(kept[tensor].begin(), kept[tensor].end(), halves[tensor].begin());
   CHECK(norm() == expected);
 }
+
+TEST_CASE("a gradient in parts updates as a whole one does") {
+  const model::ParameterTable table(config());
+  train::TrainedTensors whole(table.all(), {}), divided(table.all(), {});
+  const int64_t width = table.embedding().shape[1];
+  divided.divide(table.embedding(), 300 * width); // of 700 rows
+  REQUIRE(divided.parts().size() == whole.parts().size() + 2);
+  for (const bool shared : {false, true}) {
+    const SessionOptions options = options_of(train::OptimizerKind::adamw);
+    // An embedding that the head shares is looked up, too; else it is any tensor.
+    const auto make = [&](const train::TrainedTensors& tensors) {
+      Optimizer optimizer(options, tensors, shared ? &table.embedding() : nullptr, shared);
+      optimizer.allocate();
+      return optimizer;
+    };
+    const std::vector<float> gradients = noise(whole.flat_size(), 5);
+    std::vector<uint16_t> halves;
+    for (const float value : gradients) halves.push_back(float_to_half(value));
+    const auto pointers = [&](const train::TrainedTensors& tensors) {
+      std::vector<const uint16_t*> result;
+      for (const train::GradientPart& part : tensors.parts())
+        result.push_back(halves.data() + tensors.all()[part.tensor].offset + part.begin);
+      return result;
+    };
+    ThreadPool pool(2);
+    const auto run = [&](const train::TrainedTensors& tensors) {
+      Optimizer optimizer = make(tensors);
+      const int32_t rows[] = {3, 299, 300, 699};
+      if (shared) optimizer.see_rows(rows);
+      std::vector<float> weights = noise(table.flat_size(), 1);
+      std::vector<float> sums(static_cast<size_t>(tensors.flat_size()));
+      const auto narrow = pointers(tensors);
+      for (size_t part = 0; part < narrow.size(); ++part) optimizer.sum_squares(pool, part, narrow);
+      const double norm = optimizer.gradient_norm(pool, sums, narrow);
+      optimizer.update(pool, {0.01, 0.5},
+                       {.weights = weights, .gradients = sums, .float16_gradients = narrow});
+      return std::pair(norm, weights);
+    };
+    const auto expected = run(whole), seen = run(divided);
+    CHECK(seen.first == doctest::Approx(expected.first).epsilon(1e-9));
+    CHECK(seen.second == expected.second);
+  }
+}
