@@ -15,11 +15,13 @@ from engine import Program
 GRADIENT_PORT = re.compile(r"\bo\d+_d_")
 
 # Bytes that a pass reads and writes of each element.
-STAGED = 4 + 2              # fp32 weights to fp16 ports
 ACCUMULATED = 2 + 2 + 4 + 4  # a gradient of the engine: is it finite; to the fp32 sum
-OPTIMIZER = 4 + 7 * 4 + 4   # norm of the gradients, AdamW, zeroing the gradients
-NARROW_OPTIMIZER = 2 + 6 * 4  # AdamW on gradients in fp16, which nobody adds up
+NORM = 4                    # of the gradients' sums, before a step returns
+UPDATE = 7 * 4 + 4          # AdamW, zeroing the sums; beside the next forward pass
+NARROW_UPDATE = 2 + 6 * 4   # AdamW on gradients in fp16, which nobody adds up
 NARROW_NORM = 2             # of those; of layers beside the backward pass, of the head after it
+UPDATED = 2                 # fp32 weights to fp16 ports, from the cache where the update left them
+STAGED = 4 + 2              # those of the head to fp16 ports, later
 TRANSPOSED = 4 + 2          # fp32 weights to fp16 ports of the backward pass, beside it
 EMBEDDING = 2 + 4 + 4       # of the rows of tokens: their gradients to the sums
 # The loss, of logits in fp16 and in fp32 inside: the logarithm of the sum, then the gradient in fp16.
@@ -46,15 +48,16 @@ class Plan:
     name: str
     uses: tuple
     trained: float = 0           # parameters
-    staging: float = 0           # bytes, beside the forward pass
+    update: float = 0            # bytes, with all copies: of the layers, beside the forward pass
+    first_update: float = 0      # bytes: of the embedding, which the forward pass begins with
+    layers: int = 1
     inspecting: float = 0        # bytes that the forward pass returned: is everything finite
     loss: float = 0              # bytes of the logits
     beside_backward: float = 0   # bytes: sums, norms and transposes
     embedding: float = 0         # bytes, after it
-    optimizer: float = 0         # bytes
+    optimizer: float = 0         # bytes, before the step returns
     host_flops: float = 0        # of the loss's products that the engine does not take
     background_flops: float = 0  # beside the backward pass
-    overlapped_optimizer: bool = False  # beside the next step's forward pass
 
     def change(self, **changes):
         return dataclasses.replace(self, **changes)
@@ -87,14 +90,20 @@ class Plan:
             return max(engine[phase], beside / host + flops / chip.host_product.value,
                        (outer[phase] + beside) / chip.memory_bandwidth.value)
 
-        beside_forward = self.staging + (self.optimizer if self.overlapped_optimizer else 0)
+        # The engine waits for the embedding, then for each layer; behind the last update it has a
+        # layer left.
+        updates = (self.first_update + self.update) / host
+        forward = max(self.first_update / host + engine["forward"],
+                      updates + engine["forward"] / self.layers,
+                      (outer["forward"] + self.first_update + self.update)
+                      / chip.memory_bandwidth.value)
         return {
-            "forward": together("forward", beside_forward) + self.inspecting / host,
+            "update and forward": forward + self.inspecting / host,
             "loss on the engine": engine["loss"],
             "loss on the CPU": self.loss / host + self.host_flops / chip.host_product.value,
             "backward": together("backward", self.beside_backward, self.background_flops),
             "embedding": self.embedding / host,
-            "optimizer": 0.0 if self.overlapped_optimizer else self.optimizer / host}
+            "norm": self.optimizer / host}
 
     def total(self, chip):
         return sum(self.seconds(chip).values())
@@ -131,8 +140,9 @@ def plan_of(log):
     host_flops = log["head_host_flops"] + log["block_host_flops"]
     if log["mode"] == "lora":
         trained = parameters["adapter"]
-        return Plan(log["workload"], uses, trained, staging=STAGED * trained, loss=LOGIT * logits,
-                    beside_backward=ACCUMULATED * trained, optimizer=OPTIMIZER * trained,
+        return Plan(log["workload"], uses, trained, update=(UPDATE + UPDATED) * trained,
+                    layers=log["layers"], loss=LOGIT * logits,
+                    beside_backward=ACCUMULATED * trained, optimizer=NORM * trained,
                     inspecting=inspecting, host_flops=host_flops)
     trained = parameters["layers"] + parameters["embedding"]
     # Those that the update reads as the engine returned them. What adds up has a gradient of the
@@ -143,12 +153,19 @@ def plan_of(log):
     gradients = ((not log["narrow_layers"]) * parameters["layers"]
                  + (not log["narrow_head"]) * log["chunks"] * parameters["embedding"])
     rows = tokens * parameters["embedding"] / log["vocabulary"]
-    return Plan(log["workload"], uses, trained, staging=STAGED * trained, loss=LOGIT * logits,
+
+    def update(elements, narrow):
+        return UPDATE * (elements - narrow) + NARROW_UPDATE * narrow
+
+    return Plan(log["workload"], uses, trained,
+                update=(update(parameters["layers"], narrow_layers)
+                        + UPDATED * parameters["layers"] + STAGED * parameters["embedding"]),
+                first_update=update(parameters["embedding"], narrow_head), layers=log["layers"],
+                loss=LOGIT * logits,
                 beside_backward=(ACCUMULATED * gradients + NARROW_NORM * narrow_layers
                                  + TRANSPOSED * transposed(log, uses) * parameters["layers"]),
                 embedding=EMBEDDING * rows,
-                optimizer=(OPTIMIZER * (trained - narrow) + NARROW_OPTIMIZER * narrow
-                           + NARROW_NORM * narrow_head),
+                optimizer=NORM * (trained - narrow) + NARROW_NORM * narrow_head,
                 inspecting=inspecting, host_flops=host_flops)
 
 
