@@ -171,7 +171,7 @@ ValueId convolve_columns(Lowering& l, const Matrix& x, const Matrix& y) {
 // x' y, as of weights that are read transposed: the columns of y can be kernels over x as it is.
 bool has_turned_kernels(const Lowering& l, const Matrix& x, const Matrix& y) {
   return l.rules.computed_convolution && is_single(x) && is_single(y) && x.transposed &&
-         !y.transposed && std::min(x.columns, y.columns) >= least_computed_kernels &&
+         !y.transposed && std::min({x.rows, x.columns, y.columns}) >= least_computed_kernels &&
          y.columns <= l.rules.max_channels && x.rows <= max_conv_channels &&
          x.columns <= l.rules.max_width;
 }
