@@ -14,11 +14,6 @@ def without_peaks(plan):
     return ops(plan, lambda op: None if op.tag.startswith("peak") else op)
 
 
-def convolutions(plan):
-    """Products with weights, and only those, at the rate of 1x1 convolutions."""
-    return ops(plan, lambda op: replace(op, convolution=True) if op.tag == "weights" else op)
-
-
 def joined_adapters(plan):
     """A frozen weight and its adapter's second matrix side by side, as one runtime weight of a
     convolution over both inputs: no sum in the forward pass."""
@@ -73,19 +68,17 @@ def int8_constants(plan):
 
 
 CHANGES = {
-    "the head as 1x1 convolutions": convolutions,
     "adapters joined to their weights": joined_adapters,
     "no peaks at all": without_peaks,
     "2 layers a program": grouped(2),
     "4 layers a program": grouped(4),
-    "AdamW's moments in bf16": half_moments,
+    "optimizer state in bf16": half_moments,
     "layers' gradients on the CPU": cpu_gradients,
     "int8 constants": int8_constants,
 }
 
 # Worth building where they save time, each on top of those before.
-PROPOSED = ("AdamW's moments in bf16", "the head as 1x1 convolutions",
-            "adapters joined to their weights", "4 layers a program")
+PROPOSED = ("optimizer state in bf16", "adapters joined to their weights", "4 layers a program")
 
 
 def sensitivity(plan, chip):
