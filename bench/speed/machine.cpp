@@ -2,6 +2,8 @@
 // memory is read, copied and updated. Prints one JSON object.
 //   machine matmul f32|bf16|int8 THREADS ROWS:COLUMNS:DEPTH...
 //   machine bandwidth THREADS MEGABYTES
+#include "base/flat_array.h"
+
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
@@ -145,19 +147,23 @@ void on_threads(int threads, const std::function<void(int)>& part) {
   for (std::thread& other : others) other.join();
 }
 
-// Four arrays that do not fit into the caches, each thread with its own part of them.
+// Four arrays that do not fit into the caches, each thread with its own part of them; in pages of
+// the size that the library's weights are in.
 class Bandwidth {
 public:
   Bandwidth(int threads, size_t bytes)
-      : threads_(threads), count_(bytes / sizeof(float) / threads * threads), arrays_(4) {
-    for (auto& array : arrays_) array.assign(count_, 0.5f);
+      : threads_(threads), count_(bytes / sizeof(float) / threads * threads) {
+    for (int i = 0; i < 4; ++i) {
+      arrays_.emplace_back(static_cast<int64_t>(count_));
+      std::ranges::fill(arrays_.back().values(), 0.5f);
+    }
     sums_.resize(threads);
   }
 
   // Bytes a second.
   double read() {
     return rate(1, [&](size_t first, size_t last, int thread) {
-      const float* a = arrays_[0].data();
+      const float* a = array(0);
       constexpr size_t lanes = 32;
       float sums[lanes] = {};
       for (size_t i = first; i + lanes <= last; i += lanes)
@@ -170,18 +176,17 @@ public:
   // One read and one write; what the processor reads before it writes is not counted.
   double copy() {
     return rate(2, [&](size_t first, size_t last, int) {
-      std::memcpy(arrays_[1].data() + first, arrays_[0].data() + first,
-                  (last - first) * sizeof(float));
+      std::memcpy(array(1) + first, array(0) + first, (last - first) * sizeof(float));
     });
   }
 
   // Four reads and three writes a weight, as AdamW has them: 28 bytes.
   double adamw() {
     return rate(7, [&](size_t first, size_t last, int) {
-      float* __restrict weight = arrays_[0].data();
-      const float* __restrict gradient = arrays_[1].data();
-      float* __restrict mean = arrays_[2].data();
-      float* __restrict square = arrays_[3].data();
+      float* __restrict weight = array(0);
+      const float* __restrict gradient = array(1);
+      float* __restrict mean = array(2);
+      float* __restrict square = array(3);
       for (size_t i = first; i < last; ++i) {
         mean[i] = 0.9f * mean[i] + 0.1f * gradient[i];
         square[i] = 0.9f * square[i] + 0.1f * gradient[i];
@@ -191,6 +196,8 @@ public:
   }
 
 private:
+  float* array(size_t index) { return arrays_[index].values().data(); }
+
   double rate(int passes, const std::function<void(size_t, size_t, int)>& sweep) {
     const size_t part = count_ / threads_;
     const double seconds = best_seconds(0.3, [&] {
@@ -201,7 +208,7 @@ private:
 
   int threads_;
   size_t count_;
-  std::vector<std::vector<float>> arrays_;
+  std::vector<anet::FlatArray> arrays_;
   std::vector<float> sums_; // so that the reads have a use
 };
 
