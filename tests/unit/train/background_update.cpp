@@ -114,16 +114,6 @@ private:
   backend::Capabilities capabilities_;
 };
 
-template <typename Action>
-Status status_of(Action&& action) {
-  try {
-    action();
-    return Status::ok;
-  } catch (const Error& error) {
-    return error.status();
-  }
-}
-
 train::SessionOptions half_options() {
   train::SessionOptions options = small_options();
   options.precision = train::PrecisionMode::f16;

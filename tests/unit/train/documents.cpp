@@ -167,16 +167,6 @@ void check_same(const Gradients& seen, const Gradients& expected, double toleran
   CHECK(relative_difference(seen.values, expected.values) <= tolerance);
 }
 
-template <typename Action>
-Status status_of(Action&& action) {
-  try {
-    action();
-    return Status::ok;
-  } catch (const Error& error) {
-    return error.status();
-  }
-}
-
 const std::vector<int64_t> lengths = {5, 3, 7, 9, 4, 12, 1, 16};
 
 std::vector<Document> make_documents() {

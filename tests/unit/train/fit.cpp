@@ -77,16 +77,6 @@ train::FitOptions steps(int64_t count) {
   return options;
 }
 
-template <typename Action>
-Status status_of(Action&& action) {
-  try {
-    action();
-    return Status::ok;
-  } catch (const Error& error) {
-    return error.status();
-  }
-}
-
 // A session whose validation loss cannot improve: it does not learn.
 std::unique_ptr<train::Session> idle_session() {
   train::SessionOptions options = small_options();

@@ -19,6 +19,14 @@ using train::UpdateRange;
 
 namespace {
 
+constexpr train::AdamWFactors adamw{.gradient = 0.37f,
+                                    .beta1 = 0.9f,
+                                    .beta2 = 0.999f,
+                                    .epsilon = 1e-8f,
+                                    .step_size = 0.013f,
+                                    .root_correction = 1.7f};
+constexpr train::SgdFactors sgd{.gradient = 0.37f, .momentum = 0.9f, .learning_rate = 0.013f};
+
 // Calls test() once for each instruction set that this machine has.
 template <typename Test>
 void on_every_target(Test&& test) {
@@ -140,13 +148,6 @@ void check_equal(const Arrays& seen, const Arrays& expected) {
 } // namespace
 
 TEST_CASE("an update has the same bits in vectors of every width as a number at a time") {
-  const train::AdamWFactors adamw{.gradient = 0.37f,
-                                  .beta1 = 0.9f,
-                                  .beta2 = 0.999f,
-                                  .epsilon = 1e-8f,
-                                  .step_size = 0.013f,
-                                  .root_correction = 1.7f};
-  const train::SgdFactors sgd{.gradient = 0.37f, .momentum = 0.9f, .learning_rate = 0.013f};
   on_every_target([&] {
     for (size_t count = 0; count < 70; ++count) {
       const size_t size = count + 3; // what lies behind stays as it is
@@ -162,13 +163,6 @@ TEST_CASE("an update has the same bits in vectors of every width as a number at 
 }
 
 TEST_CASE("state in bf16 has the same bits in vectors of every width as a number at a time") {
-  const train::AdamWFactors adamw{.gradient = 0.37f,
-                                  .beta1 = 0.9f,
-                                  .beta2 = 0.999f,
-                                  .epsilon = 1e-8f,
-                                  .step_size = 0.013f,
-                                  .root_correction = 1.7f};
-  const train::SgdFactors sgd{.gradient = 0.37f, .momentum = 0.9f, .learning_rate = 0.013f};
   on_every_target([&] {
     for (size_t count = 0; count < 70; ++count) {
       Arrays seen(count + 3), expected(count + 3);
@@ -231,9 +225,9 @@ TEST_CASE("gradients in fp16 are what the same in fp32 are, and stay") {
   Arrays expected(halves.size());
   for (size_t i = 0; i < halves.size(); ++i) expected.gradients[i] = half_to_float(halves[i]);
   const std::vector<float> gradients = expected.gradients;
-  const train::AdamWFactors adamw{.gradient = 0.37f, .step_size = 0.013f, .root_correction = 1.7f};
-  const train::SgdFactors sgd{.gradient = 0.37f, .momentum = 0.9f, .learning_rate = 0.013f};
-  train::update_adamw(expected.range(count), adamw, 0.99f);
+  const train::AdamWFactors factors{
+      .gradient = 0.37f, .step_size = 0.013f, .root_correction = 1.7f};
+  train::update_adamw(expected.range(count), factors, 0.99f);
   expected.gradients = gradients;
   train::update_sgd(expected.range(count), sgd, 0.99f);
   expected.gradients = gradients;
@@ -243,7 +237,7 @@ TEST_CASE("gradients in fp16 are what the same in fp32 are, and stay") {
     UpdateRange range = seen.range(count);
     range.gradients = nullptr;
     range.float16_gradients = halves.data();
-    train::update_adamw(range, adamw, 0.99f);
+    train::update_adamw(range, factors, 0.99f);
     train::update_sgd(range, sgd, 0.99f);
     check_equal(seen, expected);
     CHECK(halves == before);

@@ -18,16 +18,6 @@ using namespace anet::test;
 
 namespace {
 
-template <typename Action>
-Status status_of(Action&& action) {
-  try {
-    action();
-    return Status::ok;
-  } catch (const Error& error) {
-    return error.status();
-  }
-}
-
 double train_for(train::Session& session, int steps) {
   double loss = 0;
   for (int step = 0; step < steps; ++step) {

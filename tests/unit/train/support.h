@@ -3,6 +3,7 @@
 
 #include "backend/backend.h"
 #include "base/random.h"
+#include "base/status.h"
 #include "io/dataset/dataset.h"
 #include "io/dataset/token_file.h"
 #include "train/session.h"
@@ -94,6 +95,17 @@ public:
 private:
   std::filesystem::path path_;
 };
+
+// Status::ok, or that of the error.
+template <typename Action>
+Status status_of(Action&& action) {
+  try {
+    action();
+    return Status::ok;
+  } catch (const Error& error) {
+    return error.status();
+  }
+}
 
 inline std::vector<float> copy(std::span<const float> values) {
   return {values.begin(), values.end()};
