@@ -18,31 +18,6 @@ using backend::PlacementPolicy;
 
 namespace {
 
-template <typename Action>
-Status status_of(Action&& action) {
-  try {
-    action();
-    return Status::ok;
-  } catch (const Error& error) {
-    return error.status();
-  }
-}
-
-// Heads of queries share keys; nothing is a multiple of 32.
-model::Config odd_config() {
-  model::Config config = small_config();
-  config.hidden_size = 40;
-  config.intermediate_size = 72;
-  config.head_count = 5;
-  config.kv_head_count = 1;
-  config.head_dim = 8;
-  config.context_length = 32;
-  config.tie_embeddings = false;
-  config.qkv_bias = true;
-  config.qk_norm = true;
-  return model::resolve(config);
-}
-
 // Losses of both within one percent, step by step; returns what the engine's session did.
 backend::RunTotals compare_with_cpu(AneFixture& f, const train::SessionOptions& options,
                                     const model::Config& config, int steps) {

@@ -27,6 +27,21 @@ struct AneFixture {
   std::shared_ptr<backend::Device> open() const { return backend::open_device("ane", options); }
 };
 
+// Heads of queries share keys; nothing is a multiple of 32.
+inline model::Config odd_config() {
+  model::Config config = small_config();
+  config.hidden_size = 40;
+  config.intermediate_size = 72;
+  config.head_count = 5;
+  config.kv_head_count = 1;
+  config.head_dim = 8;
+  config.context_length = 32;
+  config.tie_embeddings = false;
+  config.qkv_bias = true;
+  config.qk_norm = true;
+  return model::resolve(config);
+}
+
 inline train::SessionOptions half_options() {
   train::SessionOptions options = small_options();
   options.precision = train::PrecisionMode::f16;

@@ -41,19 +41,6 @@ struct Pair {
   void check_equal() { CHECK(copy(beside->weights()) == copy(within->weights())); }
 };
 
-model::Config untied_config() {
-  model::Config config = small_config();
-  config.hidden_size = 40;
-  config.intermediate_size = 72;
-  config.head_count = 5;
-  config.kv_head_count = 1;
-  config.head_dim = 8;
-  config.tie_embeddings = false;
-  config.qkv_bias = true;
-  config.qk_norm = true;
-  return model::resolve(config);
-}
-
 } // namespace
 
 TEST_CASE("an update beside the next step makes the bits of one within its step") {
@@ -61,7 +48,7 @@ TEST_CASE("an update beside the next step makes the bits of one within its step"
   train::SessionOptions options = half_options();
   model::Config config = small_config();
   SUBCASE("a shared embedding") {}
-  SUBCASE("a head of its own") { config = untied_config(); }
+  SUBCASE("a head of its own") { config = odd_config(); }
   SUBCASE("an older chip, whose programs have no convolutions of weights") {
     f.emulator.set("profile", "m1");
     f.options.ane.cache_directory = f.temporary.path() + "/cache";
