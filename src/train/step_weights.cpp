@@ -14,8 +14,8 @@ using backend::Layout;
 using mil::DataType;
 
 constexpr int64_t alignment = 16; // elements
-// Products with weights that are inputs are faster in programs that read no more rows of a matrix
-// (ane-facts.md 4.4).
+// Products with weights that are inputs are faster in programs that read no more rows of a matrix,
+// and convolutions of more channels were refused (ane-facts.md 4.4).
 constexpr int64_t max_kernel_rows = 16384;
 
 std::shared_ptr<const model::ParameterTable>
@@ -93,13 +93,14 @@ model::AdapterShape StepWeights::shape(int32_t layer) const {
 }
 
 // Parts of about equal size, whole vectors of the engine's. A head with an adapter stays in one, as
-// its second matrix does.
+// its second matrix does, and so does a compressed one. One in constants is read transposed, too:
+// then its rows are channels, of which a convolution has no more either.
 std::vector<int64_t> StepWeights::head_rows() const {
   constexpr int64_t multiple = 32;
   const int64_t rows = config_.vocab_size;
-  if (!divides_head_ || rows <= max_kernel_rows || is_constant(parameters_->head()) ||
-      !shape(head()).modules.empty())
-    return {};
+  const model::Parameter& matrix = parameters_->head();
+  const bool divides = is_constant(matrix) ? !matrix.is_compressed() : divides_head_;
+  if (!divides || rows <= max_kernel_rows || !shape(head()).modules.empty()) return {};
   const int64_t count = (rows + max_kernel_rows - 1) / max_kernel_rows;
   const int64_t size = ((rows + count - 1) / count + multiple - 1) / multiple * multiple;
   std::vector<int64_t> parts;
@@ -164,22 +165,46 @@ bool StepWeights::has_constants(int32_t layer) const {
 
 Constants StepWeights::constants(int32_t layer, DataType dtype) const {
   Constants constants;
-  for (const Entry& entry : entries(layer))
-    if (is_constant(*entry.parameter)) constants.emplace(entry.port, constant(entry, dtype));
+  for (const Entry& entry : entries(layer)) {
+    const bool is_head = layer == head() && entry.port == "head_weight";
+    if (is_constant(*entry.parameter)) add_constants(constants, entry, is_head, dtype);
+  }
   return constants;
 }
 
-mil::ConstantValue StepWeights::constant(const Entry& entry, DataType dtype) const {
+void StepWeights::add_constants(Constants& constants, const Entry& entry, bool is_head,
+                                DataType dtype) const {
   const model::Parameter& parameter = *entry.parameter;
-  if (parameter.is_compressed()) return model_->compressed(parameter);
-  const bool is_embedding = &parameter == &parameters_->embedding();
+  if (parameter.is_compressed()) {
+    constants.emplace(entry.port, model_->compressed(parameter));
+    return;
+  }
   const mil::Type type{dtype, port_shape(parameter, entry.port == "embedding_weight"), {}};
+  const mil::Bytes bytes = constant_bytes(parameter, dtype);
+  const std::vector<int64_t> rows = is_head ? head_rows() : std::vector<int64_t>();
+  if (rows.empty()) {
+    constants.emplace(entry.port, mil::Literal::bytes(type, bytes));
+    return;
+  }
+  const auto whole = std::make_shared<const mil::Bytes>(bytes);
+  const size_t row_bytes = bytes.size() / static_cast<size_t>(type.shape.front());
+  size_t begin = 0;
+  for (size_t part = 0; part < rows.size(); ++part) {
+    const size_t size = static_cast<size_t>(rows[part]) * row_bytes;
+    mil::Type part_type = type;
+    part_type.shape.front() = rows[part];
+    const mil::Bytes part_bytes(whole, whole->view().subspan(begin, size));
+    constants.emplace(model::head_part_port(part), mil::Literal::bytes(part_type, part_bytes));
+    begin += size;
+  }
+}
+
+mil::Bytes StepWeights::constant_bytes(const model::Parameter& parameter, DataType dtype) const {
   const std::span<const float> values = model_->values(parameter);
-  if (dtype == DataType::fp32)
-    return mil::Literal::bytes(type, mil::Bytes(model_, std::as_bytes(values)));
-  if (!is_embedding) return mil::Literal::bytes(type, narrowed(values, dtype));
+  if (dtype == DataType::fp32) return {model_, std::as_bytes(values)};
+  if (&parameter != &parameters_->embedding()) return narrowed(values, dtype);
   if (narrow_embedding_.size() == 0) narrow_embedding_ = narrowed(values, dtype);
-  return mil::Literal::bytes(type, narrow_embedding_);
+  return narrow_embedding_;
 }
 
 uint64_t StepWeights::constant_copy_bytes(DataType dtype) const {

@@ -57,7 +57,7 @@ public:
   model::AdapterShape shape(int32_t layer) const;
   std::vector<WeightPort> ports(int32_t layer) const; // constants are not among them
   std::vector<std::string> trained_ports(int32_t layer) const;
-  // Rows of the ports that the head's matrix is in, one after the other; empty: it is in one.
+  // Rows of the ports or constants that the head's matrix is in, one after the other; empty: of one.
   std::vector<int64_t> head_rows() const;
   bool has_constants(int32_t layer) const;
   // In the type that programs compute in; codes and fp32 weights are not copied.
@@ -87,7 +87,9 @@ private:
   std::vector<Entry> entries(int32_t layer) const;
   bool is_constant(const model::Parameter& parameter) const;
   void add_ports(std::vector<WeightPort>& ports, const Entry& entry, bool is_head) const;
-  mil::ConstantValue constant(const Entry& entry, mil::DataType dtype) const;
+  void add_constants(Constants& constants, const Entry& entry, bool is_head,
+                     mil::DataType dtype) const;
+  mil::Bytes constant_bytes(const model::Parameter& parameter, mil::DataType dtype) const;
 
   model::Config config_;
   std::shared_ptr<const model::Model> model_;

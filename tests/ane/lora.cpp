@@ -5,6 +5,7 @@
 #include "backend/ane/lower.h"
 #include "backend/run_totals.h"
 #include "base/status.h"
+#include "model/transformer.h"
 
 #include <doctest/doctest.h>
 
@@ -78,6 +79,53 @@ TEST_CASE("so they are on every chip, also over compressed weights") {
     const auto model = compressed_copy(*model_of(deep_config(2)));
     const auto work = compare_with_cpu(f, model, {}, 4);
     CHECK(engine_share(work) >= 0.95);
+  }
+}
+
+TEST_CASE("a frozen head of more rows than a convolution reads is in several constants") {
+  for (const std::string profile : {"m1", "m3", "m4", "m5", "a17"}) {
+    CAPTURE(profile);
+    AneFixture f;
+    f.emulator.set("profile", profile);
+    const auto device = f.open();
+    const train::SessionOptions options = half_options();
+    const auto model = model_of(wide_config(profile != "m5"));
+    const train::StepWeights weights(*device, small_adapter(model));
+    CHECK(weights.head_rows() == std::vector<int64_t>{10016, 9984});
+    const auto ane = adapter_session(device, model, {}, options);
+    const auto cpu = adapter_session(cpu_device(), model, {}, options);
+    backend::RunTotals work;
+    for (uint64_t step = 0; step < 3; ++step) {
+      const OwnedBatch owned = wide_batch(step, options);
+      const train::Batch batch = owned.view();
+      const train::StepResult seen = ane->step({&batch, 1}), expected = cpu->step({&batch, 1});
+      CHECK(seen.loss == doctest::Approx(expected.loss).epsilon(0.01));
+      CHECK(seen.grad_norm == doctest::Approx(expected.grad_norm).epsilon(0.05));
+      backend::add_totals(work, seen.work);
+    }
+    CHECK(engine_share(work) >= 0.95);
+    CHECK(work.fallbacks == 0);
+    const OwnedBatch owned = wide_batch(9, options);
+    const train::Batch batch = owned.view();
+    CHECK(ane->eval(batch).loss == doctest::Approx(cpu->eval(batch).loss).epsilon(0.01));
+  }
+}
+
+TEST_CASE("those constants are the rows of the head, one after the other") {
+  AneFixture f;
+  for (const bool tied : {false, true}) {
+    const auto model = model_of(wide_config(tied));
+    const train::StepWeights weights(*f.open(), small_adapter(model));
+    const auto constants = weights.constants(weights.head(), mil::DataType::fp32);
+    CHECK(constants.count("head_weight") == 0);
+    std::vector<double> rows;
+    for (size_t part = 0; part < 2; ++part) {
+      const auto values =
+          std::get<mil::Literal>(constants.at(model::head_part_port(part))).numbers();
+      rows.insert(rows.end(), values.begin(), values.end());
+    }
+    const auto head = model->values(model->parameters().head());
+    CHECK(std::equal(rows.begin(), rows.end(), head.begin(), head.end()));
   }
 }
 

@@ -75,26 +75,6 @@ TEST_CASE("so it does on every chip") {
   }
 }
 
-namespace {
-
-// More rows than a convolution reads.
-model::Config wide_config(bool tied) {
-  model::Config config = small_config();
-  config.vocab_size = 20000;
-  config.tie_embeddings = tied;
-  return model::resolve(config);
-}
-
-// Tokens of every part of the vocabulary.
-OwnedBatch wide_batch(uint64_t seed, const train::SessionOptions& options) {
-  OwnedBatch batch(seed, options.batch_size, options.sequence_length);
-  for (std::vector<int32_t>* ids : {&batch.tokens, &batch.targets})
-    for (int32_t& id : *ids) id *= 317;
-  return batch;
-}
-
-} // namespace
-
 TEST_CASE("a vocabulary of more rows than a convolution reads is in several ports") {
   for (const std::string profile : {"m1", "m3", "m4", "m5", "a17"}) {
     CAPTURE(profile);

@@ -48,6 +48,22 @@ inline train::SessionOptions half_options() {
   return options;
 }
 
+// More rows than a convolution reads.
+inline model::Config wide_config(bool tied) {
+  model::Config config = small_config();
+  config.vocab_size = 20000;
+  config.tie_embeddings = tied;
+  return model::resolve(config);
+}
+
+// Tokens of every part of that vocabulary.
+inline OwnedBatch wide_batch(uint64_t seed, const train::SessionOptions& options) {
+  OwnedBatch batch(seed, options.batch_size, options.sequence_length);
+  for (std::vector<int32_t>* ids : {&batch.tokens, &batch.targets})
+    for (int32_t& id : *ids) id *= 317;
+  return batch;
+}
+
 inline std::unique_ptr<train::Session> make_session(std::shared_ptr<backend::Device> device,
                                                     const train::SessionOptions& options,
                                                     const model::Config& config = small_config()) {
