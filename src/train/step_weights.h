@@ -57,7 +57,7 @@ public:
   model::AdapterShape shape(int32_t layer) const;
   std::vector<WeightPort> ports(int32_t layer) const; // constants are not among them
   std::vector<std::string> trained_ports(int32_t layer) const;
-  // Rows of the ports or constants that the head's matrix is in, one after the other; empty: of one.
+  // Rows of the ports or constants that the head's matrix is in, one after the other; empty: one.
   std::vector<int64_t> head_rows() const;
   bool has_constants(int32_t layer) const;
   // In the type that programs compute in; codes and fp32 weights are not copied.
