@@ -86,11 +86,15 @@ def rooflines():
 
 
 def reading():
-    program, ports = mil.read(TEXT)
+    program, ports, unbounded = mil.read(TEXT)
     # Rows of 48 fp16 take 128 bytes at ports, of 4 take 64.
     check("ports in rows of 64 bytes", ports == (4 * 128 + 8 * 64, 8 * 128))
     check("ops that cost", [op.name for op in program.ops]
           == ["mul mul_0", "matmul matmul_0", "slice_by_size slice_by_size_0", "add o000_out"])
+    check("what a sum makes can overflow", unbounded == ports[1])
+    bounded = mil.read(TEXT.replace("= add(x = reshape_0, y = slice_by_size_0)",
+                                    "= softmax(x = reshape_0, axis = c_6)"))[2]
+    check("what a softmax makes cannot", bounded == 0)
     check("FLOPs of the product", program.total("flops") == 2 * 8 * 4 * 48)
     check("each port is read once", program.total("outer") == sum(ports))
     # mul: a second read and a result of 384; matmul: 384 and 768; the factor and the activation

@@ -26,6 +26,8 @@ PARAMETER = "_weight"
 RENAMES = {"reshape", "expand_dims", "squeeze", "identity"}
 # Part of the op before them when nothing else reads that op's result.
 ACTIVATIONS = {"relu", "silu", "sigmoid", "tanh", "gelu", "abs"}
+# Nobody looks for infinities in what these make.
+BOUNDED = {"softmax", "sigmoid", "tanh", "sin", "cos"}
 
 
 class Value:
@@ -35,6 +37,7 @@ class Value:
         self.name, self.dtype, self.shape = name, dtype, shape
         self.place = place  # port, constant, number, chip
         self.root = self  # what a renaming renames
+        self.op = ""
         self.tag = ""
 
     @property
@@ -115,6 +118,7 @@ class Reader:
         return Program(self.name, tuple(self.ops))
 
     def count(self, name, op, result, arguments):
+        result.op = op
         operands = [self.values[n] for n in self.operands(arguments) if n in self.values]
         tensors = [v for v in operands if v.root.place != "number"]
         written = name in self.outputs
@@ -166,9 +170,13 @@ class Reader:
         return (sum(self.values[n].port_bytes for n in self.inputs),
                 sum(self.values[n].port_bytes for n in self.outputs))
 
+    def unbounded(self):
+        return sum(self.values[n].port_bytes for n in self.outputs
+                   if self.values[n].op not in BOUNDED)
+
 
 def read(text):
-    """The program, and the bytes of its input and output ports."""
+    """The program, the bytes of its input and output ports, and those of outputs that can overflow."""
     reader = Reader(text)
     program = reader.program()
-    return program, reader.port_totals()
+    return program, reader.port_totals(), reader.unbounded()

@@ -34,6 +34,7 @@ class Use:
     phase: str
     program: Program
     evaluations: float
+    unbounded: float = 0  # bytes of outputs that can overflow
 
     def seconds(self, chip):
         return self.evaluations * self.program.seconds(chip)
@@ -51,7 +52,7 @@ class Plan:
     update: float = 0            # bytes, with all copies: of the layers, beside the forward pass
     first_update: float = 0      # bytes: of the embedding, which the forward pass begins with
     layers: int = 1
-    inspecting: float = 0        # bytes that the forward pass returned: is everything finite
+    inspecting: float = 0        # bytes that the forward pass returned, beside it: are they finite
     loss: float = 0              # bytes of the logits
     beside_backward: float = 0   # bytes: sums, norms and transposes
     embedding: float = 0         # bytes, after it
@@ -92,13 +93,12 @@ class Plan:
 
         # The engine waits for the embedding, then for each layer; behind the last update it has a
         # layer left.
-        updates = (self.first_update + self.update) / host
+        beside = self.first_update + self.update + self.inspecting
         forward = max(self.first_update / host + engine["forward"],
-                      updates + engine["forward"] / self.layers,
-                      (outer["forward"] + self.first_update + self.update)
-                      / chip.memory_bandwidth.value)
+                      beside / host + engine["forward"] / self.layers,
+                      (outer["forward"] + beside) / chip.memory_bandwidth.value)
         return {
-            "update and forward": forward + self.inspecting / host,
+            "update and forward": forward,
             "loss on the engine": engine["loss"],
             "loss on the CPU": self.loss / host + self.host_flops / chip.host_product.value,
             "backward": together("backward", self.beside_backward, self.background_flops),
@@ -118,10 +118,10 @@ def phase_of(text):
 def uses_of(log):
     for entry in log["programs"]:
         text = pathlib.Path(entry["text"]).read_text()
-        program, ports = mil.read(text)
+        program, ports, unbounded = mil.read(text)
         if list(ports) != entry["bytes"]:
             raise ValueError(f"{entry['text']}: ports of {ports} bytes, seen {entry['bytes']}")
-        yield Use(phase_of(text), program, entry["evaluations"])
+        yield Use(phase_of(text), program, entry["evaluations"], unbounded)
 
 
 def transposed(log, uses):
@@ -135,8 +135,7 @@ def plan_of(log):
     parameters, tokens = log["parameters"], log["tokens"]
     logits = log["vocabulary"] * tokens
     uses = tuple(uses_of(log))
-    inspecting = sum(entry["evaluations"] * entry["bytes"][1]
-                     for entry, use in zip(log["programs"], uses) if use.phase == "forward")
+    inspecting = sum(use.evaluations * use.unbounded for use in uses if use.phase == "forward")
     host_flops = log["head_host_flops"] + log["block_host_flops"]
     if log["mode"] == "lora":
         trained = parameters["adapter"]

@@ -128,6 +128,9 @@ struct CompileOptions {
   std::vector<std::string> accumulate;
   // Outputs whose infinities the caller finds itself: Kernel::overflowed may leave them out.
   std::vector<std::string> unwatched = {};
+  // No other kernel writes to what a run read or wrote before Device::synchronize, so the device
+  // may look for overflows beside later runs. Maps wait for it.
+  bool keeps_ports = false;
   Role role = Role::other;
   // Null: the kernel has its own, reserved as it is compiled.
   std::shared_ptr<Workspace> workspace;

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <doctest/doctest.h>
 #include <functional>
+#include <limits>
 
 using namespace anet;
 using namespace anet::backend;
@@ -382,6 +383,40 @@ TEST_CASE("overflow is seen where it happens, not only where it shows") {
   const Tensor z = runner.run(inputs).at("z");
   CHECK(z.values.front() == 0); // looks fine
   CHECK(runner.kernel().overflowed());
+}
+
+TEST_CASE("an overflow that may be looked for later is known after a synchronize") {
+  const mil::Type type{DataType::fp16, {1, 1, 32, 32}, {}};
+  mil::Builder b;
+  const mil::ValueId x = b.input("x", type);
+  const mil::ValueId y = b.matmul(x, x, false, true);
+  b.output(b.softmax(y, -1), "p"); // finite in any case
+  b.output(y, "y");
+  const mil::Function function = std::move(b).finish();
+  const auto of = [&](double value) { return TensorMap{{"x", mil::make_tensor(type, value)}}; };
+  for (const int audit_every : {0, 1}) {
+    const DeviceFixture fixture;
+    DeviceOptions options = fixture.options();
+    options.ane.audit_every = audit_every;
+    const auto device = fixture.open(options);
+    CompileOptions keeping;
+    keeping.keeps_ports = true;
+    keeping.role = Role::forward;
+    Runner runner(*device, function, keeping);
+    const auto overflows = [&](double value) {
+      runner.run(of(value));
+      if (audit_every == 0) device->synchronize(); // an audit looks at once
+      return runner.kernel().overflowed();
+    };
+    CHECK_FALSE(overflows(2));
+    CHECK(overflows(100));
+    CHECK_FALSE(overflows(std::numeric_limits<double>::infinity())); // came in
+    CHECK_FALSE(overflows(2));
+    runner.run(of(100));
+    runner.run(of(2)); // another run before the synchronize
+    device->synchronize();
+    CHECK(runner.kernel().overflowed());
+  }
 }
 
 TEST_CASE("an infinity in what the host adds up is seen by the host") {

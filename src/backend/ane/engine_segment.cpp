@@ -7,7 +7,9 @@
 #include "mil/partition.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
+#include <string_view>
 
 namespace anet::backend::ane {
 
@@ -41,6 +43,12 @@ std::string describe(const Error& error) {
   return concat(error.message(), " (", error.detail().domain, " ", error.detail().code, ")");
 }
 
+// Ops whose results have a largest value, which is small.
+bool is_bounded(std::string_view op) {
+  constexpr std::array<std::string_view, 5> names = {"softmax", "sigmoid", "tanh", "sin", "cos"};
+  return std::find(names.begin(), names.end(), op) != names.end();
+}
+
 uint64_t port_bytes(std::span<const EnginePort> ports) {
   uint64_t total = 0;
   for (const EnginePort& port : ports) total += port.size_bytes;
@@ -62,6 +70,11 @@ EngineSegment::EngineSegment(std::shared_ptr<Environment> environment, mil::Func
     if (!lowered.peaks.empty() && out_.ports[i].name == lowered.peaks) peaks_ = i;
   for (const EnginePort& port : out_.ports)
     inspections_.emplace_back(Layout{port.dtype, port.shape, port.strides});
+  for (const mil::ValueId output : function_.outputs) {
+    const int32_t producer = function_.value(output).producer;
+    bounded_.push_back(producer >= 0 &&
+                       is_bounded(function_.ops[static_cast<size_t>(producer)].name()));
+  }
   seen_.resize(out_.ports.size());
   zero_is_right_.resize(out_.ports.size(), false);
   key_.resize(in_.ports.size() + out_.ports.size());
@@ -97,7 +110,9 @@ const Layout* EngineSegment::native_output(size_t port) const {
 
 void EngineSegment::set_ports(std::vector<SegmentPort> inputs, std::vector<SegmentPort> outputs) {
   input_inspections_.clear();
+  output_inspections_.clear();
   for (const SegmentPort& port : inputs) input_inspections_.emplace_back(port.layout);
+  for (const SegmentPort& port : outputs) output_inspections_.emplace_back(port.layout);
   set_ports(in_, std::move(inputs), true);
   set_ports(out_, std::move(outputs), false);
 }
@@ -256,7 +271,7 @@ bool EngineSegment::run(std::span<const View> inputs, std::span<const View> outp
     totals.fallbacks += 1;
     return run_on_host(inputs, outputs, totals);
   }
-  const Seen seen = look(inputs);
+  const Seen seen = look(inputs, audit);
   unstage(outputs, totals);
   if (seen.suspicious && !zeros_are_right(inputs, outputs, totals)) {
     note_failure("the engine returned zeros where the host computes others");

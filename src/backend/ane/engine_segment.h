@@ -35,6 +35,10 @@ public:
   const Layout* native_output(size_t port) const;
   // Fixes the layouts of the views that run() gets. Once, before the first run.
   void set_ports(std::vector<SegmentPort> inputs, std::vector<SegmentPort> outputs);
+  // Leaves the search for infinities to overflowed(), for a segment without peaks. Before the first
+  // run.
+  void defer_overflow() { defers_overflow_ = true; }
+  bool defers_overflow() const { return defers_overflow_; }
 
   const mil::Function& function() const { return function_; }
   // Of surfaces that stand between the views and the engine when layouts differ.
@@ -46,6 +50,10 @@ public:
   // the options say so.
   bool run(std::span<const View> inputs, std::span<const View> outputs, bool audit,
            RunTotals& totals);
+  // Whether a run made infinities out of finite numbers, by the views that it had. On any thread,
+  // beside later runs with other views.
+  bool overflowed(std::span<const View> inputs, std::span<const View> outputs,
+                  ThreadPool& pool) const;
 
   bool on_host() const { return on_host_; }
   // Leaves the engine for good.
@@ -99,10 +107,9 @@ private:
     bool overflowed = false;
     bool suspicious = false; // zeros that have to be looked into
   };
-  Seen look(std::span<const View> inputs);
+  Seen look(std::span<const View> inputs, bool audit);
   bool any_nonzero(std::span<const View> inputs) const;
-  bool all_finite(std::span<const View> inputs) const;
-  Contents inspect_input(size_t i, std::span<const View> inputs) const;
+  bool all_finite(std::span<const View> inputs, ThreadPool& pool) const;
   // What the understudy, run on the side, makes of the engine's outputs.
   struct HostResult {
     bool overflowed = false;
@@ -126,17 +133,20 @@ private:
   Direction out_;
   std::optional<size_t> peaks_; // index of the engine's output
   std::vector<CachedRequest> requests_;
-  std::vector<const Surface*> key_;           // of this run
-  std::vector<Inspection> input_inspections_; // of the source's inputs
-  std::vector<Inspection> inspections_;       // of the engine's outputs
-  std::vector<Contents> seen_;                // of the engine's outputs in this run
-  std::vector<bool> zero_is_right_;           // by engine output: the host found zeros too
+  std::vector<const Surface*> key_;            // of this run
+  std::vector<Inspection> input_inspections_;  // of the source's inputs
+  std::vector<Inspection> output_inspections_; // and outputs
+  std::vector<bool> bounded_;           // by the source's output: it is finite whatever comes in
+  std::vector<Inspection> inspections_; // of the engine's outputs
+  std::vector<Contents> seen_;          // of the engine's outputs in this run
+  std::vector<bool> zero_is_right_;     // by engine output: the host found zeros too
   std::unique_ptr<Kernel> understudy_;
   std::vector<std::unique_ptr<Buffer>> comparison_; // the understudy's outputs beside the engine's
   std::vector<View> comparison_views_;
   int failed_runs_ = 0;   // in a row
   int failure_level_ = 0; // of all runs, those long ago forgotten
   bool on_host_ = false;
+  bool defers_overflow_ = false;
   std::string reason_;
   uint64_t changes_ = 0;
 };

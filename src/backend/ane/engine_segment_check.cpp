@@ -8,42 +8,56 @@
 
 namespace anet::backend::ane {
 
-EngineSegment::Seen EngineSegment::look(std::span<const View> inputs) {
+namespace {
+
+Contents inspect(const Inspection& inspection, const View& view, ThreadPool& pool) {
+  const HostAccess access({&view, 1}, {});
+  return inspection.run(view.buffer->data() + view.offset, pool);
+}
+
+} // namespace
+
+EngineSegment::Seen EngineSegment::look(std::span<const View> inputs, bool audit) {
   ThreadPool& pool = environment_->host().thread_pool();
+  const bool others_tell = peaks_ || (defers_overflow_ && !audit);
   bool infinite = false, all_zero = true, new_zero = false;
   for (size_t i = 0; i < out_.ports.size(); ++i) {
     const Surface& surface = *out_.surfaces[i];
     const SurfaceLock lock(surface, false);
     // The peaks tell of all that has to be finite; a failure is all zeros (ane-facts.md 0.3, R).
-    seen_[i] = !peaks_ || i == *peaks_ ? inspections_[i].run(surface.data(), pool)
-                                       : Contents{inspections_[i].all_zero(surface.data()), true};
+    seen_[i] = !others_tell || i == peaks_
+                   ? inspections_[i].run(surface.data(), pool)
+                   : Contents{inspections_[i].all_zero(surface.data()), true};
     infinite = infinite || !seen_[i].finite;
     all_zero = all_zero && seen_[i].all_zero;
     new_zero = new_zero || (seen_[i].all_zero && !zero_is_right_[i] && i != peaks_);
   }
   Seen seen;
   // Infinities that came in are not this segment's.
-  seen.overflowed = infinite && all_finite(inputs);
+  seen.overflowed = infinite && all_finite(inputs, pool);
   seen.suspicious = (all_zero || new_zero) && any_nonzero(inputs);
   return seen;
 }
 
-bool EngineSegment::any_nonzero(std::span<const View> inputs) const {
-  for (size_t i = 0; i < inputs.size(); ++i)
-    if (!inspect_input(i, inputs).all_zero) return true;
+bool EngineSegment::overflowed(std::span<const View> inputs, std::span<const View> outputs,
+                               ThreadPool& pool) const {
+  for (size_t i = 0; i < outputs.size(); ++i)
+    if (!bounded_[i] && !inspect(output_inspections_[i], outputs[i], pool).finite)
+      return all_finite(inputs, pool);
   return false;
 }
 
-bool EngineSegment::all_finite(std::span<const View> inputs) const {
+bool EngineSegment::any_nonzero(std::span<const View> inputs) const {
+  ThreadPool& pool = environment_->host().thread_pool();
   for (size_t i = 0; i < inputs.size(); ++i)
-    if (!inspect_input(i, inputs).finite) return false;
-  return true;
+    if (!inspect(input_inspections_[i], inputs[i], pool).all_zero) return true;
+  return false;
 }
 
-Contents EngineSegment::inspect_input(size_t i, std::span<const View> inputs) const {
-  const HostAccess access(inputs.subspan(i, 1), {});
-  return input_inspections_[i].run(inputs[i].buffer->data() + inputs[i].offset,
-                                   environment_->host().thread_pool());
+bool EngineSegment::all_finite(std::span<const View> inputs, ThreadPool& pool) const {
+  for (size_t i = 0; i < inputs.size(); ++i)
+    if (!inspect(input_inspections_[i], inputs[i], pool).finite) return false;
+  return true;
 }
 
 bool EngineSegment::zeros_are_right(std::span<const View> inputs, std::span<const View> outputs,

@@ -16,6 +16,10 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
+bool defers_overflow(const KernelStep& step) {
+  return step.engine && step.engine->defers_overflow();
+}
+
 } // namespace
 
 AneKernel::AneKernel(std::shared_ptr<Environment> environment, KernelParts parts)
@@ -25,7 +29,7 @@ AneKernel::AneKernel(std::shared_ptr<Environment> environment, KernelParts parts
   outputs_ = parts_.outputs;
   statistics_ = parts_.statistics;
   for (const KernelStep& step : parts_.steps) {
-    has_epilogue_ = has_epilogue_ || step.background;
+    has_epilogue_ = has_epilogue_ || step.background || defers_overflow(step);
     BoundViews bound;
     for (const size_t value : step.inputs)
       bound.inputs.emplace_back().layout = parts_.values[value].layout;
@@ -117,14 +121,19 @@ bool AneKernel::run_host(const KernelStep& step, const BoundViews& views, Thread
 
 void AneKernel::run_epilogue(size_t set) {
   const auto start = Clock::now();
+  ThreadPool& pool = environment_->background_host().thread_pool();
+  bool overflowed = false;
   int64_t flops = 0;
   for (size_t s = 0; s < parts_.steps.size(); ++s) {
     const KernelStep& step = parts_.steps[s];
+    const BoundViews& views = views_[set][s];
+    if (defers_overflow(step))
+      overflowed |= step.engine->overflowed(views.inputs, views.outputs, pool);
     if (!step.background) continue;
-    if (run_host(step, views_[set][s], environment_->background_host().thread_pool()))
-      background_overflowed_.store(true, std::memory_order_relaxed);
+    overflowed |= run_host(step, views, pool);
     flops += step.host->statistics().flops;
   }
+  if (overflowed) background_overflowed_.store(true, std::memory_order_relaxed);
   const std::lock_guard lock(mutex_);
   background_totals_.host_seconds += seconds_since(start);
   background_totals_.host_flops += flops;

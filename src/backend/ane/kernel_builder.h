@@ -50,7 +50,9 @@ private:
   std::vector<SegmentPort> ports_of(const std::vector<size_t>& values) const;
   std::vector<size_t> values_of(const mil::Function& segment, const std::vector<mil::ValueId>& ids);
   bool is_accumulated(const std::string& name) const;
+  bool is_scratch(size_t value) const;
   bool can_wait(const KernelStep& step, const mil::Function& segment) const;
+  bool can_look_later(const KernelStep& step) const;
 
   void make_steps();
   void compile_host_steps();

@@ -88,15 +88,25 @@ std::vector<SegmentPort> KernelBuilder::ports_of(const std::vector<size_t>& valu
   return ports;
 }
 
+bool KernelBuilder::is_scratch(size_t value) const {
+  return parts_.values[value].place == KernelValue::Place::scratch;
+}
+
 // Nothing in the kernel or in the caller waits for sums alone, and the caller cannot change what
 // only the kernel holds.
 bool KernelBuilder::can_wait(const KernelStep& step, const mil::Function& segment) const {
-  const auto is_scratch = [&](size_t value) {
-    return parts_.values[value].place == KernelValue::Place::scratch;
-  };
+  const auto scratch = [&](size_t value) { return is_scratch(value); };
   const auto is_sum = [&](mil::ValueId id) { return is_accumulated(segment.value(id).name); };
-  return std::all_of(step.inputs.begin(), step.inputs.end(), is_scratch) &&
+  return std::all_of(step.inputs.begin(), step.inputs.end(), scratch) &&
          std::all_of(segment.outputs.begin(), segment.outputs.end(), is_sum);
+}
+
+// What lies between segments is written again by the next run.
+bool KernelBuilder::can_look_later(const KernelStep& step) const {
+  const auto scratch = [&](size_t value) { return is_scratch(value); };
+  return options_.keeps_ports && !has_peaks() &&
+         std::none_of(step.inputs.begin(), step.inputs.end(), scratch) &&
+         std::none_of(step.outputs.begin(), step.outputs.end(), scratch);
 }
 
 void KernelBuilder::make_steps() {
@@ -111,6 +121,7 @@ void KernelBuilder::make_steps() {
       step.accumulates = step.accumulates || is_accumulated(piece.function.value(id).name);
     step.background = !piece.engine && can_wait(step, piece.function);
     step.engine = std::move(piece.engine);
+    if (step.engine && can_look_later(step)) step.engine->defer_overflow();
     (step.background ? waiting_pieces : piece_of_step_).push_back(p);
     (step.background ? waiting : parts_.steps).push_back(std::move(step));
   }
