@@ -128,9 +128,6 @@ struct CompileOptions {
   std::vector<std::string> accumulate;
   // Outputs whose infinities the caller finds itself: Kernel::overflowed may leave them out.
   std::vector<std::string> unwatched = {};
-  // No other kernel writes to what a run read or wrote before Device::synchronize, so the device
-  // may look for overflows beside later runs. Maps wait for it.
-  bool keeps_ports = false;
   Role role = Role::other;
   // Null: the kernel has its own, reserved as it is compiled.
   std::shared_ptr<Workspace> workspace;
@@ -170,6 +167,12 @@ struct Placement {
   std::string reason;
 };
 
+struct RunOptions {
+  // No other run writes to the views before Device::synchronize, so overflows may be looked for
+  // beside later runs. Maps wait for that.
+  bool keeps_views = false;
+};
+
 // A compiled function. Thread class: one run at a time per kernel and per workspace.
 class Kernel {
 public:
@@ -182,7 +185,11 @@ public:
   // does not fit its port, busy for a mapped buffer, out_of_range for a gather index outside its
   // tensor; then the outputs' contents are undefined. An output may not overlap an input or
   // another output (invalid_argument).
-  virtual void run(std::span<const View> inputs, std::span<const View> outputs) = 0;
+  virtual void run(std::span<const View> inputs, std::span<const View> outputs,
+                   const RunOptions& options) = 0;
+  void run(std::span<const View> inputs, std::span<const View> outputs) {
+    run(inputs, outputs, {});
+  }
   // True when the last run made an infinity in fp16, out of finite numbers. The outputs need not
   // show it: the ANE's arithmetic turns 0 * Inf and Inf - Inf into 0 (ane-facts.md 6, R). A device
   // that cannot look inside reports what its outputs show. What the run left to the background

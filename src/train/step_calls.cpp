@@ -114,7 +114,11 @@ StepPlan::Call StepPlan::block_call(size_t bucket, Phase phase, int32_t layer, b
   if (phase == Phase::backward)
     return call(narrow ? *block.narrow_backward : *block.backward, phase, layer,
                 std::move(bindings));
-  return call(training ? *block.forward : block.evaluating(), phase, layer, std::move(bindings));
+  Call result =
+      call(training ? *block.forward : block.evaluating(), phase, layer, std::move(bindings));
+  // Layers that are trained have hidden states and taps of their own.
+  result.options.keeps_views = training && layer >= lowest_layer();
+  return result;
 }
 
 StepPlan::Call StepPlan::head_call(const Chunk& chunk, bool training, bool narrow) const {

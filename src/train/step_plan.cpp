@@ -315,7 +315,7 @@ void StepPlan::run(std::span<Call> calls, const DropoutMoment& moment,
     update_->wait(next.copies_needed);
     fill_masks(next, moment);
     const double waited = seconds_since(start);
-    next.kernel->run(next.inputs, next.outputs);
+    next.kernel->run(next.inputs, next.outputs, next.options);
     for (const size_t tensor : next.narrow) norm_->add(tensor);
     result.overflowed |= next.kernel->overflowed();
     result.staging_seconds += waited;

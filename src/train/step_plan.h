@@ -138,6 +138,7 @@ private:
     Phase phase = Phase::forward;
     size_t copies_needed = 0; // of trained weights
     int32_t layer = 0;
+    backend::RunOptions options;
     int64_t first_mask = 0;     // see fill_dropout
     std::vector<size_t> narrow; // parts of the gradients that it returns as they are
     std::vector<size_t> masks;  // inputs of dropout

@@ -393,18 +393,20 @@ TEST_CASE("an overflow that may be looked for later is known after a synchronize
   b.output(b.softmax(y, -1), "p"); // finite in any case
   b.output(y, "y");
   const mil::Function function = std::move(b).finish();
-  const auto of = [&](double value) { return TensorMap{{"x", mil::make_tensor(type, value)}}; };
   for (const int audit_every : {0, 1}) {
     const DeviceFixture fixture;
     DeviceOptions options = fixture.options();
     options.ane.audit_every = audit_every;
     const auto device = fixture.open(options);
-    CompileOptions keeping;
-    keeping.keeps_ports = true;
-    keeping.role = Role::forward;
-    Runner runner(*device, function, keeping);
+    CompileOptions forward;
+    forward.role = Role::forward;
+    Runner runner(*device, function, forward);
+    const auto run = [&](double value) {
+      write_tensor(runner.inputs().front(), mil::make_tensor(type, value));
+      runner.kernel().run(runner.inputs(), runner.outputs(), {.keeps_views = true});
+    };
     const auto overflows = [&](double value) {
-      runner.run(of(value));
+      run(value);
       if (audit_every == 0) device->synchronize(); // an audit looks at once
       return runner.kernel().overflowed();
     };
@@ -412,8 +414,8 @@ TEST_CASE("an overflow that may be looked for later is known after a synchronize
     CHECK(overflows(100));
     CHECK_FALSE(overflows(std::numeric_limits<double>::infinity())); // came in
     CHECK_FALSE(overflows(2));
-    runner.run(of(100));
-    runner.run(of(2)); // another run before the synchronize
+    run(100);
+    run(2); // another run before the synchronize
     device->synchronize();
     CHECK(runner.kernel().overflowed());
   }

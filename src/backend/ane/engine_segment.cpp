@@ -263,7 +263,7 @@ void EngineSegment::set_reason(std::string reason, bool on_host) {
 }
 
 bool EngineSegment::run(std::span<const View> inputs, std::span<const View> outputs, bool audit,
-                        RunTotals& totals) {
+                        RunTotals& totals, bool look_later) {
   if (on_host_) return run_on_host(inputs, outputs, totals);
   choose_surfaces(in_, inputs);
   choose_surfaces(out_, outputs);
@@ -271,7 +271,7 @@ bool EngineSegment::run(std::span<const View> inputs, std::span<const View> outp
     totals.fallbacks += 1;
     return run_on_host(inputs, outputs, totals);
   }
-  const Seen seen = look(inputs, audit);
+  const Seen seen = look(inputs, look_later && !audit);
   unstage(outputs, totals);
   if (seen.suspicious && !zeros_are_right(inputs, outputs, totals)) {
     note_failure("the engine returned zeros where the host computes others");

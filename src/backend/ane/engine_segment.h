@@ -35,10 +35,6 @@ public:
   const Layout* native_output(size_t port) const;
   // Fixes the layouts of the views that run() gets. Once, before the first run.
   void set_ports(std::vector<SegmentPort> inputs, std::vector<SegmentPort> outputs);
-  // Leaves the search for infinities to overflowed(), for a segment without peaks. Before the first
-  // run.
-  void defer_overflow() { defers_overflow_ = true; }
-  bool defers_overflow() const { return defers_overflow_; }
 
   const mil::Function& function() const { return function_; }
   // Of surfaces that stand between the views and the engine when layouts differ.
@@ -46,12 +42,12 @@ public:
   int64_t flops() const { return flops_; }
 
   // Adds to `totals`. Returns true when the run overflowed, as far as it is not for others to see
-  // (LowerOptions::unwatched). Throws numeric when an audit fails and
-  // the options say so.
+  // (LowerOptions::unwatched) or for overflowed(). Throws numeric when an audit fails and the
+  // options say so.
   bool run(std::span<const View> inputs, std::span<const View> outputs, bool audit,
-           RunTotals& totals);
-  // Whether a run made infinities out of finite numbers, by the views that it had. On any thread,
-  // beside later runs with other views.
+           RunTotals& totals, bool look_later = false);
+  // Whether a run made infinities out of finite numbers, by the views that it had, of a segment
+  // without peaks. On any thread, beside later runs with other views.
   bool overflowed(std::span<const View> inputs, std::span<const View> outputs,
                   ThreadPool& pool) const;
 
@@ -107,7 +103,7 @@ private:
     bool overflowed = false;
     bool suspicious = false; // zeros that have to be looked into
   };
-  Seen look(std::span<const View> inputs, bool audit);
+  Seen look(std::span<const View> inputs, bool look_later);
   bool any_nonzero(std::span<const View> inputs) const;
   bool all_finite(std::span<const View> inputs, ThreadPool& pool) const;
   // What the understudy, run on the side, makes of the engine's outputs.
@@ -146,7 +142,6 @@ private:
   int failed_runs_ = 0;   // in a row
   int failure_level_ = 0; // of all runs, those long ago forgotten
   bool on_host_ = false;
-  bool defers_overflow_ = false;
   std::string reason_;
   uint64_t changes_ = 0;
 };

@@ -17,9 +17,9 @@ Contents inspect(const Inspection& inspection, const View& view, ThreadPool& poo
 
 } // namespace
 
-EngineSegment::Seen EngineSegment::look(std::span<const View> inputs, bool audit) {
+EngineSegment::Seen EngineSegment::look(std::span<const View> inputs, bool look_later) {
   ThreadPool& pool = environment_->host().thread_pool();
-  const bool others_tell = peaks_ || (defers_overflow_ && !audit);
+  const bool others_tell = peaks_ || look_later;
   bool infinite = false, all_zero = true, new_zero = false;
   for (size_t i = 0; i < out_.ports.size(); ++i) {
     const Surface& surface = *out_.surfaces[i];

@@ -16,10 +16,6 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-bool defers_overflow(const KernelStep& step) {
-  return step.engine && step.engine->defers_overflow();
-}
-
 } // namespace
 
 AneKernel::AneKernel(std::shared_ptr<Environment> environment, KernelParts parts)
@@ -29,7 +25,8 @@ AneKernel::AneKernel(std::shared_ptr<Environment> environment, KernelParts parts
   outputs_ = parts_.outputs;
   statistics_ = parts_.statistics;
   for (const KernelStep& step : parts_.steps) {
-    has_epilogue_ = has_epilogue_ || step.background || defers_overflow(step);
+    has_background_steps_ = has_background_steps_ || step.background;
+    may_look_later_ = may_look_later_ || step.may_look_later;
     BoundViews bound;
     for (const size_t value : step.inputs)
       bound.inputs.emplace_back().layout = parts_.values[value].layout;
@@ -66,7 +63,8 @@ void AneKernel::bind(std::span<const View> inputs, std::span<const View> outputs
   }
 }
 
-void AneKernel::run(std::span<const View> inputs, std::span<const View> outputs) {
+void AneKernel::run(std::span<const View> inputs, std::span<const View> outputs,
+                    const RunOptions& options) {
   check_views(inputs_, inputs, "input");
   check_views(outputs_, outputs, "output");
   check_overlap(inputs_, inputs, outputs_, outputs);
@@ -83,20 +81,22 @@ void AneKernel::run(std::span<const View> inputs, std::span<const View> outputs)
   totals_.runs += 1;
   const auto every = static_cast<uint64_t>(environment_->options().audit_every);
   const bool audit = parts_.audited && every > 0 && totals_.runs % every == 0;
-  if (has_epilogue_) {
+  if (has_background_steps_ || may_look_later_) {
     set_ = 1 - set_;
     background.wait(epilogues_[set_]);
   }
+  looks_later_[set_] = may_look_later_ && options.keeps_views;
   bind(inputs, outputs);
   for (size_t s = 0; s < parts_.steps.size(); ++s)
     if (!parts_.steps[s].background) run_foreground(parts_.steps[s], views_[set_][s], audit);
-  if (has_epilogue_) background.submit(epilogues_[set_]);
+  if (has_background_steps_ || looks_later_[set_]) background.submit(epilogues_[set_]);
   record_changes();
 }
 
 void AneKernel::run_foreground(KernelStep& step, BoundViews& views, bool audit) {
   if (step.engine) {
-    overflowed_ |= step.engine->run(views.inputs, views.outputs, audit, totals_);
+    const bool look_later = step.may_look_later && looks_later_[set_];
+    overflowed_ |= step.engine->run(views.inputs, views.outputs, audit, totals_, look_later);
     return;
   }
   // The background may be adding to the same memory.
@@ -127,7 +127,7 @@ void AneKernel::run_epilogue(size_t set) {
   for (size_t s = 0; s < parts_.steps.size(); ++s) {
     const KernelStep& step = parts_.steps[s];
     const BoundViews& views = views_[set][s];
-    if (defers_overflow(step))
+    if (step.may_look_later && looks_later_[set])
       overflowed |= step.engine->overflowed(views.inputs, views.outputs, pool);
     if (!step.background) continue;
     overflowed |= run_host(step, views, pool);

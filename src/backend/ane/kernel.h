@@ -30,8 +30,9 @@ struct KernelStep {
   std::vector<size_t> outputs;
   // Of the host's inputs that no peak of the engine tells of, by place among `inputs`.
   std::vector<std::pair<size_t, Inspection>> inspections;
-  bool accumulates = false; // adds to what the caller's buffers hold
-  bool background = false;  // nothing waits for it
+  bool accumulates = false;    // adds to what the caller's buffers hold
+  bool background = false;     // nothing waits for it
+  bool may_look_later = false; // overflows show in ports of the kernel, which a caller can keep
 };
 
 struct KernelParts {
@@ -54,7 +55,9 @@ public:
   AneKernel(const AneKernel&) = delete;
   AneKernel& operator=(const AneKernel&) = delete;
 
-  void run(std::span<const View> inputs, std::span<const View> outputs) override;
+  using Kernel::run;
+  void run(std::span<const View> inputs, std::span<const View> outputs,
+           const RunOptions& options) override;
   // What the background found counts too, until the first run after a synchronize.
   bool overflowed() const override;
   RunTotals totals() const override;
@@ -89,7 +92,9 @@ private:
   KernelParts parts_;
   std::array<std::vector<BoundViews>, 2> views_; // by set, by step
   std::array<Epilogue, 2> epilogues_;
-  bool has_epilogue_ = false;
+  bool has_background_steps_ = false;
+  bool may_look_later_ = false;       // one of the steps
+  std::array<bool, 2> looks_later_{}; // by set: the run that bound it
   size_t set_ = 0;
   bool overflowed_ = false;
   std::atomic<bool> background_overflowed_ = false;

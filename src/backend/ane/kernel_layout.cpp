@@ -104,8 +104,7 @@ bool KernelBuilder::can_wait(const KernelStep& step, const mil::Function& segmen
 // What lies between segments is written again by the next run.
 bool KernelBuilder::can_look_later(const KernelStep& step) const {
   const auto scratch = [&](size_t value) { return is_scratch(value); };
-  return options_.keeps_ports && !has_peaks() &&
-         std::none_of(step.inputs.begin(), step.inputs.end(), scratch) &&
+  return !has_peaks() && std::none_of(step.inputs.begin(), step.inputs.end(), scratch) &&
          std::none_of(step.outputs.begin(), step.outputs.end(), scratch);
 }
 
@@ -121,7 +120,7 @@ void KernelBuilder::make_steps() {
       step.accumulates = step.accumulates || is_accumulated(piece.function.value(id).name);
     step.background = !piece.engine && can_wait(step, piece.function);
     step.engine = std::move(piece.engine);
-    if (step.engine && can_look_later(step)) step.engine->defer_overflow();
+    step.may_look_later = step.engine && can_look_later(step);
     (step.background ? waiting_pieces : piece_of_step_).push_back(p);
     (step.background ? waiting : parts_.steps).push_back(std::move(step));
   }

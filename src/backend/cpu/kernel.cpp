@@ -52,7 +52,8 @@ void CpuKernel::drop_unused_constants() {
   }
 }
 
-void CpuKernel::run(std::span<const View> inputs, std::span<const View> outputs) {
+void CpuKernel::run(std::span<const View> inputs, std::span<const View> outputs,
+                    const RunOptions& /*options*/) {
   check_views(inputs_, inputs, "input");
   check_views(outputs_, outputs, "output");
   check_overlap(inputs_, inputs, outputs_, outputs);

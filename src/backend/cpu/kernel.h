@@ -30,7 +30,9 @@ class CpuKernel final : public Kernel {
 public:
   // Runs the plan's preparation, and drops what only that needed.
   CpuKernel(Plan plan, std::shared_ptr<CpuWorkspace> workspace, std::shared_ptr<ThreadPool> pool);
-  void run(std::span<const View> inputs, std::span<const View> outputs) override;
+  using Kernel::run;
+  void run(std::span<const View> inputs, std::span<const View> outputs,
+           const RunOptions& options) override;
   bool overflowed() const override { return overflowed_.load(std::memory_order_relaxed); }
   RunTotals totals() const override { return totals_; }
   Placement placement() const override { return {"cpu", plan_.fallback}; }
