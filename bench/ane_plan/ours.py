@@ -21,7 +21,6 @@ UPDATE = 7 * 4 + 4          # AdamW, zeroing the sums; beside the next forward p
 NARROW_UPDATE = 2 + 6 * 4   # AdamW on gradients in fp16, which nobody adds up
 NARROW_NORM = 2             # of those; of layers beside the backward pass, of the head after it
 UPDATED = 2                 # fp32 weights to fp16 ports, from the cache where the update left them
-STAGED = 4 + 2              # those of the head to fp16 ports, later
 TRANSPOSED = 4 + 2          # fp32 weights to fp16 ports of the backward pass, beside it
 EMBEDDING = 2 + 4 + 4       # of the rows of tokens: their gradients to the sums
 # The loss, of logits in fp16 and in fp32 inside: the logarithm of the sum, then the gradient in fp16.
@@ -157,9 +156,10 @@ def plan_of(log):
         return UPDATE * (elements - narrow) + NARROW_UPDATE * narrow
 
     return Plan(log["workload"], uses, trained,
-                update=(update(parameters["layers"], narrow_layers)
-                        + UPDATED * parameters["layers"] + STAGED * parameters["embedding"]),
-                first_update=update(parameters["embedding"], narrow_head), layers=log["layers"],
+                update=update(parameters["layers"], narrow_layers) + UPDATED * parameters["layers"],
+                first_update=(update(parameters["embedding"], narrow_head)
+                              + UPDATED * parameters["embedding"]),
+                layers=log["layers"],
                 loss=LOGIT * logits,
                 beside_backward=(ACCUMULATED * gradients + NARROW_NORM * narrow_layers
                                  + TRANSPOSED * transposed(log, uses) * parameters["layers"]),

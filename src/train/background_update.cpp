@@ -58,23 +58,25 @@ void BackgroundUpdate::assign_parts(std::span<const backend::StagedPart> in_plac
       left.push_back(index);
       continue;
     }
-    jobs_[job].parts.push_back(index);
+    const std::optional<size_t> copy = copy_of_all(index);
+    jobs_[job].updates.push_back({index, copy});
+    if (copy) jobs_[*copy + 1].renewed_by_update = true;
     copies_until_updated_ = std::max(copies_until_updated_, job);
   }
-  std::vector<size_t>& last = jobs_[copies_until_updated_].parts;
-  last.insert(last.end(), left.begin(), left.end());
-  for (size_t copy = 0; copy < array_.copy_count(); ++copy)
-    jobs_[copy + 1].together = fits_together(copy);
+  for (const size_t index : left) jobs_[copies_until_updated_].updates.push_back({index, {}});
 }
 
-bool BackgroundUpdate::fits_together(size_t copy) const {
-  const backend::StagedPart& part = array_.part(copy);
-  const std::vector<size_t>& updated = jobs_[copy + 1].parts;
-  if (updated.size() != 1 || part.transposed) return false;
-  const Range range = range_of(tensors_, updated.front());
-  return range.begin == part.offset &&
-         range.end - range.begin == mil::element_count(part.layout.shape) &&
-         range.row % array_.piece_size(copy) == 0;
+// None comes before the job of the part, which is that of the first copy that the part is in.
+std::optional<size_t> BackgroundUpdate::copy_of_all(size_t part) const {
+  const Range range = range_of(tensors_, part);
+  for (size_t copy = 0; copy < array_.copy_count(); ++copy) {
+    const backend::StagedPart& staged = array_.part(copy);
+    if (!staged.transposed && range.begin == staged.offset &&
+        range.end - range.begin == mil::element_count(staged.layout.shape) &&
+        range.row % array_.piece_size(copy) == 0)
+      return copy;
+  }
+  return std::nullopt;
 }
 
 void BackgroundUpdate::renew() {
@@ -106,14 +108,17 @@ uint64_t BackgroundUpdate::finish() {
 void BackgroundUpdate::run(size_t job) {
   const bool updates = optimizer_ != nullptr;
   std::exception_ptr error;
-  try {
-    if (job == 0 && updates)
-      for (const size_t part : jobs_.front().parts) update_part(part, 0, nullptr);
-    if (job > 0) updates ? update_and_renew(job - 1) : renew_copy(job - 1);
-  } catch (...) {
-    error = std::current_exception();
-    failed_ = true;
-  }
+  const auto attempt = [&](const auto& work) {
+    try {
+      work();
+    } catch (...) {
+      if (!error) error = std::current_exception();
+      failed_ = true;
+    }
+  };
+  if (updates)
+    for (const PartUpdate& update : jobs_[job].updates) attempt([&] { update_part(update); });
+  if (job > 0 && !(updates && jobs_[job].renewed_by_update)) attempt([&] { renew_copy(job - 1); });
   if (updates && job == copies_until_updated_) gradients_.reset();
   if (updates && job + 1 == jobs_.size()) {
     optimizer_ = nullptr;
@@ -135,35 +140,25 @@ void BackgroundUpdate::renew_copy(size_t copy) {
 }
 
 // Whatever happens to the copy.
-void BackgroundUpdate::update_and_renew(size_t copy) {
-  const Job& job = jobs_[copy + 1];
+void BackgroundUpdate::update_part(const PartUpdate& update) {
   std::optional<backend::StagedArray::Pieces> pieces;
   std::exception_ptr error;
   try {
-    if (job.together && !failed_) pieces.emplace(array_, copy);
+    if (update.copy && !failed_) pieces.emplace(array_, *update.copy);
   } catch (...) {
     error = std::current_exception();
   }
-  for (const size_t part : job.parts) update_part(part, copy, pieces ? &*pieces : nullptr);
-  if (error) std::rethrow_exception(error);
-  if (pieces)
-    bytes_ += pieces->bytes();
-  else
-    renew_copy(copy);
-}
-
-// With `pieces`, those of the copy that is this part's.
-void BackgroundUpdate::update_part(size_t part, size_t copy,
-                                   const backend::StagedArray::Pieces* pieces) {
-  const Range range = range_of(tensors_, part);
+  const Range range = range_of(tensors_, update.part);
   const int64_t elements = range.end - range.begin;
   const int64_t size = part_size(range.row);
-  const int64_t piece = array_.piece_size(copy);
+  const int64_t piece = update.copy ? array_.piece_size(*update.copy) : 1;
   for_each_task_between(pool_, (elements + size - 1) / size, [&](int64_t task) {
     const int64_t begin = task * size, end = std::min(elements, begin + size);
-    optimizer_->update_part(part, begin, end);
-    if (pieces != nullptr) pieces->renew(begin / piece, end / piece);
+    optimizer_->update_part(update.part, begin, end);
+    if (pieces) pieces->renew(begin / piece, end / piece);
   });
+  if (error) std::rethrow_exception(error);
+  if (pieces) bytes_ += pieces->bytes();
 }
 
 } // namespace anet::train

@@ -1,6 +1,6 @@
 // The copies of the trained weights, brought up to date on a thread of its own in the order in
-// which a pass needs them; after a step the weights themselves first, each piece while it is in the
-// cache.
+// which a pass needs them; after a step the weights themselves first, with a copy of the same
+// weights piece by piece, while they are in the cache.
 #pragma once
 
 #include "backend/staged_array.h"
@@ -49,18 +49,21 @@ public:
   void settle() noexcept { worker_.settle(); }
 
 private:
+  struct PartUpdate {
+    size_t part = 0;            // of the gradients
+    std::optional<size_t> copy; // of the same weights, of which each piece is renewed at once
+  };
   // The first has no copy, each of the others the next one.
   struct Job {
-    std::vector<size_t> parts; // of the gradients, to update before the copy is renewed
-    bool together = false;     // one part, of which each piece is renewed at once
+    std::vector<PartUpdate> updates; // before the copy is renewed
+    bool renewed_by_update = false;  // its copy, by an update here or in an earlier job
   };
 
   void assign_parts(std::span<const backend::StagedPart> in_place);
-  bool fits_together(size_t copy) const;
+  std::optional<size_t> copy_of_all(size_t part) const;
   void run(size_t job);
   void renew_copy(size_t copy);
-  void update_and_renew(size_t copy);
-  void update_part(size_t part, size_t copy, const backend::StagedArray::Pieces* pieces);
+  void update_part(const PartUpdate& update);
 
   backend::StagedArray& array_;
   const TrainedTensors& tensors_;

@@ -101,24 +101,18 @@ bool StepKernels::reads_wide_table() const {
 }
 
 // Layouts of ports that the function does not have are left out.
-CompileOptions StepKernels::compile_options(const mil::Function& function, const char* label,
-                                            Role role, const Layouts& layouts) const {
-  CompileOptions options;
-  options.workspace = workspace_;
-  options.label = label;
-  options.role = role;
-  for (const auto& [name, layout] : layouts)
-    if (has_port(function, name)) options.port_layouts[name] = layout;
-  return options;
-}
-
 std::unique_ptr<Kernel> StepKernels::compile(const mil::Function& function, const char* label,
                                              Role role, const Layouts& layouts,
                                              const std::vector<std::string>& accumulate,
                                              const std::vector<std::string>& narrow) const {
-  CompileOptions options = compile_options(function, label, role, layouts);
+  CompileOptions options;
+  options.workspace = workspace_;
+  options.label = label;
+  options.role = role;
   options.accumulate = accumulate;
   options.unwatched = narrow; // the norm of the gradients tells
+  for (const auto& [name, layout] : layouts)
+    if (has_port(function, name)) options.port_layouts[name] = layout;
   // Sums lie in flat host arrays.
   for (const std::string& name : accumulate)
     options.port_layouts[name] =
@@ -212,16 +206,13 @@ StepKernels::LayerKernels StepKernels::compile_layer(const SessionOptions& optio
   return layer;
 }
 
-// Of a layer. The first kernel of all has the layouts of shared ports that the others take over.
-std::unique_ptr<Kernel> StepKernels::compile_forward(const mil::Function& forward,
-                                                     const char* label, const Layouts& layouts,
-                                                     bool training_alone) {
-  CompileOptions options = compile_options(forward, label, Role::forward, layouts);
-  // In training every layer has hidden states and taps of its own.
-  options.keeps_ports = training_alone;
-  if (common_.empty())
-    return backend::compile_chained(device_, forward, options, "hidden", "hidden_out");
-  return device_.compile(forward, options);
+// The first kernel of all, whose layouts of shared ports the others take over.
+std::unique_ptr<Kernel> StepKernels::compile_first(const mil::Function& forward) {
+  CompileOptions options;
+  options.workspace = workspace_;
+  options.label = forward_labels.front();
+  options.role = Role::forward;
+  return backend::compile_chained(device_, forward, options, "hidden", "hidden_out");
 }
 
 BlockKernels StepKernels::compile_block(int32_t bucket, const BlockFunctions& functions,
@@ -239,9 +230,9 @@ BlockKernels StepKernels::compile_block(int32_t bucket, const BlockFunctions& fu
       all[port] = common_.at("hidden");
     return all;
   };
-  result.forward =
-      compile_forward(forward, forward_labels[at], common_.empty() ? Layouts() : layouts(),
-                      functions.evaluation.has_value());
+  result.forward = common_.empty()
+                       ? compile_first(forward)
+                       : compile(forward, forward_labels[at], Role::forward, layouts(), {});
   const auto& ports = result.forward->inputs();
   if (at == masks_.size()) masks_.push_back(port_layout(ports, "mask"));
   for (const backend::Port& port : ports)

@@ -112,10 +112,7 @@ private:
                              const NamedFunctions& functions, const Constants& constants);
   BlockKernels compile_block(int32_t bucket, const BlockFunctions& functions,
                              const Constants& constants, Layouts& weights);
-  std::unique_ptr<backend::Kernel> compile_forward(const mil::Function& forward, const char* label,
-                                                   const Layouts& layouts, bool training_alone);
-  backend::CompileOptions compile_options(const mil::Function& function, const char* label,
-                                          backend::Role role, const Layouts& layouts) const;
+  std::unique_ptr<backend::Kernel> compile_first(const mil::Function& forward);
   model::AttentionForm attention_form() const;
   bool returns_narrow_gradients() const;
   bool reads_transposed_weights() const;
