@@ -191,6 +191,11 @@ bool Ports::shows_in_peaks(ValueId value) const {
     const mil::Operation& op = function.ops[static_cast<size_t>(producer)];
     const std::string_view name = op.name();
     if (name == "softmax" || name == "sigmoid" || name == "tanh") return true;
+    if (name == "concat") {
+      const std::vector<ValueId>& parts = op.argument("values")->values;
+      return std::all_of(parts.begin(), parts.end(),
+                         [&](ValueId part) { return shows_in_peaks(part); });
+    }
     const bool moves = name == "reshape" || name == "transpose" || name == "slice_by_size";
     if (!moves) return false;
     value = op.input("x");

@@ -646,6 +646,27 @@ TEST_CASE("peaks show infinities that the outputs do not") {
   CHECK(ane::lower(product, {}, {.peaks = true}).peaks != "");
   CHECK(ane::lower(product, {}, {.peaks = true, .unwatched = {"out"}}).peaks == "");
 
+  // Products side by side show what they showed alone; with something else among them all is
+  // watched.
+  const auto joined = [](bool with_input) {
+    Builder c;
+    const ValueId z = c.input("x", half({1, 4, 1, 5}));
+    const ValueId first = c.linear(z, c.input("first", half({4, 4, 1, 1})));
+    const ValueId second = c.linear(z, c.input("second", half({4, 4, 1, 1})));
+    return finish(c, c.concat({first, with_input ? z : second}, 1));
+  };
+  const auto extremes = [](const Function& source) {
+    return count_ops(ane::lower(source, {}, {.peaks = true}).function, "reduce_min");
+  };
+  CHECK(extremes(joined(false)) == 2);
+  CHECK(extremes(joined(true)) == 2);
+  TensorMap parts{{"x", mil::make_tensor(half({1, 4, 1, 5}), 50)},
+                  {"first", mil::make_tensor(half({4, 4, 1, 1}), 1)},
+                  {"second", mil::make_tensor(half({4, 4, 1, 1}), 100)}};
+  CHECK(peak_of(joined(false), parts) == 20000);
+  parts["second"].values[9] = 1000;
+  CHECK(std::isinf(peak_of(joined(false), parts)));
+
   // An output that no product made.
   Builder s;
   const Function sum = finish(s, s.add(s.input("x", half({4})), s.input("y", half({4}))));
