@@ -123,7 +123,7 @@ std::vector<ValueId> write_gradients(Builder& builder, const Function& function,
   for (size_t i = function.ops.size(); i-- > 0;) {
     const Operation& op = function.ops[i];
     const bool reached = std::any_of(op.outputs.begin(), op.outputs.end(),
-                                     [&](ValueId id) { return gradients.of(id) != no_value; });
+                                     [&](ValueId id) { return gradients.has(id); });
     if (!reached) continue;
     gradient::Context context(builder, function, op, gradients);
     gradient::find_rule(op.name())->rule(context);

@@ -136,7 +136,7 @@ TEST_CASE("so it does where rows keep their length") {
       f.emulator.set(refused, "1");
     train::SessionOptions options = half_options();
     options.batch_size = 4;
-    const backend::RunTotals work = compare_with_cpu(f, options, odd_config(), 5);
+    const backend::RunTotals work = compare_with_cpu(f, options, odd_config(), 4);
     CHECK(engine_share(work) >= 0.95);
   }
 }

@@ -10,14 +10,38 @@ void add(Context& c) {
   c.add_broadcast("y", c.dy());
 }
 
+// The sign goes with the gradient, so that a difference later on costs no pass.
 void sub(Context& c) {
   c.add_broadcast("x", c.dy());
-  if (c.wanted("y")) c.add_broadcast("y", negate(c.b, c.dy()));
+  if (c.wanted("y")) c.add_broadcast("y", c.dy(), Sign::minus);
 }
 
+// y = x r, r = rsqrt(mean(x^2) + epsilon), an RMS norm: straight to x, r (dy - y mean(dy y)). It
+// reads y, so that x need not be kept, and y is in the middle of fp16's range where x may not be.
+bool rms_norm(Context& c, std::string_view normed, std::string_view root) {
+  const ValueId x = c.input(normed);
+  const ValueId r = c.input(root);
+  const Operation* rsqrt = c.producer(r);
+  if (rsqrt == nullptr || std::string_view(rsqrt->name()) != "rsqrt" ||
+      squared_operand_of_mean(c, rsqrt->input("x")) != x) {
+    return false;
+  }
+  std::vector<int64_t> axes;
+  for (size_t axis = 0; axis < c.shape(normed).size(); ++axis)
+    if (c.shape(root)[axis] != c.shape(normed)[axis]) axes.push_back(static_cast<int64_t>(axis));
+  if (axes.empty()) return false;
+  Builder& b = c.b;
+  const ValueId mean = b.reduce("reduce_mean", b.mul(c.dy(), c.output()), axes, true);
+  c.add(normed, b.mul(b.sub(c.dy(), b.mul(c.output(), mean)), r));
+  return true;
+}
+
+// A factor that is no norm's takes the gradient's sign along.
 void mul(Context& c) {
-  if (c.wanted("x")) c.add_broadcast("x", c.b.mul(c.dy(), c.input("y")));
-  if (c.wanted("y")) c.add_broadcast("y", c.b.mul(c.dy(), c.input("x")));
+  if (rms_norm(c, "x", "y") || rms_norm(c, "y", "x")) return;
+  const auto [dy, sign] = c.signed_dy();
+  if (c.wanted("x")) c.add_broadcast("x", c.b.mul(dy, c.input("y")), sign);
+  if (c.wanted("y")) c.add_broadcast("y", c.b.mul(dy, c.input("x")), sign);
 }
 
 void real_div(Context& c) {

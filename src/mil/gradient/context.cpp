@@ -7,21 +7,49 @@
 
 namespace anet::mil::gradient {
 
-void Gradients::add(ValueId id, ValueId gradient) {
+ValueId Gradients::of(ValueId id) {
+  Signed& sum = sums_[static_cast<size_t>(id)];
+  if (sum.sign == Sign::minus) sum = {negate(builder_, sum.value), Sign::plus};
+  return sum.value;
+}
+
+void Gradients::add(ValueId id, ValueId gradient, Sign sign) {
   if (!wanted(id)) return;
-  ValueId& sum = sums_[static_cast<size_t>(id)];
+  Signed& sum = sums_[static_cast<size_t>(id)];
   const Type& type = builder_.type(id);
   if (builder_.shape(gradient) != type.shape) {
     fail(Status::internal, "the gradient of ", builder_.function().value(id).name, " has shape ",
          shape_to_string(builder_.shape(gradient)), ", expected ", shape_to_string(type.shape));
   }
   gradient = builder_.cast(gradient, type.dtype);
-  sum = sum == no_value ? gradient : builder_.add(sum, gradient);
+  if (sum.value == no_value)
+    sum = {gradient, sign};
+  else if (sum.sign == sign)
+    sum.value = builder_.add(sum.value, gradient);
+  else if (sign == Sign::minus)
+    sum.value = builder_.sub(sum.value, gradient);
+  else
+    sum = {builder_.sub(gradient, sum.value), Sign::plus};
 }
 
 const Operation* Context::producer(ValueId id) const {
   const int32_t index = function_.value(id).producer;
   return index < 0 ? nullptr : &function_.ops[static_cast<size_t>(index)];
+}
+
+const Operation* Context::only_reader(ValueId id) const {
+  const std::vector<ValueId>& outputs = function_.outputs;
+  if (std::find(outputs.begin(), outputs.end(), id) != outputs.end()) return nullptr;
+  const Operation* reader = nullptr;
+  for (const Operation& op : function_.ops) {
+    for (const Argument& argument : op.arguments) {
+      const auto reads = std::count(argument.values.begin(), argument.values.end(), id);
+      if (reads == 0) continue;
+      if (reads > 1 || reader != nullptr) return nullptr;
+      reader = &op;
+    }
+  }
+  return reader;
 }
 
 std::span<const ValueId> Context::inputs(std::string_view argument) const {
@@ -34,8 +62,8 @@ bool Context::wanted(std::string_view argument) const {
   return id != no_value && gradients_.wanted(id);
 }
 
-void Context::add_broadcast(std::string_view argument, ValueId gradient) {
-  if (wanted(argument)) add(argument, sum_to(b, gradient, shape(argument)));
+void Context::add_broadcast(std::string_view argument, ValueId gradient, Sign sign) {
+  if (wanted(argument)) gradients_.add(input(argument), sum_to(b, gradient, shape(argument)), sign);
 }
 
 bool Context::has(std::string_view argument) const {
@@ -116,6 +144,17 @@ const RuleEntry* find_rule(std::string_view op) {
   }();
   const auto found = table.find(op);
   return found == table.end() ? nullptr : found->second;
+}
+
+ValueId squared_operand_of_mean(const Context& c, ValueId id) {
+  const Operation* mean = c.producer(id);
+  if (mean == nullptr || std::string_view(mean->name()) != "reduce_mean") return no_value;
+  const Operation* square = c.producer(mean->input("x"));
+  const bool keeps_rank = c.b.shape(id).size() == c.b.shape(mean->input("x")).size();
+  if (square == nullptr || !keeps_rank) return no_value;
+  const std::string_view name = square->name();
+  const ValueId x = square->input("x");
+  return name == "square" || (name == "mul" && x == square->input("y")) ? x : no_value;
 }
 
 ValueId integers(Builder& b, const std::vector<int64_t>& values) {

@@ -16,22 +16,32 @@
 
 namespace anet::mil::gradient {
 
+enum class Sign : uint8_t { plus, minus };
+
 // Gradients of the values of the joint function, summed as they come.
 class Gradients {
 public:
   Gradients(Builder& builder, std::vector<bool> wanted)
-      : builder_(builder), wanted_(std::move(wanted)), sums_(wanted_.size(), no_value) {}
+      : builder_(builder), wanted_(std::move(wanted)), sums_(wanted_.size()) {}
 
   // True when the value is floating and depends on an input that is differentiated.
   bool wanted(ValueId id) const { return wanted_[static_cast<size_t>(id)]; }
-  ValueId of(ValueId id) const { return sums_[static_cast<size_t>(id)]; }
+  bool has(ValueId id) const { return sums_[static_cast<size_t>(id)].value != no_value; }
+  // no_value when there is none.
+  ValueId of(ValueId id);
+  // The same with a sign that is not applied yet.
+  struct Signed {
+    ValueId value = no_value;
+    Sign sign = Sign::plus;
+  };
+  Signed signed_of(ValueId id) const { return sums_[static_cast<size_t>(id)]; }
   // `gradient` has the value's shape; another floating type is converted.
-  void add(ValueId id, ValueId gradient);
+  void add(ValueId id, ValueId gradient, Sign sign = Sign::plus);
 
 private:
   Builder& builder_;
   std::vector<bool> wanted_;
-  std::vector<ValueId> sums_;
+  std::vector<Signed> sums_;
 };
 
 class Context {
@@ -44,6 +54,9 @@ public:
   const Operation& op() const { return op_; }
   // The op behind a value of the original function; nullptr for an input.
   const Operation* producer(ValueId id) const;
+  // The op that alone reads a value, once; nullptr when there are others or the function returns
+  // it.
+  const Operation* only_reader(ValueId id) const;
   ValueId input(std::string_view argument) const { return op_.input(argument); }
   std::span<const ValueId> inputs(std::string_view argument) const;
   // Types come from the original function, so that references outlive the ops a rule adds.
@@ -53,6 +66,9 @@ public:
   const Type& output_type(size_t index = 0) const { return function_.type(output(index)); }
   // The gradient of an output; an output that nothing depends on has none (no_value).
   ValueId dy(size_t index = 0) const { return gradients_.of(output(index)); }
+  Gradients::Signed signed_dy() const { return gradients_.signed_of(output()); }
+  // The gradient of any value, complete when every op that reads the value comes later.
+  ValueId gradient_of(ValueId id) const { return gradients_.of(id); }
 
   bool wanted(std::string_view argument) const;
   bool wanted(ValueId id) const { return gradients_.wanted(id); }
@@ -61,7 +77,7 @@ public:
   }
   void add(ValueId id, ValueId gradient) { gradients_.add(id, gradient); }
   // Adds a gradient of a broadcast shape: it is summed back to the argument's.
-  void add_broadcast(std::string_view argument, ValueId gradient);
+  void add_broadcast(std::string_view argument, ValueId gradient, Sign sign = Sign::plus);
 
   // Compile-time arguments.
   bool has(std::string_view argument) const;
@@ -101,6 +117,9 @@ std::span<const RuleEntry> constant_rules();
 
 // nullptr for an op that cannot be differentiated.
 const RuleEntry* find_rule(std::string_view op);
+
+// The x of reduce_mean(x * x), keep_dims; no_value when `id` is something else.
+ValueId squared_operand_of_mean(const Context& c, ValueId id);
 
 // Helpers that write ops.
 ValueId integers(Builder& b, const std::vector<int64_t>& values);

@@ -1,16 +1,56 @@
 // Gradients of softmax, layer_norm, l2_norm and cumsum.
 #include "mil/gradient/context.h"
 
+#include <algorithm>
+#include <numeric>
+
 namespace anet::mil::gradient {
 
 namespace {
 
+bool flag(const Context& c, const Operation& op, std::string_view name) {
+  const Literal* literal = c.b.function().constant(op, name);
+  return literal != nullptr && literal->boolean();
+}
+
+// sum(dy y) over the last axis of probabilities that only one product with values reads: that of
+// the product's result and its gradient, which is smaller where there are more probabilities in a
+// row than values (Dao et al. 2022). With o = y v: dy = do v', so sum_k dy_k y_k = sum_d do_d o_d.
+// no_value where it is another shape of attention.
+ValueId sum_behind_product(Context& c) {
+  const ValueId y = c.output();
+  const Operation* product = c.only_reader(y);
+  if (product == nullptr || std::string_view(product->name()) != "matmul") return no_value;
+  const bool is_left = product->input("x") == y;
+  if (flag(c, *product, is_left ? "transpose_x" : "transpose_y") == is_left) return no_value;
+  const ValueId result = product->outputs.front();
+  Shape rows = c.b.shape(result);
+  const Shape& probabilities = c.b.shape(y);
+  const size_t rank = rows.size();
+  if (rank < 2 || rank != probabilities.size()) return no_value;
+  if (!is_left) std::swap(rows[rank - 2], rows[rank - 1]);
+  if (!std::equal(rows.begin(), rows.end() - 1, probabilities.begin()) ||
+      rows.back() >= probabilities.back()) {
+    return no_value;
+  }
+  const int64_t axis = std::ssize(rows) - (is_left ? 1 : 2);
+  const ValueId sum =
+      c.b.reduce("reduce_sum", c.b.mul(c.gradient_of(result), result), {axis}, true);
+  if (is_left) return sum;
+  std::vector<int64_t> order(rank);
+  std::iota(order.begin(), order.end(), int64_t{0});
+  std::swap(order[rank - 2], order[rank - 1]);
+  return c.b.transpose(sum, order);
+}
+
 // y (dy - sum(dy y)).
 void softmax(Context& c) {
-  const int64_t axis = c.axis("axis", std::ssize(c.shape("x")), -1);
+  const int64_t rank = std::ssize(c.shape("x"));
+  const int64_t axis = c.axis("axis", rank, -1);
   const ValueId y = c.output();
-  const ValueId mean = c.b.reduce("reduce_sum", c.b.mul(c.dy(), y), {axis}, true);
-  c.add("x", c.b.mul(y, c.b.sub(c.dy(), mean)));
+  ValueId sum = axis == rank - 1 ? sum_behind_product(c) : no_value;
+  if (sum == no_value) sum = c.b.reduce("reduce_sum", c.b.mul(c.dy(), y), {axis}, true);
+  c.add("x", c.b.mul(y, c.b.sub(c.dy(), sum)));
 }
 
 // gamma or beta, whose shape is that of the normalized axes, against x.

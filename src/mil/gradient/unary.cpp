@@ -77,11 +77,11 @@ ValueId gelu_tanh_slope(Context& c, ValueId x) {
   return c.b.add(c.b.mul(c.b.add(t, 1.0), 0.5), second);
 }
 
-// y = x s(kx): y' = s (1 + k x (1 - s)).
+// y = x s(kx): y' = s (1 + k x (1 - s)) = s (1 + k (x - y)), which is one pass over memory less.
 ValueId swish_slope(Context& c, ValueId x, double k) {
-  const ValueId kx = k == 1 ? x : c.b.mul(x, k);
-  const ValueId s = c.b.unary("sigmoid", kx);
-  return c.b.mul(s, c.b.add(c.b.mul(kx, from(c.b, 1, s)), 1.0));
+  const ValueId rest = c.b.sub(x, c.output());
+  const ValueId s = c.b.unary("sigmoid", k == 1 ? x : c.b.mul(x, k));
+  return c.b.mul(s, c.b.add(k == 1 ? rest : c.b.mul(rest, k), 1.0));
 }
 
 void gelu(Context& c) {
@@ -119,19 +119,6 @@ void relu6(Context& c) {
   const ValueId above = compare(c, "greater", x, 0);
   const ValueId below = compare(c, "less", x, 6);
   c.add("x", where(c.b, c.b.binary("logical_and", above, below), c.dy()));
-}
-
-// -1/2 y^3.
-// The x of reduce_mean(x * x), keep_dims; no_value when `id` is something else.
-ValueId squared_operand_of_mean(const Context& c, ValueId id) {
-  const Operation* mean = c.producer(id);
-  if (mean == nullptr || std::string_view(mean->name()) != "reduce_mean") return no_value;
-  const Operation* square = c.producer(mean->input("x"));
-  const bool keeps_rank = c.b.shape(id).size() == c.b.shape(mean->input("x")).size();
-  if (square == nullptr || !keeps_rank) return no_value;
-  const std::string_view name = square->name();
-  const ValueId x = square->input("x");
-  return name == "square" || (name == "mul" && x == square->input("y")) ? x : no_value;
 }
 
 // y = rsqrt(mean(x^2) + epsilon), the heart of an RMS norm: straight to x, -dy y (x y) y / n. The

@@ -304,6 +304,20 @@ void add_reduction_cases(std::vector<Case>& cases) {
     cases.push_back({"softmax", "axis " + std::to_string(axis), [axis](Builder& b) {
                        b.output(b.softmax(b.input("x", fp32({2, 3, 4})), axis), "y");
                      }});
+    // Their product with values may stand for the sum in the gradient.
+    for (const bool is_left : {true, false}) {
+      for (const int64_t values : {2, 5}) {
+        cases.push_back(
+            {"softmax",
+             anet::concat("axis ", axis, is_left ? " times " : " on the right of ", values),
+             [=](Builder& b) {
+               const ValueId p = b.softmax(b.input("x", fp32({2, 3, 4})), axis);
+               const ValueId v =
+                   b.input("v", fp32(is_left ? Shape{2, 4, values} : Shape{1, values, 4}));
+               b.output(is_left ? b.matmul(p, v, false, false) : b.matmul(v, p, false, true), "y");
+             }});
+      }
+    }
     for (const int kind : {0, 1, 2, 3}) {
       cases.push_back({"cumsum", "axis " + std::to_string(axis), [=](Builder& b) {
                          b.output(b.add("cumsum", {{"x", b.input("x", fp32({2, 3, 2}))},
@@ -335,6 +349,18 @@ void add_reduction_cases(std::vector<Case>& cases) {
                            inputs.emplace_back("beta", b.constant(Literal::fill(fp32(shape), 2)));
                          }
                          b.output(b.add("layer_norm", inputs), "y");
+                       }});
+    }
+  }
+  for (const bool is_root_left : {true, false}) {
+    for (const bool is_root_read : {true, false}) {
+      cases.push_back({"rsqrt", is_root_read ? "RMS norm, root read" : "RMS norm", [=](Builder& b) {
+                         const ValueId x = b.input("x", fp32({2, 3, 4}));
+                         const ValueId r =
+                             b.rsqrt(b.reduce("reduce_mean", b.mul(x, x), {1}, true), 0.1);
+                         const ValueId y = is_root_left ? b.mul(r, x) : b.mul(x, r);
+                         b.output(b.mul(y, b.input("gain", fp32({1, 3, 1}))), "y");
+                         if (is_root_read) b.output(b.unary("sin", r), "root");
                        }});
     }
   }
