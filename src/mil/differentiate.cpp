@@ -211,7 +211,7 @@ Derivative differentiate(const Function& function, const DifferentiateOptions& o
   const OptimizedJoint optimized = make_joint(with_free_names(function, request), request);
   const gradient::Joint& joint = optimized.joint;
   const std::vector<ValueId> taps = gradient::choose_taps(
-      joint, options.taps, mark_listed(function, optimized, options.tap_names));
+      joint, options.taps, mark_listed(function, optimized, options.tap_names), options.tap_costs);
 
   std::vector<ValueId> inputs;
   std::vector<ValueId> seeds;

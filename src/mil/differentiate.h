@@ -14,10 +14,11 @@ namespace anet::mil {
 // The rule of `automatic`: the results of matmul, linear, conv, conv_transpose, attention, softmax,
 // layer_norm, l2_norm, cumsum and the reductions are never computed twice; pointwise ops, and ops
 // that move elements, may be. Among all choices of values that keep this, it takes one of the
-// fewest bytes (a minimum cut), and of several such the one that recomputes the least. Inputs,
-// constants and what the function returns anyway count as nothing. So a matmul result is tapped
-// itself, or behind the pointwise op that follows it, whichever backward needs and is smaller.
-// What a rule computes for itself, such as the probabilities of attention, is not a forward value.
+// fewest bytes (a minimum cut; `TapCosts` may count computing again as well), and of several such
+// the one that recomputes the least. Inputs, constants and what the function returns anyway count
+// as nothing. So a matmul result is tapped itself, or behind the pointwise op that follows it,
+// whichever backward needs and is smaller. What a rule computes for itself, such as the
+// probabilities of attention, is not a forward value.
 enum class Taps : uint8_t {
   automatic,
   all,    // tap every forward value that a gradient reads
@@ -25,11 +26,19 @@ enum class Taps : uint8_t {
   listed, // tap exactly `DifferentiateOptions::tap_names` where needed, recompute the rest
 };
 
+// What `automatic` weighs. By default memory alone; where every op reads and writes memory, to
+// compute again costs time, which a few taps more may save.
+struct TapCosts {
+  int64_t tap = 1;        // of a byte that is kept
+  int64_t recomputed = 0; // of a byte that an op reads or writes when backward runs it again
+};
+
 struct DifferentiateOptions {
   std::vector<std::string> with_respect_to; // input names; empty means every floating input
   std::vector<std::string> outputs;         // outputs that get a seed; empty: every floating one
   Taps taps = Taps::automatic;
   std::vector<std::string> tap_names;
+  TapCosts tap_costs = {};
 };
 
 // `forward` is the function with its taps appended to the outputs. `backward` takes, by name: the

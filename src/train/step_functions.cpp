@@ -65,7 +65,8 @@ mil::DifferentiateOptions by_inputs(std::vector<std::string> inputs,
   return {.with_respect_to = std::move(inputs),
           .outputs = std::move(outputs),
           .taps = taps,
-          .tap_names = {}};
+          .tap_names = {},
+          .tap_costs = {}};
 }
 
 std::vector<std::string> with_hidden(const PartShape& shape) {
@@ -106,8 +107,9 @@ BlockFunctions block_functions(const model::Config& config, DataType dtype, cons
     result.forward = block(shape.adapter);
     return result;
   }
-  mil::Derivative derivative = mil::differentiate(
-      block(shape.adapter), by_inputs(with_hidden(shape), {"hidden_out"}, sizes.taps));
+  mil::DifferentiateOptions options = by_inputs(with_hidden(shape), {"hidden_out"}, sizes.taps);
+  options.tap_costs = sizes.tap_costs;
+  mil::Derivative derivative = mil::differentiate(block(shape.adapter), options);
   result.forward = std::move(derivative.forward);
   if (sizes.transposed_weights)
     derivative.backward =

@@ -76,6 +76,9 @@ public:
     capabilities_.narrow_gradients = true;
     capabilities_.leaves_host_free = true;
     capabilities_.transposed_parameters = environment_->rules().parameter_convolution;
+    // Ops do not fuse (docs/neural-engine.md, Cost model): a tap goes out and in through ports, at
+    // half the bandwidth that there is between ops or more.
+    capabilities_.tap_costs = {.tap = 5, .recomputed = 2};
     capabilities_.logit_bytes = int64_t{256} << 20; // the head moves through ports every time
   }
 

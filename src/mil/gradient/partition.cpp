@@ -60,11 +60,13 @@ public:
     return result;
   }
 
-  // The candidates of the least total size from which everything that backward reads follows by
+  // The candidates of the least total cost from which everything that backward reads follows by
   // cheap ops. Each value is two nodes, joined by an edge as wide as the value is large. The
   // source feeds the results of expensive ops, the sink takes what backward reads, and an op that
-  // can run again carries from its operands to its result. A tap is a cut edge.
-  std::vector<bool> cheapest_taps() const {
+  // can run again carries from its operands to its result. A tap is a cut edge. The result of an op
+  // that runs again is behind the cut with both nodes, so an edge from the source to the first,
+  // as wide as the op is costly, is cut as well.
+  std::vector<bool> cheapest_taps(const TapCosts& costs) const {
     const Function& function = joint_.function;
     const size_t count = function.values.size();
     const size_t source = 2 * count;
@@ -74,13 +76,16 @@ public:
       const auto id = static_cast<ValueId>(i);
       const Operation* producer = producer_of(function, id);
       if (needs_seed_[i] || producer == nullptr || is_constant_op(*producer)) continue;
-      network.add_edge(in(id), out(id), is_candidate(id) ? size_of(id) : FlowNetwork::unlimited);
+      network.add_edge(in(id), out(id),
+                       is_candidate(id) ? costs.tap * size_of(id) : FlowNetwork::unlimited);
       if (is_candidate(id) && is_expensive(*producer)) {
         network.add_edge(source, in(id), FlowNetwork::unlimited);
       } else {
         for_each_operand(*producer, [&](ValueId operand) {
           network.add_edge(out(operand), in(id), FlowNetwork::unlimited);
         });
+        const int64_t again = is_candidate(id) ? costs.recomputed * traffic(*producer, id) : 0;
+        if (again > 0) network.add_edge(source, in(id), again);
       }
     }
     add_sink_edges(network, sink);
@@ -117,6 +122,22 @@ private:
     return is_free ? 0 : joint_.function.type(id).bytes();
   }
 
+  // Bytes that an op reads and writes for one of its results: none for a view; what takes a part of
+  // its operand reads that part.
+  int64_t traffic(const Operation& op, ValueId result) const {
+    const std::string_view name = op.name();
+    if (name == "reshape" || name == "expand_dims" || name == "squeeze") return 0;
+    const int64_t written = joint_.function.type(result).bytes();
+    if (starts_with(name, "slice_by_") || name == "split") return 2 * written;
+    int64_t read = 0;
+    for_each_operand(op, [&](ValueId id) {
+      const Operation* producer = producer_of(joint_.function, id);
+      const bool is_constant = producer != nullptr && is_constant_op(*producer);
+      if (!is_constant) read += joint_.function.type(id).bytes();
+    });
+    return read + written;
+  }
+
   void add_sink_edges(FlowNetwork& network, size_t sink) const {
     std::vector<bool> read(joint_.function.values.size(), false);
     for (ValueId id : joint_.gradients) read[at(id)] = true;
@@ -137,11 +158,12 @@ private:
 
 } // namespace
 
-std::vector<ValueId> choose_taps(const Joint& joint, Taps taps, const std::vector<bool>& listed) {
+std::vector<ValueId> choose_taps(const Joint& joint, Taps taps, const std::vector<bool>& listed,
+                                 const TapCosts& costs) {
   const Partitioner partitioner(joint);
   std::vector<bool> allowed(joint.function.values.size(), false);
   if (taps == Taps::all) allowed = partitioner.candidates();
-  if (taps == Taps::automatic) allowed = partitioner.cheapest_taps();
+  if (taps == Taps::automatic) allowed = partitioner.cheapest_taps(costs);
   if (taps == Taps::listed) {
     allowed = partitioner.candidates();
     for (size_t i = 0; i < allowed.size(); ++i) allowed[i] = allowed[i] && listed[i];

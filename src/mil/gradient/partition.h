@@ -19,8 +19,9 @@ struct Joint {
 
 // The forward values, neither inputs nor constants, that backward is to receive: those that it
 // reads, directly or to compute others again. In the order of the function.
-// `listed` marks values by id, and is read under Taps::listed only.
-std::vector<ValueId> choose_taps(const Joint& joint, Taps taps, const std::vector<bool>& listed);
+// `listed` marks values by id, and is read under Taps::listed only, `costs` under Taps::automatic.
+std::vector<ValueId> choose_taps(const Joint& joint, Taps taps, const std::vector<bool>& listed,
+                                 const TapCosts& costs);
 
 // The forward inputs that backward reads when it receives `taps`.
 std::vector<ValueId> inputs_read(const Joint& joint, const std::vector<ValueId>& taps);

@@ -222,6 +222,25 @@ TEST_CASE("the cheaper side of a pointwise op is tapped") {
   CHECK(derivative.taps == std::vector<std::string>{"half"});
 }
 
+TEST_CASE("what costs more to compute again than to keep is tapped") {
+  // The gradient of x reads exp(sin(w)), which follows from w by two ops.
+  Builder b;
+  const ValueId x = b.input("x", fp32({8, 1}));
+  const ValueId m = b.input("m", fp32({8, 8}));
+  const ValueId w = b.matmul(m, b.input("n", fp32({8, 1})), false, false, "w");
+  const ValueId factor = b.unary("exp", b.unary("sin", w), "factor");
+  b.output(b.mul(x, factor), "y");
+  const Function function = std::move(b).finish();
+  DifferentiateOptions options;
+  options.with_respect_to = {"x", "n"};
+  CHECK(differentiate(function, options).taps == std::vector<std::string>{"w"});
+  // Beside w, which the gradient of sine reads: 32 bytes kept against 4 * 32 read and written.
+  options.tap_costs = {.tap = 3, .recomputed = 1};
+  CHECK(differentiate(function, options).taps == std::vector<std::string>{"w", "factor"});
+  options.tap_costs = {.tap = 5, .recomputed = 1};
+  CHECK(differentiate(function, options).taps == std::vector<std::string>{"w"});
+}
+
 TEST_CASE("the gradient of attention sums over values where they are fewer than keys") {
   constexpr int64_t keys = 6;
   for (const int64_t values : {keys - 1, keys}) {
