@@ -19,7 +19,7 @@ ACCUMULATED = 2 + 2 + 4 + 4  # a gradient of the engine: is it finite; to the fp
 NORM = 4                    # of the gradients' sums, before a step returns
 UPDATE = 7 * 4 + 4          # AdamW, zeroing the sums; beside the next forward pass
 NARROW_UPDATE = 2 + 6 * 4   # AdamW on gradients in fp16, which nobody adds up
-NARROW_NORM = 2             # of those; of layers beside the backward pass, of the head after it
+NARROW_NORM = 2             # of those, beside the backward pass; of rows that were looked up after it
 UPDATED = 2                 # fp32 weights to fp16 ports, from the cache where the update left them
 TRANSPOSED = 4 + 2          # fp32 weights to fp16 ports of the backward pass, beside it
 EMBEDDING = 2 + 4 + 4       # of the rows of tokens: their gradients to the sums
@@ -161,10 +161,10 @@ def plan_of(log):
                               + UPDATED * parameters["embedding"]),
                 layers=log["layers"],
                 loss=LOGIT * logits,
-                beside_backward=(ACCUMULATED * gradients + NARROW_NORM * narrow_layers
+                beside_backward=(ACCUMULATED * gradients + NARROW_NORM * narrow
                                  + TRANSPOSED * transposed(log, uses) * parameters["layers"]),
                 embedding=EMBEDDING * rows,
-                optimizer=NORM * (trained - narrow) + NARROW_NORM * narrow_head,
+                optimizer=NORM * (trained - narrow) + bool(narrow_head) * (NARROW_NORM + NORM) * rows,
                 inspecting=inspecting, host_flops=host_flops)
 
 

@@ -128,15 +128,16 @@ void Optimizer::for_each_run(const SeenRows& seen_rows, const Segment& segment, 
                          });
 }
 
-// That of a table is the sum over its rows, so that rows of zeros can be left out.
-double Optimizer::sum_of_squares(const Segment& segment, std::span<const float> gradients,
-                                 const uint16_t* halves) const {
+// Of what comes from one source. That of a table is the sum over its rows, so that rows of zeros
+// can be left out.
+double Optimizer::sum_of_squares(const Segment& segment, Source of,
+                                 std::span<const float> gradients, const uint16_t* halves) const {
   double sum = 0;
   const bool narrow = halves != nullptr;
   for_each_run(seen_, segment, narrow, [&](int64_t begin, int64_t end, Source source) {
     const bool whole = segment.row_size == 0 || shared_;
     const int64_t step = whole ? end - begin : segment.row_size;
-    for (int64_t at = begin; source != Source::none && at < end; at += step) {
+    for (int64_t at = begin; source == of && at < end; at += step) {
       const auto size = static_cast<size_t>(step);
       sum += source == Source::sums
                  ? train::sum_of_squares(gradients.subspan(static_cast<size_t>(at), size))
@@ -165,12 +166,11 @@ void Optimizer::sum_squares(ThreadPool& pool, size_t part, Float16Gradients grad
   const auto [first, last] =
       std::equal_range(segments_.begin(), segments_.end(), Segment{.part = part},
                        [](const Segment& a, const Segment& b) { return a.part < b.part; });
-  if (first == last || (shared_ && first->row_size != 0)) return;
   const auto begin = static_cast<size_t>(first - segments_.begin());
   for_each_task(pool, last - first, pool.threads(), [&](int64_t task, int64_t /*lane*/) {
     const size_t index = begin + static_cast<size_t>(task);
     const Segment& segment = segments_[index];
-    segment_sums_[index] = sum_of_squares(segment, {}, find(gradients, segment));
+    segment_sums_[index] = sum_of_squares(segment, Source::halves, {}, find(gradients, segment));
     summed_[index] = 1;
   });
 }
@@ -183,9 +183,10 @@ double Optimizer::gradient_norm(ThreadPool& pool, std::span<float> gradients,
     const auto index = static_cast<size_t>(task);
     const Segment& segment = segments_[index];
     const uint16_t* halves = find(float16_gradients, segment);
-    if (halves != nullptr && summed_[index] != 0) return;
+    if (halves == nullptr || summed_[index] == 0)
+      segment_sums_[index] = sum_of_squares(segment, Source::halves, gradients, halves);
     add_to_shared_rows(segment, gradients, halves);
-    segment_sums_[index] = sum_of_squares(segment, gradients, halves);
+    segment_sums_[index] += sum_of_squares(segment, Source::sums, gradients, halves);
   });
   forget_squares();
   return std::sqrt(std::accumulate(segment_sums_.begin(), segment_sums_.end(), 0.0));

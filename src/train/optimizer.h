@@ -65,9 +65,9 @@ public:
   // leaves out what sum_squares has done; then forgets it.
   double gradient_norm(ThreadPool& pool, std::span<float> gradients,
                        Float16Gradients float16_gradients = {});
-  // Does what a part adds to the norm ahead, when its gradients in fp16 are complete. Those of a
-  // shared table are not before the pass ends: it is left to gradient_norm. Thread class: a thread
-  // for each part.
+  // Does what a part adds to the norm ahead, when its gradients in fp16 are complete. Rows of a
+  // shared table that were seen are not before the pass ends: they are left to gradient_norm.
+  // Thread class: a thread for each part, not beside see_rows.
   void sum_squares(ThreadPool& pool, size_t part, Float16Gradients gradients);
   void forget_squares();
   // Counts the update, and leaves the gradients of the flat array zero. Cannot fail: a session's
@@ -128,7 +128,7 @@ private:
   template <typename Visitor>
   void for_each_run(const SeenRows& seen, const Segment& segment, bool narrow,
                     Visitor&& visit) const;
-  double sum_of_squares(const Segment& segment, std::span<const float> gradients,
+  double sum_of_squares(const Segment& segment, Source of, std::span<const float> gradients,
                         const uint16_t* halves) const;
   // Where those of a segment begin, or null.
   static const uint16_t* find(Float16Gradients gradients, const Segment& segment);

@@ -125,7 +125,7 @@ TEST_CASE("the norm and the update have the same bits for any number of threads"
   CHECK(one.first == doctest::Approx(std::sqrt(sum)).epsilon(1e-12));
 }
 
-TEST_CASE("squares of gradients in fp16 are summed ahead, but for a table that the head shares") {
+TEST_CASE("squares of gradients in fp16 are summed ahead, but for rows of a shared table") {
   const model::ParameterTable table(config());
   const train::TrainedTensors tensors(table.all(), {});
   Optimizer optimizer(options_of(train::OptimizerKind::adamw), tensors, &table.embedding(), true);
@@ -139,16 +139,25 @@ TEST_CASE("squares of gradients in fp16 are summed ahead, but for a table that t
       values.push_back(float_to_half(value));
     pointers.push_back(values.data());
   }
-  std::vector<float> sums(static_cast<size_t>(tensors.flat_size()));
-  const auto norm = [&] { return optimizer.gradient_norm(pool, sums, pointers); };
+  const int32_t rows[] = {2, 3, 17};
+  optimizer.see_rows(rows);
+  const int64_t width = table.embedding().shape[1];
+  const auto norm = [&] {
+    std::vector<float> sums(static_cast<size_t>(tensors.flat_size()));
+    return optimizer.gradient_norm(pool, sums, pointers);
+  };
   const double expected = norm();
   for (size_t tensor = 0; tensor < halves.size(); ++tensor)
     optimizer.sum_squares(pool, tensor, pointers);
   // What was summed is not read again.
   std::vector<std::vector<uint16_t>> kept = halves;
   for (size_t tensor = 0; tensor < halves.size(); ++tensor)
-    if (tensors.all()[tensor].parameter != &table.embedding())
-      std::fill(halves[tensor].begin(), halves[tensor].end(), uint16_t{0});
+    for (size_t i = 0; i < halves[tensor].size(); ++i) {
+      const bool in_table = tensors.all()[tensor].parameter == &table.embedding();
+      const auto row = static_cast<int32_t>(static_cast<int64_t>(i) / width);
+      if (!in_table || std::find(std::begin(rows), std::end(rows), row) == std::end(rows))
+        halves[tensor][i] = 0;
+    }
   CHECK(norm() == expected);
   CHECK(norm() < expected); // forgotten
   // Nor is what was forgotten before.
