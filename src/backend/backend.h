@@ -128,7 +128,8 @@ struct CompileOptions {
   // Outputs whose values are added to what the bound buffer holds (gradient accumulation). They
   // are complete only after Device::synchronize.
   std::vector<std::string> accumulate;
-  // Outputs whose infinities the caller finds itself: Kernel::overflowed may leave them out.
+  // Outputs, and values inside that lie between the engine and the host, whose infinities the
+  // caller finds itself: Kernel::overflowed may leave them out. Names of others do nothing.
   std::vector<std::string> unwatched = {};
   Role role = Role::other;
   // Null: the kernel has its own, reserved as it is compiled.

@@ -285,7 +285,8 @@ std::vector<ValueId> logit_parts(Builder& b, const Config& config, DataType dtyp
   for (const int64_t rows : head_rows) {
     const ValueId weight =
         b.input(head_part_port(parts.size()), {dtype, {rows, config.hidden_size, 1, 1}});
-    parts.push_back(b.cast(b.linear(x, weight), DataType::fp32));
+    const ValueId product = b.linear(x, weight, head_part_logits(parts.size()));
+    parts.push_back(b.cast(product, DataType::fp32));
   }
   return parts;
 }
@@ -451,6 +452,7 @@ void rope_tables(const Config& config, std::span<const int32_t> positions, std::
   }
 }
 
+std::string head_part_logits(size_t part) { return "logits_" + std::to_string(part); }
 void causal_mask(int64_t positions, std::span<float> mask) {
   const auto n = static_cast<size_t>(positions);
   for (size_t query = 0; query < n; ++query)

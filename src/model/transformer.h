@@ -73,6 +73,8 @@ mil::Function loss_function(const Config& config, mil::DataType dtype, int64_t p
                             std::span<const int64_t> head_rows = {});
 std::string head_part_port(size_t part);
 
+// The value inside that a part of the matrix makes, in the type of the rest.
+std::string head_part_logits(size_t part);
 // The same inputs -> losses fp32 [1, 1, 1, n], weighted, not summed.
 mil::Function token_loss_function(const Config& config, mil::DataType dtype, int64_t positions,
                                   const AdapterShape& adapter = {},

@@ -100,17 +100,20 @@ bool StepKernels::reads_wide_table() const {
          !weights_.has_constants(StepWeights::embedding);
 }
 
-// Layouts of ports that the function does not have are left out.
+// Layouts of ports that the function does not have are left out. The norm of the gradients tells
+// what is infinite in `narrow` ones.
 std::unique_ptr<Kernel> StepKernels::compile(const mil::Function& function, const char* label,
                                              Role role, const Layouts& layouts,
                                              const std::vector<std::string>& accumulate,
-                                             const std::vector<std::string>& narrow) const {
+                                             const std::vector<std::string>& narrow,
+                                             const std::vector<std::string>& unwatched) const {
   CompileOptions options;
   options.workspace = workspace_;
   options.label = label;
   options.role = role;
   options.accumulate = accumulate;
-  options.unwatched = narrow; // the norm of the gradients tells
+  options.unwatched = unwatched;
+  options.unwatched.insert(options.unwatched.end(), narrow.begin(), narrow.end());
   for (const auto& [name, layout] : layouts)
     if (has_port(function, name)) options.port_layouts[name] = layout;
   // Sums lie in flat host arrays.
@@ -316,6 +319,8 @@ Layout StepKernels::hidden_columns(int64_t count) const {
 void StepKernels::compile_head() {
   const PartShape part = shape_of(weights_.head());
   const Constants constants = weights_.constants(weights_.head(), dtype_);
+  std::vector<std::string> logits; // the loss tells
+  for (size_t i = 0; i < part.head_rows.size(); ++i) logits.push_back(model::head_part_logits(i));
   std::vector<std::string> sums = gradient_ports(part.trained);
   sums.insert(sums.begin(), "loss");
   for (const Chunk& chunk : chunks_) {
@@ -329,18 +334,18 @@ void StepKernels::compile_head() {
                              {"d_loss", Layout::contiguous(DataType::fp32, {1})}};
     const auto training = head_training_function(weights_.config(), dtype_, chunk.size, part);
     head_training_[chunk.size] =
-        compile(bound(training, constants), "head_training", Role::loss, layouts, sums);
+        compile(bound(training, constants), "head_training", Role::loss, layouts, sums, {}, logits);
     if (returns_narrow_gradients() && chunks_.size() == 1 && !part.trained.empty()) {
       std::vector<std::string> narrow;
       for (const std::string& port : part.trained) narrow.push_back(narrow_gradient_port(port));
       const auto function =
           head_training_function(weights_.config(), dtype_, chunk.size, part, true);
       narrow_head_ = compile(bound(function, constants), "head_training", Role::loss, layouts,
-                             {"loss"}, narrow);
+                             {"loss"}, narrow, logits);
     }
     const auto losses = head_evaluation_function(weights_.config(), dtype_, chunk.size, part);
     head_evaluation_[chunk.size] =
-        compile(bound(losses, constants), "head_evaluation", Role::loss, layouts, {});
+        compile(bound(losses, constants), "head_evaluation", Role::loss, layouts, {}, {}, logits);
   }
 }
 

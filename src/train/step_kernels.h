@@ -125,7 +125,8 @@ private:
   std::unique_ptr<backend::Kernel> compile(const mil::Function& function, const char* label,
                                            backend::Role role, const Layouts& layouts,
                                            const std::vector<std::string>& accumulate,
-                                           const std::vector<std::string>& narrow = {}) const;
+                                           const std::vector<std::string>& narrow = {},
+                                           const std::vector<std::string>& unwatched = {}) const;
   std::vector<Entry> all() const;
   backend::Layout hidden_columns(int64_t count) const;
 

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <numeric>
 
 namespace anet::train {
@@ -391,6 +392,9 @@ PassResult StepPlan::forward_backward(const Batch& batch, double seed, const Dro
   float sum = 0;
   backend::read_elements(*buffers_->loss, std::span<float>(&sum, 1));
   result.loss_sum = sum;
+  // Logits above fp16's range show nowhere else. One of minus infinity counts for a target alone:
+  // any other has a probability of 0, as far smaller ones have.
+  result.overflowed |= dtype_of(options_) == DataType::fp16 && !std::isfinite(sum);
   return result;
 }
 

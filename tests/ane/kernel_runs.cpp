@@ -438,6 +438,34 @@ TEST_CASE("an infinity in what the host adds up is seen by the host") {
   CHECK(runner.kernel().overflowed());
 }
 
+TEST_CASE(
+    "an infinity that the caller finds is left to it, outputs and what the host reads alike") {
+  const DeviceFixture fixture;
+  const auto device = fixture.open();
+  const mil::Type half{DataType::fp16, {1, 1, 64, 64}, {}};
+  mil::Builder b;
+  const mil::ValueId x = b.input("x", half);
+  const mil::ValueId before = b.mul(b.matmul(x, x, false, true), 1.0 / 64); // watched
+  const mil::ValueId y = b.cast(b.matmul(before, x, false, true, "product"), DataType::fp32);
+  b.output(b.reduce("reduce_log_sum_exp", y, {3}, false), "sum");
+  const mil::Function function = std::move(b).finish();
+  for (const bool watched : {true, false}) {
+    CompileOptions options;
+    options.role = Role::loss;
+    if (!watched) options.unwatched = {"product", "nothing"};
+    Runner runner(*device, function, options);
+    CHECK(runner.kernel().placement().where == "ane+cpu");
+    const Tensor small = runner.run({{"x", mil::make_tensor(half, 0.5)}}).at("sum");
+    CHECK(small.values.front() == doctest::Approx(8 + std::log(64.0)));
+    CHECK_FALSE(runner.kernel().overflowed());
+    CHECK_FALSE(
+        std::isfinite(runner.run({{"x", mil::make_tensor(half, 20)}}).at("sum").values.front()));
+    CHECK(runner.kernel().overflowed() == watched);
+    runner.run({{"x", mil::make_tensor(half, 100)}});
+    CHECK(runner.kernel().overflowed());
+  }
+}
+
 TEST_CASE("kernels of one workspace share memory that reserve allocates") {
   const DeviceFixture fixture;
   const auto device = fixture.open();

@@ -327,6 +327,37 @@ TEST_CASE("an overflow on the engine skips the step and lowers the scale") {
   CHECK(result.loss_scale < 1e7);
 }
 
+TEST_CASE("logits that overflow skip the step, on both devices") {
+  AneFixture f;
+  const model::Config config = wide_config(false);
+  const OwnedBatch owned = wide_batch(1, half_options());
+  const train::Batch batch = owned.view();
+  for (const auto& device : {f.open(), cpu_device()}) {
+    const auto model = std::make_shared<model::Model>(config);
+    model::initialize(model->parameters(), config, 1, model->weights());
+    train::Session session(device, model, half_options());
+    const std::span<float> norm = model->values(model->parameters().final_norm());
+    const std::span<float> head = model->values(model->parameters().head());
+    const auto step_with = [&](float scale, size_t first, size_t count, float value) {
+      std::fill(norm.begin(), norm.end(), scale);
+      std::fill(head.begin(), head.end(), 0.0f);
+      const auto width = static_cast<size_t>(config.hidden_size);
+      const auto rows = head.subspan(first * width, count * width);
+      for (size_t i = 0; i < rows.size(); ++i) rows[i] = i % width == 0 ? value : 0;
+      model->touch();
+      return session.step({&batch, 1});
+    };
+    CHECK_FALSE(step_with(1, 0, 20000, 1).skipped);
+    // Above the range and below it, in the second part too; then below it for targets alone.
+    for (const float sign : {1.0f, -1.0f}) {
+      CHECK(step_with(3e4f, 0, 20000, sign * 50).skipped);
+      CHECK(step_with(3e4f, 15000, 5000, sign * 50).skipped);
+    }
+    const auto target = static_cast<size_t>(owned.targets.front());
+    for (const float sign : {1.0f, -1.0f}) CHECK(step_with(3e4f, target, 1, sign * 50).skipped);
+  }
+}
+
 TEST_CASE("a run goes on elsewhere from its checkpoint") {
   AneFixture f;
   const TemporaryFolder folder("anet-ane-resume");

@@ -56,7 +56,6 @@ KernelBuilder::KernelBuilder(std::shared_ptr<Environment> environment,
     workspace_ = std::make_shared<AneWorkspace>(environment_);
   }
   function_ = mil::optimize(function);
-  addends_.insert(options.unwatched.begin(), options.unwatched.end());
   separate_accumulated();
   find_policies();
 }
@@ -100,7 +99,8 @@ bool KernelBuilder::is_accumulated(const std::string& name) const {
 
 void KernelBuilder::find_policies() {
   std::vector<std::string> gradients = options_.accumulate;
-  gradients.insert(gradients.end(), options_.unwatched.begin(), options_.unwatched.end());
+  for (const std::string& name : options_.unwatched)
+    if (function_.output(name) != mil::no_value) gradients.push_back(name);
   if (gradients.empty()) return;
   const std::vector<bool> only = mil::ops_only_for(function_, gradients);
   for (size_t i = 0; i < only.size(); ++i)
@@ -189,10 +189,11 @@ bool KernelBuilder::cut() {
 
 // False when the engine refuses the piece, whose ops then belong to the host.
 bool KernelBuilder::compile(Piece& piece) {
+  LowerOptions lowering{.peaks = has_peaks(), .unwatched = addends_};
+  lowering.unwatched.insert(options_.unwatched.begin(), options_.unwatched.end());
   try {
-    piece.engine = std::make_unique<EngineSegment>(
-        environment_, piece.function, LowerOptions{.peaks = has_peaks(), .unwatched = addends_},
-        options_.label);
+    piece.engine =
+        std::make_unique<EngineSegment>(environment_, piece.function, lowering, options_.label);
     return true;
   } catch (const Error& error) {
     if (!is_refusal(error.status())) throw;

@@ -67,8 +67,8 @@ private:
   std::shared_ptr<AneWorkspace> workspace_;
   std::set<std::string> only_accumulated_; // values that only accumulated outputs need
   std::set<std::string> host_values_;      // whose ops stay on the host
-  std::set<std::string> addends_; // whose infinities are for the host that adds them, or the caller
-  std::set<std::string> could_be_engine_; // whose ops the engine would take
+  std::set<std::string> addends_;          // whose infinities the host finds that adds them
+  std::set<std::string> could_be_engine_;  // whose ops the engine would take
   std::vector<std::string> reasons_;
   std::vector<Piece> pieces_;
   std::vector<Piece> previous_; // keeps programs alive until the next round has asked for them
