@@ -93,6 +93,7 @@ struct Capabilities {
   bool narrow_gradients = false;  // fp16 outputs are at hand as they are; a sum costs a pass
   bool leaves_host_free = false;  // programs run beside the CPU, which may do other work meanwhile
   bool transposed_parameters = false; // a matrix that a program reads transposed is better given so
+  bool stacks_products = false;       // small matrices that multiply the same are better stacked
   mil::TapCosts tap_costs = {};       // what backward programs had better be given
   std::vector<DataType> compute;      // precisions with native speed
   // Logits in fp32 that training holds at once. Less memory means that the head, which every chunk

@@ -72,6 +72,7 @@ struct AdapterShape {
   };
   std::vector<Module> modules;
   bool dropout = false;
+  bool stacked = false; // matrices A of the same input are multiplied with it as one
   const Module* find(std::string_view port) const; // nullptr: not adapted
   bool operator==(const AdapterShape&) const = default;
 };

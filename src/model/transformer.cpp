@@ -4,7 +4,9 @@
 #include "model/parameters.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <functional>
 #include <map>
 #include <numeric>
 #include <string>
@@ -52,14 +54,18 @@ public:
   // The input of the adapters of some modules, which share a port of dropout.
   struct Input {
     ValueId x;
-    ValueId dropped; // x without dropout
+    ValueId dropped;                                 // x without dropout
+    std::map<std::string, ValueId, std::less<>> low; // A x by module, where it is known
   };
   Input input(ValueId x, std::initializer_list<const char*> modules, const char* dropout) {
-    const bool adapted = std::any_of(modules.begin(), modules.end(), [&](const char* module) {
-      return adapter_.find(module) != nullptr;
-    });
-    if (!adapted || !adapter_.dropout) return {x, x};
-    return {x, b_.mul(x, b_.input(dropout, b_.type(x)))};
+    std::vector<const AdapterShape::Module*> adapted;
+    for (const char* module : modules)
+      if (const AdapterShape::Module* found = adapter_.find(module)) adapted.push_back(found);
+    Input input{x, x, {}};
+    if (!adapted.empty() && adapter_.dropout)
+      input.dropped = b_.mul(x, b_.input(dropout, b_.type(x)));
+    if (adapter_.stacked && adapted.size() > 1) project_stacked(adapted, input);
+    return input;
   }
 
   // weight [out, in, 1, 1]
@@ -67,20 +73,18 @@ public:
     const ValueId y = b_.linear(input.x, weight);
     const AdapterShape::Module* adapted = adapter_.find(module);
     if (adapted == nullptr) return y;
-    const int64_t out = b_.shape(weight)[0], in = b_.shape(weight)[1];
-    const ValueId sum = b_.add(y, low_rank(*adapted, input.dropped, in, out));
+    const int64_t out = b_.shape(weight)[0];
+    const auto known = input.low.find(module);
+    const ValueId low =
+        known == input.low.end() ? projected(*adapted, input.dropped) : known->second;
+    const ValueId sum = b_.add(y, expanded(*adapted, low, out));
     if (!adapted->dora) return sum;
     const ValueId magnitude = port(module + "_magnitude", {1, out, 1, 1});
     const ValueId inverse_norm = port(module + "_inverse_norm", {1, out, 1, 1});
     return b_.mul(sum, b_.mul(magnitude, inverse_norm));
   }
 
-  // scale * B (A x). The scale goes where the values are fewest.
-  ValueId low_rank(const AdapterShape::Module& module, ValueId x, int64_t in, int64_t out) {
-    dtype_ = b_.type(x).dtype;
-    const ValueId a = port(module.port + "_lora_a", {module.rank, in, 1, 1});
-    return expanded(module, b_.linear(x, a), out);
-  }
+  // scale * B low. The scale goes where the values are fewest.
   ValueId expanded(const AdapterShape::Module& module, ValueId low, int64_t out) {
     dtype_ = b_.type(low).dtype;
     const ValueId b = port(module.port + "_lora_b", {out, module.rank, 1, 1});
@@ -90,6 +94,32 @@ public:
 private:
   ValueId port(std::string name, Shape shape) {
     return b_.input(std::move(name), {dtype_, std::move(shape)});
+  }
+
+  ValueId matrix_a(const AdapterShape::Module& module, ValueId x) {
+    dtype_ = b_.type(x).dtype;
+    return port(module.port + "_lora_a", {module.rank, b_.shape(x)[channel_axis], 1, 1});
+  }
+
+  ValueId projected(const AdapterShape::Module& module, ValueId x) {
+    return b_.linear(x, matrix_a(module, x));
+  }
+
+  // [A1; A2; ..] x, split again. So its gradients are one product each, too.
+  void project_stacked(std::span<const AdapterShape::Module* const> modules, Input& input) {
+    std::vector<ValueId> matrices;
+    std::vector<int64_t> ranks;
+    for (const AdapterShape::Module* module : modules) {
+      matrices.push_back(matrix_a(*module, input.dropped));
+      ranks.push_back(module->rank);
+    }
+    const std::array<Builder::Input, 3> arguments = {{
+        {"x", b_.linear(input.dropped, b_.concat(matrices, 0))},
+        {"split_sizes", b_.constant(mil::Literal::int32s(ranks))},
+        {"axis", b_.scalar(DataType::int32, channel_axis)},
+    }};
+    const std::vector<ValueId> parts = b_.add_multiple("split", arguments);
+    for (size_t i = 0; i < parts.size(); ++i) input.low.emplace(modules[i]->port, parts[i]);
   }
 
   Builder& b_;
@@ -422,6 +452,7 @@ mil::Function logits_function(const Config& config, DataType dtype, int64_t posi
 }
 
 std::string head_part_port(size_t part) { return "head_weight_" + std::to_string(part); }
+std::string head_part_logits(size_t part) { return "logits_" + std::to_string(part); }
 
 mil::Function token_loss_function(const Config& config, DataType dtype, int64_t positions,
                                   const AdapterShape& adapter, std::span<const int64_t> head_rows) {
@@ -452,7 +483,6 @@ void rope_tables(const Config& config, std::span<const int32_t> positions, std::
   }
 }
 
-std::string head_part_logits(size_t part) { return "logits_" + std::to_string(part); }
 void causal_mask(int64_t positions, std::span<float> mask) {
   const auto n = static_cast<size_t>(positions);
   for (size_t query = 0; query < n; ++query)

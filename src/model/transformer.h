@@ -10,7 +10,8 @@
 // [out, rank, 1, 1], with DoRA q_proj_magnitude and q_proj_inverse_norm [1, out, 1, 1]. With
 // dropout the input of its adapter is multiplied by a port that adapters of the same input share:
 // attention_dropout (q, k, v), context_dropout (o), mlp_dropout (gate, up), gated_dropout (down),
-// head_dropout, each like that input, 0 or 1 / (1 - p).
+// head_dropout, each like that input, 0 or 1 / (1 - p). Where `stacked`, the matrices A of q, k and
+// v are one in the product with their input, and so are those of gate and up.
 #pragma once
 
 #include "mil/program.h"
@@ -72,9 +73,9 @@ mil::Function loss_function(const Config& config, mil::DataType dtype, int64_t p
                             const AdapterShape& adapter = {},
                             std::span<const int64_t> head_rows = {});
 std::string head_part_port(size_t part);
-
 // The value inside that a part of the matrix makes, in the type of the rest.
 std::string head_part_logits(size_t part);
+
 // The same inputs -> losses fp32 [1, 1, 1, n], weighted, not summed.
 mil::Function token_loss_function(const Config& config, mil::DataType dtype, int64_t positions,
                                   const AdapterShape& adapter = {},

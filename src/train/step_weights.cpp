@@ -57,7 +57,8 @@ StepWeights::StepWeights(const backend::Device& device,
     : config_(adapter->config()), model_(adapter->model()), adapter_(std::move(adapter)),
       parameters_(table_of(model_, config_)), trained_(adapter_->parameters(), {}),
       prefers_constants_(device.capabilities().prefers_constants),
-      divides_head_(device.capabilities().transposed_parameters) {
+      divides_head_(device.capabilities().transposed_parameters),
+      stacks_adapters_(device.capabilities().stacks_products) {
   for (const model::LoraModule& module : adapter_->modules()) {
     if (module.magnitude < 0) continue;
     norms_.push_back({&module, norms_size_});
@@ -84,8 +85,9 @@ bool StepWeights::is_constant(const model::Parameter& parameter) const {
 // An adapter knows those of the embedding and the head as those of no layer.
 model::AdapterShape StepWeights::shape(int32_t layer) const {
   if (!adapter_) return {};
-  if (layer != embedding && layer != head()) return adapter_->shape(layer);
-  model::AdapterShape shape = adapter_->shape(-1);
+  model::AdapterShape shape = adapter_->shape(layer == head() ? embedding : layer);
+  shape.stacked = stacks_adapters_;
+  if (layer != embedding && layer != head()) return shape;
   const char* port = layer == embedding ? "embed_tokens" : "lm_head";
   std::erase_if(shape.modules, [&](const auto& module) { return module.port != port; });
   shape.dropout = shape.dropout && layer == head() && !shape.modules.empty();

@@ -98,6 +98,7 @@ private:
   TrainedTensors trained_;
   bool prefers_constants_;
   bool divides_head_; // where the device has no product with all of its rows that is as fast
+  bool stacks_adapters_ = false;
   std::vector<Norms> norms_;
   int64_t norms_size_ = 0;
   // The embedding in the programs' type, which a tied head shares.

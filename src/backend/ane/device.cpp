@@ -76,6 +76,7 @@ public:
     capabilities_.narrow_gradients = true;
     capabilities_.leaves_host_free = true;
     capabilities_.transposed_parameters = environment_->rules().parameter_convolution;
+    capabilities_.stacks_products = environment_->rules().has_concat;
     // Ops do not fuse (docs/neural-engine.md, Cost model): a tap goes out and in through ports, at
     // half the bandwidth that there is between ops or more.
     capabilities_.tap_costs = {.tap = 5, .recomputed = 2};

@@ -373,6 +373,58 @@ TEST_CASE("a head in parts has the losses and the gradients of a whole one") {
         doctest::Approx(expected.at("loss").values[0]).epsilon(1e-12));
 }
 
+namespace {
+
+int64_t count_ops(const mil::Function& function, std::string_view name) {
+  return std::count_if(function.ops.begin(), function.ops.end(), [&](const mil::Operation& op) {
+    return std::string_view(op.name()) == name;
+  });
+}
+
+} // namespace
+
+TEST_CASE("stacked adapters have the results and the gradients of single ones") {
+  const model::Config config = config_of(true, true);
+  model::AdapterShape adapter;
+  int64_t products_saved = 0;
+  SUBCASE("all projections") {
+    for (const char* port :
+         {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"})
+      adapter.modules.push_back({.port = port, .rank = 3, .scale = 2, .dora = false});
+    products_saved = 3;
+  }
+  SUBCASE("ranks and scales of their own, dropout, DoRA") {
+    adapter.modules = {{.port = "v_proj", .rank = 2, .scale = 1, .dora = true},
+                       {.port = "q_proj", .rank = 5, .scale = 0.5, .dora = false},
+                       {.port = "up_proj", .rank = 1, .scale = 4, .dora = false}};
+    adapter.dropout = true;
+    products_saved = 1;
+  }
+  model::AdapterShape stacked = adapter;
+  stacked.stacked = true;
+  const auto block = [&](const model::AdapterShape& shape) {
+    return model::block_function(config, DataType::fp32, 2, 3, model::Attention::causal, shape);
+  };
+  CHECK(count_ops(block(adapter), "conv") - count_ops(block(stacked), "conv") == products_saved);
+  mil::DifferentiateOptions options;
+  options.outputs = {"hidden_out"};
+  options.with_respect_to = {"hidden"};
+  for (const auto& module : adapter.modules)
+    for (const char* matrix : {"_lora_a", "_lora_b"})
+      options.with_respect_to.push_back(module.port + matrix);
+  const mil::Function single = mil::value_and_gradient(block(adapter), options);
+  const mil::Function together = mil::value_and_gradient(block(stacked), options);
+  mil::TensorMap inputs = random_inputs(single, 5);
+  set_tables(inputs, config, {0, 1, 2, 0, 1, 2}, 3);
+  const mil::TensorMap expected = mil::interpret(single, inputs, mil::Precision::f64);
+  const mil::TensorMap seen = mil::interpret(together, inputs, mil::Precision::f64);
+  REQUIRE(seen.size() == 2 + 2 * adapter.modules.size());
+  for (const auto& [name, tensor] : expected) {
+    CAPTURE(name);
+    check_close(seen.at(name), tensor);
+  }
+}
+
 TEST_CASE("uniform logits cost log(vocabulary) a counted token") {
   const model::Config config = config_of(false, false);
   const mil::Function loss = model::loss_function(config, DataType::fp32, 5);
