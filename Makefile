@@ -428,6 +428,9 @@ bench: $(LIBRARY) $(OBJ)/bench/machine $(DEMO_CORPUS)  ## Speed against PyTorch 
 bench-docs:  ## The figures of the last `make bench`, into docs/speed.md and README.md
 	$(Q)$(PYTHON) bench/speed/report.py $(BUILD)/bench/summary.json --markdown docs/speed.md README.md
 
+bench-ane-plan-docs:  ## The predictions of the last `make bench-ane-plan`, into docs/neural-engine.md
+	$(Q)$(PYTHON) bench/ane_plan/markdown.py $(BUILD)/bench/ane_plan.json docs/neural-engine.md
+
 bench-check: $(LIBRARY)  ## The arithmetic of `make bench`: counts, statistics, pictures; times nothing
 	$(Q)$(PYTHON) bench/speed/check.py $(LIBRARY)
 
@@ -609,7 +612,7 @@ FORCE:
   cli-text-check cli-adapters-check cli-ane-check tokenizer-check model-file-check \
   adapter-file-check quantized-base venv stage docs bindings bindings-check languages-check test-packages \
   asan tsan run-sanitized fuzz fuzzers bench bench-check bench-docs bench-lora bench-w8a8 bench-bindings bench-ane bench-tokenizer \
-  bench-ane-plan ane-plan-check \
+  bench-ane-plan bench-ane-plan-docs ane-plan-check \
   macos test-arm64 run-arm64 lint format-check format tidy \
   install uninstall deps deps-test deps-fuzz deps-macos deps-arm64 clean help
 
