@@ -201,10 +201,15 @@ class Library:
         return parameters
 
     def write_model(self, weights):
-        """Copies NumPy arrays by name into the model."""
+        """Copies NumPy arrays into the model: by name, or those that a function makes of a parameter's
+        name and shape; None leaves it as it is."""
         import numpy
         for index, parameter in enumerate(self._parameters("anet_model", self._model)):
-            values = numpy.ascontiguousarray(weights[parameter.name.decode()], numpy.float32)
+            name, shape = parameter.name.decode(), tuple(parameter.shape[:parameter.rank])
+            values = weights(name, shape) if callable(weights) else weights[name]
+            if values is None:
+                continue
+            values = numpy.ascontiguousarray(values, numpy.float32)
             self._call("anet_model_write_parameter", self._model, C.c_size_t(index),
                        values.ctypes.data_as(C.POINTER(C.c_float)), C.c_size_t(values.size))
 
