@@ -352,17 +352,20 @@ void add_reduction_cases(std::vector<Case>& cases) {
                        }});
     }
   }
-  for (const bool is_root_left : {true, false}) {
-    for (const bool is_root_read : {true, false}) {
-      cases.push_back({"rsqrt", is_root_read ? "RMS norm, root read" : "RMS norm", [=](Builder& b) {
-                         const ValueId x = b.input("x", fp32({2, 3, 4}));
-                         const ValueId r =
-                             b.rsqrt(b.reduce("reduce_mean", b.mul(x, x), {1}, true), 0.1);
-                         const ValueId y = is_root_left ? b.mul(r, x) : b.mul(x, r);
-                         b.output(b.mul(y, b.input("gain", fp32({1, 3, 1}))), "y");
-                         if (is_root_read) b.output(b.unary("sin", r), "root");
-                       }});
-    }
+  for (const int form : {0, 1, 2, 3, 4, 5, 6, 7}) {
+    const bool is_root_left = form % 2 == 0, is_root_read = form / 2 % 2 == 0;
+    const bool has_factor = form >= 4;
+    const std::string note = std::string("RMS norm") + (is_root_read ? ", root read" : "") +
+                             (has_factor ? ", times a number" : "");
+    cases.push_back({"rsqrt", note, [=](Builder& b) {
+                       const ValueId x = b.input("x", fp32({2, 3, 4}));
+                       const ValueId root =
+                           b.rsqrt(b.reduce("reduce_mean", b.mul(x, x), {1}, true), 0.1);
+                       const ValueId r = has_factor ? b.mul(root, 4) : root;
+                       const ValueId y = is_root_left ? b.mul(r, x) : b.mul(x, r);
+                       b.output(b.mul(y, b.input("gain", fp32({1, 3, 1}))), "y");
+                       if (is_root_read) b.output(b.unary("sin", r), "root");
+                     }});
   }
   for (const Shape& shape : {Shape{2, 3, 2}, Shape{2, 2, 1, 3}}) {
     cases.push_back({"l2_norm", shape_to_string(shape), [shape](Builder& b) {
