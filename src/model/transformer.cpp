@@ -10,6 +10,7 @@
 #include <map>
 #include <numeric>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace anet::model {
@@ -24,10 +25,27 @@ using mil::ValueId;
 constexpr int64_t channel_axis = 1;
 constexpr int64_t position_axis = 3;
 
-// x * rsqrt(mean(x^2) + epsilon) * weight along one axis (Zhang & Sennrich 2019).
-ValueId rms_norm(Builder& b, ValueId x, ValueId weight, int64_t axis, double epsilon) {
+// Modules that read the same.
+constexpr std::array attention_modules = {"q_proj", "k_proj", "v_proj"};
+constexpr std::array context_modules = {"o_proj"};
+constexpr std::array mlp_modules = {"gate_proj", "up_proj"};
+constexpr std::array gated_modules = {"down_proj"};
+constexpr std::array head_modules = {"lm_head"};
+
+constexpr BlockNorm input_norm = {"input_norm_weight", attention_modules};
+constexpr BlockNorm post_norm = {"post_norm_weight", mlp_modules};
+constexpr std::array norms = {input_norm, post_norm};
+
+// x * rsqrt(mean(x^2) + epsilon) * factor along one axis.
+ValueId normalised(Builder& b, ValueId x, int64_t axis, double epsilon, double factor = 1) {
   const ValueId mean_square = b.reduce("reduce_mean", b.mul(x, x), {axis}, true);
-  return b.mul(b.mul(x, b.rsqrt(mean_square, epsilon)), weight);
+  const ValueId inverse = b.rsqrt(mean_square, epsilon);
+  return b.mul(x, factor == 1 ? inverse : b.mul(inverse, factor));
+}
+
+// The same with a factor for each channel (Zhang & Sennrich 2019).
+ValueId rms_norm(Builder& b, ValueId x, ValueId weight, int64_t axis, double epsilon) {
+  return b.mul(normalised(b, x, axis, epsilon), weight);
 }
 
 // (x1, x2) -> (x1 cos - x2 sin, x2 cos + x1 sin), the halves of head_dim (Su et al. 2021), for x
@@ -51,22 +69,25 @@ class Linear {
 public:
   Linear(Builder& b, const AdapterShape& adapter) : b_(b), adapter_(adapter) {}
 
+  using Modules = std::span<const char* const>;
+
   // The input of the adapters of some modules, which share a port of dropout.
   struct Input {
     ValueId x;
     ValueId dropped;                                 // x without dropout
+    ValueId columns = mil::no_value;                 // what columns of A are multiplied by
     std::map<std::string, ValueId, std::less<>> low; // A x by module, where it is known
   };
-  Input input(ValueId x, std::initializer_list<const char*> modules, const char* dropout) {
-    std::vector<const AdapterShape::Module*> adapted;
-    for (const char* module : modules)
-      if (const AdapterShape::Module* found = adapter_.find(module)) adapted.push_back(found);
-    Input input{x, x, {}};
+  Input input(ValueId x, Modules modules, const char* dropout, ValueId columns = mil::no_value) {
+    const std::vector<const AdapterShape::Module*> adapted = adapted_of(modules);
+    Input input{x, x, columns, {}};
     if (!adapted.empty() && adapter_.dropout)
       input.dropped = b_.mul(x, b_.input(dropout, b_.type(x)));
     if (adapter_.stacked && adapted.size() > 1) project_stacked(adapted, input);
     return input;
   }
+
+  bool adapts(Modules modules) const { return !adapted_of(modules).empty(); }
 
   // weight [out, in, 1, 1]
   ValueId project(const Input& input, const std::string& module, ValueId weight) {
@@ -75,8 +96,7 @@ public:
     if (adapted == nullptr) return y;
     const int64_t out = b_.shape(weight)[0];
     const auto known = input.low.find(module);
-    const ValueId low =
-        known == input.low.end() ? projected(*adapted, input.dropped) : known->second;
+    const ValueId low = known == input.low.end() ? projected(*adapted, input) : known->second;
     const ValueId sum = b_.add(y, expanded(*adapted, low, out));
     if (!adapted->dora) return sum;
     const ValueId magnitude = port(module + "_magnitude", {1, out, 1, 1});
@@ -92,6 +112,13 @@ public:
   }
 
 private:
+  std::vector<const AdapterShape::Module*> adapted_of(Modules modules) const {
+    std::vector<const AdapterShape::Module*> adapted;
+    for (const char* module : modules)
+      if (const AdapterShape::Module* found = adapter_.find(module)) adapted.push_back(found);
+    return adapted;
+  }
+
   ValueId port(std::string name, Shape shape) {
     return b_.input(std::move(name), {dtype_, std::move(shape)});
   }
@@ -101,8 +128,14 @@ private:
     return port(module.port + "_lora_a", {module.rank, b_.shape(x)[channel_axis], 1, 1});
   }
 
-  ValueId projected(const AdapterShape::Module& module, ValueId x) {
-    return b_.linear(x, matrix_a(module, x));
+  // A x, or A diag(columns) x.
+  ValueId low(const Input& input, ValueId matrix) {
+    if (input.columns != mil::no_value) matrix = b_.mul(matrix, input.columns);
+    return b_.linear(input.dropped, matrix);
+  }
+
+  ValueId projected(const AdapterShape::Module& module, const Input& input) {
+    return low(input, matrix_a(module, input.dropped));
   }
 
   // [A1; A2; ..] x, split again. So its gradients are one product each, too.
@@ -114,7 +147,7 @@ private:
       ranks.push_back(module->rank);
     }
     const std::array<Builder::Input, 3> arguments = {{
-        {"x", b_.linear(input.dropped, b_.concat(matrices, 0))},
+        {"x", low(input, b_.concat(matrices, 0))},
         {"split_sizes", b_.constant(mil::Literal::int32s(ranks))},
         {"axis", b_.scalar(DataType::int32, channel_axis)},
     }};
@@ -131,19 +164,22 @@ private:
 class Block {
 public:
   Block(Builder& b, const Config& config, DataType dtype, int64_t positions,
-        const AdapterShape& adapter)
-      : b_(b), linear_(b, adapter), config_(config), dtype_(dtype), positions_(positions) {
+        const AdapterShape& adapter, FoldedNorms folded = {})
+      : b_(b), linear_(b, adapter), config_(config), dtype_(dtype), positions_(positions),
+        folded_(std::move(folded)) {
     hidden_ = b.input("hidden", {dtype, {1, config.hidden_size, 1, positions}});
   }
 
   Builder& builder() { return b_; }
   ValueId port(const char* name, Shape shape) { return b_.input(name, {dtype_, std::move(shape)}); }
 
-  // The layer's parameters, in the order of the parameter table.
+  // The layer's parameters that it reads, in the order of the parameter table.
   void declare_parameters() {
     const ParameterTable table(config_);
     for (const Parameter& parameter : table.layer(0))
-      parameters_[parameter.port] = b_.input(parameter.port, {dtype_, port_shape(parameter)});
+      parameters_[parameter.port] = is_read(parameter.port)
+                                        ? b_.input(parameter.port, {dtype_, port_shape(parameter)})
+                                        : mil::no_value;
   }
 
   struct Heads {
@@ -153,10 +189,7 @@ public:
   // Projections of the normalised input, rotated while all positions are side by side, then split
   // into sequences.
   Heads project(int64_t batch, ValueId cosines, ValueId sines, double query_scale) {
-    const ValueId x =
-        rms_norm(b_, hidden_, parameter("input_norm_weight"), channel_axis, config_.norm_epsilon);
-    const Linear::Input input =
-        linear_.input(x, {"q_proj", "k_proj", "v_proj"}, "attention_dropout");
+    const Linear::Input input = normalised_input(hidden_, input_norm, "attention_dropout");
     const ValueId query = heads(projection(input, "q_proj"), config_.head_count, "q_norm_weight");
     const ValueId key = heads(projection(input, "k_proj"), config_.kv_head_count, "k_norm_weight");
     const ValueId value = heads(projection(input, "v_proj"), config_.kv_head_count, nullptr);
@@ -216,14 +249,12 @@ public:
   void finish(ValueId context, int64_t batch) {
     const ValueId merged = merge_heads(context, batch);
     const ValueId attention =
-        product(linear_.input(merged, {"o_proj"}, "context_dropout"), "o_proj");
+        product(linear_.input(merged, context_modules, "context_dropout"), "o_proj");
     const ValueId residual = b_.add(hidden_, attention);
-    const ValueId x =
-        rms_norm(b_, residual, parameter("post_norm_weight"), channel_axis, config_.norm_epsilon);
-    const Linear::Input input = linear_.input(x, {"gate_proj", "up_proj"}, "mlp_dropout");
+    const Linear::Input input = normalised_input(residual, post_norm, "mlp_dropout");
     const ValueId gate = b_.unary("silu", product(input, "gate_proj"));
     const ValueId gated = b_.mul(gate, product(input, "up_proj"));
-    const ValueId down = product(linear_.input(gated, {"down_proj"}, "gated_dropout"), "down_proj");
+    const ValueId down = product(linear_.input(gated, gated_modules, "gated_dropout"), "down_proj");
     b_.output(b_.add(residual, down), "hidden_out");
   }
 
@@ -234,6 +265,24 @@ private:
   }
 
   ValueId parameter(const std::string& port) const { return parameters_.at(port); }
+
+  // A folded norm's weight has no readers but adapters.
+  bool is_read(const std::string& port) const {
+    if (!folded_.contains(port)) return true;
+    return std::any_of(norms.begin(), norms.end(), [&](const BlockNorm& norm) {
+      return norm.weight == port && linear_.adapts(norm.modules);
+    });
+  }
+
+  Linear::Input normalised_input(ValueId x, const BlockNorm& norm, const char* dropout) {
+    const ValueId weight = parameter(norm.weight);
+    const auto factor = folded_.find(norm.weight);
+    if (factor == folded_.end())
+      return linear_.input(rms_norm(b_, x, weight, channel_axis, config_.norm_epsilon),
+                           norm.modules, dropout);
+    const ValueId y = normalised(b_, x, channel_axis, config_.norm_epsilon, factor->second);
+    return linear_.input(y, norm.modules, dropout, weight);
+  }
 
   ValueId product(const Linear::Input& input, const std::string& name) {
     return linear_.project(input, name, parameter(name + "_weight"));
@@ -285,12 +334,13 @@ private:
   const Config& config_;
   DataType dtype_;
   int64_t positions_;
+  FoldedNorms folded_;
   ValueId hidden_;
   std::map<std::string, ValueId> parameters_;
 };
 
 // What the head reads.
-ValueId normalised(Builder& b, const Config& config, DataType dtype, int64_t positions) {
+ValueId head_input(Builder& b, const Config& config, DataType dtype, int64_t positions) {
   const ValueId hidden = b.input("hidden", {dtype, {1, config.hidden_size, 1, positions}});
   const ValueId norm = b.input("final_norm_weight", {dtype, {1, config.hidden_size, 1, 1}});
   return rms_norm(b, hidden, norm, channel_axis, config.norm_epsilon);
@@ -299,18 +349,18 @@ ValueId normalised(Builder& b, const Config& config, DataType dtype, int64_t pos
 // Final norm and head, in fp32 from the logits on.
 ValueId logits(Builder& b, const Config& config, DataType dtype, int64_t positions,
                const AdapterShape& adapter) {
-  const ValueId x = normalised(b, config, dtype, positions);
+  const ValueId x = head_input(b, config, dtype, positions);
   const ValueId head =
       b.input("head_weight", {dtype, {config.vocab_size, config.hidden_size, 1, 1}});
   Linear linear(b, adapter);
-  const Linear::Input input = linear.input(x, {"lm_head"}, "head_dropout");
+  const Linear::Input input = linear.input(x, head_modules, "head_dropout");
   return b.cast(linear.project(input, "lm_head", head), DataType::fp32);
 }
 
 // The same in parts of so many rows, each from a port of its own.
 std::vector<ValueId> logit_parts(Builder& b, const Config& config, DataType dtype,
                                  int64_t positions, std::span<const int64_t> head_rows) {
-  const ValueId x = normalised(b, config, dtype, positions);
+  const ValueId x = head_input(b, config, dtype, positions);
   std::vector<ValueId> parts;
   for (const int64_t rows : head_rows) {
     const ValueId weight =
@@ -395,10 +445,13 @@ mil::Function embedding_function(const Config& config, DataType dtype, int64_t p
   return std::move(b).finish();
 }
 
+std::span<const BlockNorm> block_norms() { return norms; }
+
 mil::Function block_function(const Config& config, DataType dtype, int64_t batch, int64_t sequence,
-                             Attention attention, const AdapterShape& adapter, AttentionForm form) {
+                             Attention attention, const AdapterShape& adapter, AttentionForm form,
+                             const FoldedNorms& folded) {
   Builder b("block");
-  Block block(b, config, dtype, batch * sequence, adapter);
+  Block block(b, config, dtype, batch * sequence, adapter, folded);
   const ValueId cosines = block.port("rope_cos", {1, config.head_dim / 2, 1, batch * sequence});
   const ValueId sines = block.port("rope_sin", {1, config.head_dim / 2, 1, batch * sequence});
   const int64_t masks = attention == Attention::documents ? batch : 1;

@@ -20,6 +20,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <span>
 #include <string>
 
@@ -39,13 +41,27 @@ enum class Attention : uint8_t { causal, documents };
 // (scaled_dot_product_attention), of which derivatives keep no scores.
 enum class AttentionForm : uint8_t { products, fused };
 
+// A norm of a block by the port of its weight, and the modules that alone read what it returns.
+struct BlockNorm {
+  const char* weight;
+  std::span<const char* const> modules;
+};
+std::span<const BlockNorm> block_norms();
+
+// Norms whose weights are in the matrices behind them, by port, with a factor that stays: what a
+// norm multiplies by instead. A matrix comes with its columns multiplied by what the norm lacks,
+// weight / factor. The port then stands for that, and exists where an adapter of those modules
+// needs it: a matrix A is multiplied inside.
+using FoldedNorms = std::map<std::string, double, std::less<>>;
+
 // hidden [1, D, 1, B*S], rope_cos and rope_sin [1, head_dim/2, 1, B*S], mask [1, 1, S, S], or with
 // documents [B, 1, S, S] (added to the scores), the layer's parameters by port name
 // -> hidden_out like hidden
 mil::Function block_function(const Config& config, mil::DataType dtype, int64_t batch,
                              int64_t sequence, Attention attention = Attention::causal,
                              const AdapterShape& adapter = {},
-                             AttentionForm form = AttentionForm::products);
+                             AttentionForm form = AttentionForm::products,
+                             const FoldedNorms& folded = {});
 
 // The last two axes of cached keys and values: head_dim and positions, or the other way round.
 enum class CacheOrder : uint8_t { channels_first, positions_first };

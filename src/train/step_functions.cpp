@@ -99,7 +99,7 @@ BlockFunctions block_functions(const model::Config& config, DataType dtype, cons
                                const PartShape& shape) {
   const auto block = [&](const model::AdapterShape& adapter) {
     return model::block_function(config, dtype, sizes.batch, sizes.sequence, sizes.attention,
-                                 adapter, sizes.form);
+                                 adapter, sizes.form, shape.folded);
   };
   BlockFunctions result;
   if (shape.adapter.dropout) result.evaluation = block(without_dropout(shape.adapter));

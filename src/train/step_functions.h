@@ -30,6 +30,7 @@ struct PartShape {
   bool hidden_gradient = true;         // there is below
   std::vector<int64_t> head_rows = {}; // of the ports that the head's matrix is in; empty: of one
   bool wide_table = false;             // the embedding's rows are in fp32, whatever the rest is
+  model::FoldedNorms folded = {};      // whose weights are in the constants behind them
   bool operator==(const PartShape&) const = default;
 };
 

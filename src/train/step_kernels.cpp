@@ -90,7 +90,8 @@ PartShape StepKernels::shape_of(int32_t layer) const {
           .backward = layer >= lowest,
           .hidden_gradient = layer > lowest,
           .head_rows = layer == weights_.head() ? weights_.head_rows() : std::vector<int64_t>(),
-          .wide_table = layer == StepWeights::embedding && reads_wide_table()};
+          .wide_table = layer == StepWeights::embedding && reads_wide_table(),
+          .folded = weights_.folded_norms(layer, dtype_)};
 }
 
 // A few rows of the fp32 weights, in place: an fp16 copy of them all would come first in every
@@ -179,7 +180,8 @@ void StepKernels::compile_blocks(const SessionOptions& options) {
     if (found != layers_.end()) continue;
     const int64_t left = device_.programs_left();
     const auto& functions = functions_of(options, shape, known);
-    layers_.push_back(compile_layer(options, shape, functions, weights_.constants(layer, dtype_)));
+    const Constants constants = weights_.constants(layer, dtype_, shape.folded);
+    layers_.push_back(compile_layer(options, shape, functions, constants));
     layers_.back().shared = shared;
     if (!shared) check_budget(layer, left);
   }

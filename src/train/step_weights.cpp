@@ -2,9 +2,10 @@
 
 #include "backend/tensor_copy.h"
 #include "base/status.h"
-#include "model/transformer.h"
+#include "train/folded_norm.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace anet::train {
 
@@ -165,13 +166,71 @@ bool StepWeights::has_constants(int32_t layer) const {
                      [&](const Entry& entry) { return is_constant(*entry.parameter); });
 }
 
-Constants StepWeights::constants(int32_t layer, DataType dtype) const {
+StepWeights::NormMatrices StepWeights::matrices_behind(int32_t layer,
+                                                       const model::BlockNorm& norm) const {
+  const auto find = [&](const std::string& port) {
+    const auto all = parameters_->layer(layer);
+    const auto found = std::find_if(all.begin(), all.end(),
+                                    [&](const auto& parameter) { return parameter.port == port; });
+    if (found == all.end()) fail(Status::internal, "expected a parameter ", port, ", seen none");
+    return &*found;
+  };
+  NormMatrices result{find(norm.weight), {}};
+  for (const char* module : norm.modules)
+    result.matrices.push_back(find(std::string(module) + "_weight"));
+  return result;
+}
+
+std::optional<double> StepWeights::fold_factor(const NormMatrices& norm) const {
+  const auto is_plain_constant = [&](const model::Parameter* parameter) {
+    return is_constant(*parameter) && !parameter->is_compressed();
+  };
+  if (!is_plain_constant(norm.weight) ||
+      !std::all_of(norm.matrices.begin(), norm.matrices.end(), is_plain_constant))
+    return std::nullopt;
+  const std::span<const float> weight = model_->values(*norm.weight);
+  return norm_factor(weight, [&](double factor) {
+    const std::vector<float> columns = column_factors(weight, factor);
+    const std::vector<float> ones(columns.size(), 1.0f);
+    return fp16_holds(columns, ones) &&
+           std::all_of(norm.matrices.begin(), norm.matrices.end(), [&](const auto* matrix) {
+             return fp16_holds(model_->values(*matrix), columns);
+           });
+  });
+}
+
+model::FoldedNorms StepWeights::folded_norms(int32_t layer, DataType dtype) const {
+  model::FoldedNorms folded;
+  if (dtype != DataType::fp16 || layer == embedding || layer == head()) return folded;
+  for (const model::BlockNorm& norm : model::block_norms())
+    if (const auto factor = fold_factor(matrices_behind(layer, norm)))
+      folded.emplace(norm.weight, *factor);
+  return folded;
+}
+
+Constants StepWeights::constants(int32_t layer, DataType dtype,
+                                 const model::FoldedNorms& folded) const {
   Constants constants;
+  for (const model::BlockNorm& norm : model::block_norms())
+    if (const auto found = folded.find(norm.weight); found != folded.end())
+      add_folded(constants, matrices_behind(layer, norm), found->second);
   for (const Entry& entry : entries(layer)) {
+    if (!is_constant(*entry.parameter) || constants.contains(entry.port)) continue;
     const bool is_head = layer == head() && entry.port == "head_weight";
-    if (is_constant(*entry.parameter)) add_constants(constants, entry, is_head, dtype);
+    add_constants(constants, entry, is_head, dtype);
   }
   return constants;
+}
+
+void StepWeights::add_folded(Constants& constants, const NormMatrices& norm, double factor) const {
+  const std::vector<float> columns = column_factors(model_->values(*norm.weight), factor);
+  const auto add = [&](const model::Parameter& parameter, mil::Bytes bytes) {
+    const mil::Type type{DataType::fp16, port_shape(parameter, false), {}};
+    constants.emplace(parameter.port, mil::Literal::bytes(type, std::move(bytes)));
+  };
+  add(*norm.weight, narrowed(columns, DataType::fp16));
+  for (const model::Parameter* matrix : norm.matrices)
+    add(*matrix, fp16_with_columns(model_->values(*matrix), columns));
 }
 
 void StepWeights::add_constants(Constants& constants, const Entry& entry, bool is_head,

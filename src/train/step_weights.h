@@ -5,11 +5,13 @@
 #include "mil/compressed_weight.h"
 #include "model/adapter.h"
 #include "model/model.h"
+#include "model/transformer.h"
 #include "train/trained_tensors.h"
 
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -60,9 +62,13 @@ public:
   // Rows of the ports or constants that the head's matrix is in, one after the other; empty: one.
   std::vector<int64_t> head_rows() const;
   bool has_constants(int32_t layer) const;
+  // The norms of a layer whose weights can be in the constants behind them: in fp16, where norm and
+  // matrices are constants that are not compressed and fp16 holds the products.
+  model::FoldedNorms folded_norms(int32_t layer, mil::DataType dtype) const;
   // In the type that programs compute in; codes and fp32 weights are not copied.
-  Constants constants(int32_t layer, mil::DataType dtype) const;
-  // What constants take beside what the model holds.
+  Constants constants(int32_t layer, mil::DataType dtype,
+                      const model::FoldedNorms& folded = {}) const;
+  // What constants take beside what the model holds, at most: no program may need a folded norm's.
   uint64_t constant_copy_bytes(mil::DataType dtype) const;
   // The lowest of embedding, layers and head with anything to train: where backward ends.
   int32_t lowest_trained() const;
@@ -86,6 +92,13 @@ private:
   };
   std::vector<Entry> entries(int32_t layer) const;
   bool is_constant(const model::Parameter& parameter) const;
+  struct NormMatrices {
+    const model::Parameter* weight = nullptr;
+    std::vector<const model::Parameter*> matrices;
+  };
+  NormMatrices matrices_behind(int32_t layer, const model::BlockNorm& norm) const;
+  std::optional<double> fold_factor(const NormMatrices& norm) const;
+  void add_folded(Constants& constants, const NormMatrices& norm, double factor) const;
   void add_ports(std::vector<WeightPort>& ports, const Entry& entry, bool is_head) const;
   void add_constants(Constants& constants, const Entry& entry, bool is_head,
                      mil::DataType dtype) const;

@@ -10,7 +10,12 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cmath>
+#include <span>
+#include <string>
 #include <string_view>
+#include <variant>
+#include <vector>
 
 using namespace anet;
 using namespace anet::test;
@@ -55,7 +60,167 @@ backend::RunTotals compare_with_cpu(AneFixture& f, std::shared_ptr<const model::
   return runs.work;
 }
 
+// Norms around `mean`, no two channels alike.
+void set_norms(model::Model& model, int32_t layer, const std::string& port, float mean) {
+  for (const model::Parameter& parameter : model.parameters().layer(layer)) {
+    if (parameter.port != port) continue;
+    const auto values = model.values(parameter);
+    Random(7, static_cast<uint64_t>(layer)).fill_normal(values, mean, 0.3f * mean);
+  }
+}
+
+// A gain for each norm, as far apart as in models that others have trained.
+std::shared_ptr<model::Model> gained_model() {
+  auto model = model_of(deep_config(2));
+  set_norms(*model, 0, "input_norm_weight", 0.03f);
+  set_norms(*model, 0, "post_norm_weight", 1.5f);
+  set_norms(*model, 1, "input_norm_weight", 1.0f);
+  set_norms(*model, 1, "post_norm_weight", 5.0f);
+  return model;
+}
+
+std::span<float> values_of(model::Model& model, const std::string& name) {
+  return model.values(*model.parameters().find("model.layers." + name + ".weight"));
+}
+
+// Of all gradients, over their norm: whatever the loss scale.
+std::vector<double> direction_of(train::Session& session, const OwnedBatch& batch) {
+  session.forward_backward(batch.view());
+  double squares = 0;
+  for (const float value : session.gradients()) squares += double{value} * value;
+  std::vector<double> direction;
+  for (const float value : session.gradients()) direction.push_back(value / std::sqrt(squares));
+  return direction;
+}
+
 } // namespace
+
+TEST_CASE(
+    "norms are in the constants behind them, and adapters are trained as on the CPU in fp32") {
+  model::LoraOptions lora;
+  lora.rank = 4;
+  SUBCASE("seven projections") {}
+  SUBCASE("DoRA") { lora.dora = true; }
+  SUBCASE("dropout") { lora.dropout = 0.1; }
+  SUBCASE("one of three behind a norm, none behind the other") { lora.targets = {"k_proj"}; }
+  for (const std::string profile : {"m1", "m4"}) {
+    CAPTURE(profile);
+    // Products of M1 take denormals as zero, wherever the norms are.
+    const double tolerance = profile == "m1" ? 0.1 : 0.01;
+    AneFixture f;
+    f.emulator.set("profile", profile);
+    const auto device = f.open();
+    const auto model = gained_model();
+    const train::StepWeights weights(*device, small_adapter(model, lora));
+    using Norms = model::FoldedNorms;
+    CHECK(weights.folded_norms(0, mil::DataType::fp16) ==
+          Norms{{"input_norm_weight", 0x1p-4}, {"post_norm_weight", 1}});
+    CHECK(weights.folded_norms(1, mil::DataType::fp16) ==
+          Norms{{"input_norm_weight", 1}, {"post_norm_weight", 1}});
+    train::SessionOptions options = small_options();
+    options.learning_rate = 1e-3;
+    const auto cpu = adapter_session(cpu_device(), model, lora, options);
+    options.precision = train::PrecisionMode::f16;
+    options.initial_loss_scale = 256; // with which no step overflows
+    const auto ane = adapter_session(device, model, lora, options);
+    const OwnedBatch batch(1, options.batch_size, options.sequence_length);
+    const std::vector<double> expected = direction_of(*cpu, batch),
+                              seen = direction_of(*ane, batch);
+    for (const auto& [parameter, offset] : cpu->trained().all()) {
+      CAPTURE(parameter->name);
+      double error = 0, size = 0;
+      for (int64_t i = offset; i < offset + parameter->elements; ++i) {
+        const auto at = static_cast<size_t>(i);
+        error += (seen[at] - expected[at]) * (seen[at] - expected[at]);
+        size += expected[at] * expected[at];
+      }
+      CHECK(std::sqrt(error / size) < tolerance);
+    }
+    cpu->zero_gradients();
+    ane->zero_gradients();
+    CHECK(engine_share(compare_steps(*cpu, *ane, 5).work) >= 0.95);
+  }
+}
+
+TEST_CASE("a norm stays where it is unless fp16 constants can hold it") {
+  using Norms = model::FoldedNorms;
+  AneFixture f;
+  const auto device = f.open();
+  const auto model = gained_model();
+  const auto folded = [&](const train::StepWeights& weights,
+                          mil::DataType dtype = mil::DataType::fp16) {
+    return weights.folded_norms(0, dtype);
+  };
+  const auto over = [&](const std::shared_ptr<model::Model>& base) {
+    return train::StepWeights(*device, small_adapter(base));
+  };
+  const Norms first = {{"input_norm_weight", 0x1p-4}}, second = {{"post_norm_weight", 1}};
+  SUBCASE("ports, compressed matrices, fp32, no layer") {
+    train::StepWeights weights = over(model);
+    CHECK(folded(weights).size() == 2);
+    CHECK(folded(weights, mil::DataType::fp32).empty());
+    CHECK(weights.folded_norms(weights.head(), mil::DataType::fp16).empty());
+    weights.avoid_constants();
+    CHECK(folded(weights).empty());
+    CHECK(folded({*cpu_device(), small_adapter(model)}).empty());
+    CHECK(folded(over(compressed_copy(*model))).empty());
+  }
+  SUBCASE("what is trained") {
+    const auto training = [&](const std::string& pattern) {
+      return folded({*device, model->config(), model, {pattern}});
+    };
+    CHECK(training("layers.0.input_layernorm") == second);
+    CHECK(training("layers.0.self_attn.k_proj") == second);
+    CHECK(training("layers.0.mlp.up_proj") == first);
+    CHECK(training("layers.1.*").size() == 2);
+  }
+  SUBCASE("an overflow") {
+    values_of(*model, "1.input_layernorm")[5] = 4;
+    values_of(*model, "1.self_attn.q_proj")[64 + 5] = 17000;
+    CHECK(over(model).folded_norms(1, mil::DataType::fp16) == Norms{{"post_norm_weight", 1}});
+    values_of(*model, "1.self_attn.q_proj")[64 + 5] = 16000;
+    CHECK(over(model).folded_norms(1, mil::DataType::fp16).size() == 2);
+  }
+  SUBCASE("what is less than fp16's normal numbers") {
+    for (float& value : values_of(*model, "0.self_attn.v_proj")) value *= 0.01f;
+    CHECK(folded(over(model)) == second);
+  }
+}
+
+TEST_CASE("constants with a norm in them are its weight times theirs") {
+  AneFixture f;
+  const auto model = gained_model();
+  const train::StepWeights weights(*f.open(), small_adapter(model));
+  const auto folded = weights.folded_norms(0, mil::DataType::fp16);
+  const auto constants = weights.constants(0, mil::DataType::fp16, folded);
+  const auto plain = weights.constants(0, mil::DataType::fp16);
+  REQUIRE(constants.size() == plain.size());
+  const auto numbers = [&](const char* port) {
+    return std::get<mil::Literal>(constants.at(port)).numbers();
+  };
+  const auto check = [&](const char* port, const std::string& matrix, const std::string& norm,
+                         double factor) {
+    CAPTURE(port);
+    const auto values = values_of(*model, matrix), gains = values_of(*model, norm);
+    const std::vector<double> seen = numbers(port);
+    REQUIRE(seen.size() == values.size());
+    for (size_t i = 0; i < seen.size(); ++i) {
+      const double product = double{values[i]} * gains[i % gains.size()] / factor;
+      CHECK(std::abs(seen[i] - product) <= std::max(std::abs(product) * 0x1.01p-11, 0x1p-25));
+    }
+  };
+  check("q_proj_weight", "0.self_attn.q_proj", "0.input_layernorm", 0x1p-4);
+  check("k_proj_weight", "0.self_attn.k_proj", "0.input_layernorm", 0x1p-4);
+  check("v_proj_weight", "0.self_attn.v_proj", "0.input_layernorm", 0x1p-4);
+  check("gate_proj_weight", "0.mlp.gate_proj", "0.post_attention_layernorm", 1);
+  check("up_proj_weight", "0.mlp.up_proj", "0.post_attention_layernorm", 1);
+  const std::vector<double> gains = numbers("input_norm_weight");
+  const auto expected = values_of(*model, "0.input_layernorm");
+  for (size_t i = 0; i < gains.size(); ++i)
+    CHECK(gains[i] == doctest::Approx(expected[i] * 16).epsilon(1e-3));
+  for (const char* port : {"o_proj_weight", "down_proj_weight", "q_norm_weight"})
+    CHECK(constants.at(port) == plain.at(port));
+}
 
 TEST_CASE("adapters are trained on the engine as on the CPU") {
   AneFixture f;

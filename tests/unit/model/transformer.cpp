@@ -425,6 +425,91 @@ TEST_CASE("stacked adapters have the results and the gradients of single ones") 
   }
 }
 
+namespace {
+
+// Column j times factors[j]; the last axes are of one element.
+void scale_columns(mil::Tensor& matrix, const std::vector<double>& factors) {
+  for (size_t i = 0; i < matrix.values.size(); ++i) matrix.values[i] *= factors[i % factors.size()];
+}
+
+} // namespace
+
+TEST_CASE("norms whose weights are in the matrices have the results and the gradients of others") {
+  const model::Config config = config_of(true, true);
+  model::AdapterShape adapter;
+  model::FoldedNorms folded = {{"input_norm_weight", 1}, {"post_norm_weight", 1}};
+  size_t unread = 0; // weights of norms
+  SUBCASE("all projections") {
+    for (const char* port :
+         {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"})
+      adapter.modules.push_back({.port = port, .rank = 3, .scale = 2, .dora = false});
+  }
+  SUBCASE("the same, stacked, and a factor stays at the norms") {
+    for (const char* port :
+         {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"})
+      adapter.modules.push_back({.port = port, .rank = 3, .scale = 2, .dora = false});
+    adapter.stacked = true;
+    folded = {{"input_norm_weight", 0.25}, {"post_norm_weight", 8}};
+  }
+  SUBCASE("dropout, DoRA, one of the norms") {
+    adapter.modules = {{.port = "v_proj", .rank = 2, .scale = 1, .dora = true},
+                       {.port = "q_proj", .rank = 5, .scale = 0.5, .dora = false},
+                       {.port = "up_proj", .rank = 1, .scale = 4, .dora = false}};
+    adapter.dropout = true;
+    adapter.stacked = true;
+    SUBCASE("the first") { folded.erase("post_norm_weight"); }
+    SUBCASE("the second") { folded.erase("input_norm_weight"); }
+  }
+  SUBCASE("no adapter behind the first") {
+    adapter.modules = {{.port = "gate_proj", .rank = 2, .scale = 1, .dora = false}};
+    folded["input_norm_weight"] = 2;
+    unread = 1;
+  }
+  SUBCASE("no adapter") { unread = 2; }
+  const auto block = [&](const model::FoldedNorms& norms) {
+    return model::block_function(config, DataType::fp32, 2, 3, model::Attention::causal, adapter,
+                                 model::AttentionForm::products, norms);
+  };
+  mil::DifferentiateOptions options;
+  options.outputs = {"hidden_out"};
+  options.with_respect_to = {"hidden", "down_proj_weight"};
+  for (const auto& module : adapter.modules)
+    for (const char* matrix : {"_lora_a", "_lora_b"})
+      options.with_respect_to.push_back(module.port + matrix);
+  const mil::Function apart = mil::value_and_gradient(block({}), options);
+  const mil::Function together = mil::value_and_gradient(block(folded), options);
+  CHECK(apart.inputs.size() - together.inputs.size() == unread);
+  // Over all channels and positions there are fewer products; a factor adds only smaller ones.
+  const auto large_products = [&](const model::FoldedNorms& norms) {
+    const mil::Function function = mil::value_and_gradient(block(norms), options);
+    return std::count_if(function.ops.begin(), function.ops.end(), [&](const mil::Operation& op) {
+      return std::string_view(op.name()) == "mul" &&
+             function.type(op.outputs[0]).shape == mil::Shape{1, config.hidden_size, 1, 6};
+    });
+  };
+  model::FoldedNorms plain = folded;
+  for (auto& [norm, factor] : plain) factor = 1;
+  CHECK(large_products(folded) == large_products(plain));
+  CHECK(large_products({}) - large_products(plain) >= std::ssize(folded));
+  mil::TensorMap inputs = random_inputs(apart, 5);
+  set_tables(inputs, config, {0, 1, 2, 0, 1, 2}, 3);
+  const mil::TensorMap expected = mil::interpret(apart, inputs, mil::Precision::f64);
+  for (const model::BlockNorm& norm : model::block_norms()) {
+    if (!folded.contains(norm.weight)) continue;
+    mil::Tensor& weight = inputs.at(norm.weight);
+    for (double& value : weight.values) value /= folded.at(norm.weight);
+    for (const char* module : norm.modules)
+      scale_columns(inputs.at(std::string(module) + "_weight"), weight.values);
+    if (together.input(norm.weight) == mil::no_value) inputs.erase(norm.weight);
+  }
+  const mil::TensorMap seen = mil::interpret(together, inputs, mil::Precision::f64);
+  REQUIRE(seen.size() == 3 + 2 * adapter.modules.size());
+  for (const auto& [name, tensor] : expected) {
+    CAPTURE(name);
+    check_close(seen.at(name), tensor);
+  }
+}
+
 TEST_CASE("uniform logits cost log(vocabulary) a counted token") {
   const model::Config config = config_of(false, false);
   const mil::Function loss = model::loss_function(config, DataType::fp32, 5);
