@@ -23,17 +23,17 @@ struct StepPlan::Buffers {
   Owned loss;   // fp32 [1], a sum
   Owned d_loss; // fp32 [1], the seed
 
-  // An evaluation keeps nothing: hidden[i % 2] is the input of layer i, and all layers write their
-  // taps to the same place.
-  std::array<Owned, 2> hidden;
-  std::vector<Owned> taps; // by slot
+  // An evaluation keeps nothing: the input of layer i is in hidden[i % size], which has one more
+  // than the largest group has layers, and all groups write their taps to the same place.
+  std::vector<Owned> hidden;
+  std::vector<std::vector<Owned>> taps; // by place in the group, by slot
 
-  // In training the inputs of the layers that backward reaches are kept, and their taps; the last
-  // ones in the buffers above.
+  // In training the inputs of the layers that backward reaches are kept, and their taps; those of
+  // the last group in the buffers above.
   std::vector<Owned> kept;
   std::vector<backend::Buffer*> layer_hidden;            // by layer, the last one of the head
   std::vector<std::vector<backend::Buffer*>> layer_taps; // by layer and slot
-  // The gradient of the input of layer i is in d_hidden[i % 2].
+  // The gradient of the input of group i is in d_hidden[i % 2].
   std::array<Owned, 2> d_hidden;
 
   std::vector<int32_t> host_targets;

@@ -25,10 +25,10 @@ const backend::Port* port_of(std::span<const backend::Port> ports, const std::st
 
 } // namespace
 
-void StepPlan::bind_weights(const Kernel& kernel, int32_t layer, Bindings& bindings,
-                            Call& call) const {
+void StepPlan::bind_weights(const Kernel& kernel, std::span<const WeightPort> weights,
+                            Bindings& bindings, Call& call) const {
   bool writes_gradients = false;
-  for (const WeightPort& weight : weights_.ports(layer)) {
+  for (const WeightPort& weight : weights) {
     const auto& array = arrays_[static_cast<size_t>(weight.array)];
     for (const backend::Port& port : kernel.inputs()) {
       const auto part = part_of(weight, port);
@@ -64,12 +64,13 @@ void StepPlan::bind_dropout(const Kernel& kernel, Bindings& bindings, Call& call
   }
 }
 
-StepPlan::Call StepPlan::call(Kernel& kernel, Phase phase, int32_t layer, Bindings bindings) const {
+StepPlan::Call StepPlan::call(Kernel& kernel, Phase phase, int32_t layer,
+                              std::span<const WeightPort> weights, Bindings bindings) const {
   Call result;
   result.kernel = &kernel;
   result.phase = phase;
   result.layer = layer;
-  bind_weights(kernel, layer, bindings, result);
+  bind_weights(kernel, weights, bindings, result);
   bind_dropout(kernel, bindings, result);
   const auto bound = [&](const backend::Port& port) {
     for (const auto& [name, view] : bindings)
@@ -81,43 +82,57 @@ StepPlan::Call StepPlan::call(Kernel& kernel, Phase phase, int32_t layer, Bindin
   return result;
 }
 
-StepPlan::LayerBuffers StepPlan::layer_buffers(int32_t layer, bool training) const {
+StepPlan::LayerBuffers StepPlan::layer_buffers(const LayerGroup& group, int32_t layer,
+                                               bool training) const {
   const Buffers& b = *buffers_;
   const auto at = static_cast<size_t>(layer);
   if (training) return {b.layer_hidden[at], b.layer_hidden[at + 1], b.layer_taps[at]};
-  LayerBuffers buffers{b.hidden[at % 2].get(), b.hidden[(at + 1) % 2].get(), {}};
-  for (const auto& tap : b.taps) buffers.taps.push_back(tap.get());
+  const size_t count = b.hidden.size();
+  LayerBuffers buffers{b.hidden[at % count].get(), b.hidden[(at + 1) % count].get(), {}};
+  for (const auto& tap : b.taps[at - static_cast<size_t>(group.first)])
+    buffers.taps.push_back(tap.get());
   return buffers;
 }
 
-StepPlan::Call StepPlan::block_call(size_t bucket, Phase phase, int32_t layer, bool training,
+// What a layer of a group has alone. A buffer may be larger than what a kernel makes of it.
+void StepPlan::bind_layer(const BlockKernels& block, const LayerGroup& group, size_t place,
+                          bool training, Bindings& bindings) const {
+  const int32_t layer = group.first + static_cast<int32_t>(place);
+  const LayerBuffers buffers = layer_buffers(group, layer, training);
+  bindings.emplace_back(placed_port(place, "hidden"), *buffers.hidden);
+  if (layer + 1 == group.end()) bindings.emplace_back("hidden_out", *buffers.hidden_out);
+  for (size_t i = 0; i < block.taps.size(); ++i) {
+    const BlockTap& tap = block.taps[i];
+    if (tap.place != place) continue;
+    const Layout& layout = find_port(block.forward->outputs(), tap.port).layout;
+    bindings.emplace_back(tap.port, View(*buffers.taps[block.slots[i]], 0, layout));
+  }
+}
+
+StepPlan::Call StepPlan::block_call(size_t bucket, Phase phase, size_t index, bool training,
                                     bool narrow) const {
   const Buffers& b = *buffers_;
-  const BlockKernels& block = kernels_->blocks(layer)[bucket];
-  const LayerBuffers layer_buffers = this->layer_buffers(layer, training);
-  // A buffer may be larger than what a kernel makes of it.
+  const LayerGroup& group = kernels_->groups()[index];
+  const BlockKernels& block = kernels_->blocks(group)[bucket];
   Bindings bindings = {
-      {"hidden", *layer_buffers.hidden},
-      {"hidden_out", *layer_buffers.hidden_out},
       {"rope_cos", *b.rope_cos},
       {"rope_sin", *b.rope_sin},
       {"mask", View(*b.mask, 0, find_port(block.forward->inputs(), "mask").layout)},
   };
   if (phase == Phase::backward) {
-    bindings.emplace_back("d_hidden_out", *b.d_hidden[static_cast<size_t>(layer + 1) % 2]);
-    bindings.emplace_back("d_hidden", *b.d_hidden[static_cast<size_t>(layer) % 2]);
+    bindings.emplace_back("d_hidden_out", *b.d_hidden[(index + 1) % 2]);
+    bindings.emplace_back("d_hidden", *b.d_hidden[index % 2]);
   }
-  for (size_t i = 0; i < block.taps.size(); ++i)
-    bindings.emplace_back(block.taps[i],
-                          View(*layer_buffers.taps[block.slots[i]], 0,
-                               find_port(block.forward->outputs(), block.taps[i]).layout));
+  for (size_t place = 0; place < static_cast<size_t>(group.count); ++place)
+    bind_layer(block, group, place, training, bindings);
+  const std::vector<WeightPort> weights = kernels_->weight_ports(group);
   if (phase == Phase::backward)
-    return call(narrow ? *block.narrow_backward : *block.backward, phase, layer,
+    return call(narrow ? *block.narrow_backward : *block.backward, phase, group.first, weights,
                 std::move(bindings));
-  Call result =
-      call(training ? *block.forward : block.evaluating(), phase, layer, std::move(bindings));
+  Call result = call(training ? *block.forward : block.evaluating(), phase, group.first, weights,
+                     std::move(bindings));
   // Layers that are trained have hidden states and taps of their own.
-  result.options.keeps_views = training && layer >= lowest_layer();
+  result.options.keeps_views = training && group.first >= lowest_layer();
   return result;
 }
 
@@ -136,15 +151,17 @@ StepPlan::Call StepPlan::head_call(const Chunk& chunk, bool training, bool narro
     return View(buffer, static_cast<size_t>(chunk.begin * layout.strides.back()), layout);
   };
   const auto last = static_cast<size_t>(weights_.head());
-  Buffer& hidden = training ? *b.layer_hidden[last] : *b.hidden[last % 2];
+  Buffer& hidden = training ? *b.layer_hidden[last] : *b.hidden[last % b.hidden.size()];
   Bindings bindings = {{"hidden", columns(hidden)},
                        {"targets", part(*b.targets)},
                        {"target_weight", part(*b.target_weight)},
                        {"loss", *b.loss},
                        {"losses", part(*b.losses)},
                        {"d_loss", *b.d_loss}};
-  if (training) bindings.emplace_back("d_hidden", columns(*b.d_hidden[last % 2]));
-  Call result = call(kernel, Phase::loss, weights_.head(), std::move(bindings));
+  if (training)
+    bindings.emplace_back("d_hidden", columns(*b.d_hidden[kernels_->groups().size() % 2]));
+  Call result = call(kernel, Phase::loss, weights_.head(), weights_.ports(weights_.head()),
+                     std::move(bindings));
   // No draw of an earlier chunk comes again.
   result.first_mask = chunk.begin * weights_.config().hidden_size;
   return result;
@@ -155,12 +172,13 @@ StepPlan::Call StepPlan::embedding_call(Kernel& kernel, Phase phase) const {
   const bool training = phase == Phase::backward;
   Bindings bindings = {{"tokens", *b.tokens}, {"hidden", *b.hidden.front()}};
   if (training) bindings.emplace_back("d_hidden", *b.d_hidden.front());
-  return call(kernel, phase, StepWeights::embedding, std::move(bindings));
+  return call(kernel, phase, StepWeights::embedding, weights_.ports(StepWeights::embedding),
+              std::move(bindings));
 }
 
 void StepPlan::make_all_calls() {
   calls_.clear();
-  for (size_t bucket = 0; bucket < kernels_->blocks(0).size(); ++bucket) {
+  for (size_t bucket = 0; bucket < kernels_->blocks(kernels_->groups().front()).size(); ++bucket) {
     calls_.emplace_back();
     make_calls(bucket);
     if (can_train()) calls_.back().training = training_calls(bucket, false);
@@ -171,8 +189,8 @@ void StepPlan::make_all_calls() {
 void StepPlan::make_calls(size_t bucket) {
   std::vector<Call>& calls = calls_[bucket].evaluation;
   calls.push_back(embedding_call(kernels_->embedding_forward(), Phase::forward));
-  for (int32_t layer = 0; layer < weights_.head(); ++layer)
-    calls.push_back(block_call(bucket, Phase::forward, layer, false));
+  for (size_t group = 0; group < kernels_->groups().size(); ++group)
+    calls.push_back(block_call(bucket, Phase::forward, group, false));
   for (const Chunk& chunk : kernels_->chunks()) calls.push_back(head_call(chunk, false));
 }
 
@@ -181,11 +199,12 @@ std::vector<StepPlan::Call> StepPlan::training_calls(size_t bucket, bool narrow)
   Call embedding = embedding_call(kernels_->embedding_forward(), Phase::forward);
   embedding.outputs.front().buffer = buffers_->layer_hidden.front();
   calls.push_back(std::move(embedding));
-  for (int32_t layer = 0; layer < weights_.head(); ++layer)
-    calls.push_back(block_call(bucket, Phase::forward, layer, true));
+  const std::span<const LayerGroup> groups = kernels_->groups();
+  for (size_t group = 0; group < groups.size(); ++group)
+    calls.push_back(block_call(bucket, Phase::forward, group, true));
   for (const Chunk& chunk : kernels_->chunks()) calls.push_back(head_call(chunk, true, narrow));
-  for (int32_t layer = weights_.head(); layer-- > lowest_layer();)
-    calls.push_back(block_call(bucket, Phase::backward, layer, true, narrow));
+  for (size_t group = groups.size(); group-- > 0 && groups[group].first >= lowest_layer();)
+    calls.push_back(block_call(bucket, Phase::backward, group, true, narrow));
   if (kernels_->embedding_backward() != nullptr)
     calls.push_back(embedding_call(*kernels_->embedding_backward(), Phase::backward));
   return calls;

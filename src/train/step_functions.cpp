@@ -1,6 +1,7 @@
 #include "train/step_functions.h"
 
 #include "mil/builder.h"
+#include "mil/chain.h"
 #include "mil/passes.h"
 
 #include <algorithm>
@@ -14,6 +15,7 @@ using mil::DataType;
 
 constexpr std::string_view narrow_suffix = "_narrow";
 constexpr const char* transposed_suffix = "_transposed";
+constexpr std::string_view gradient_prefix = "d_";
 
 // Gradients that are not in fp32 get the names of their narrow ports. Returns their places among
 // the outputs, with the names that they had.
@@ -75,6 +77,33 @@ std::vector<std::string> with_hidden(const PartShape& shape) {
   return inputs;
 }
 
+// A layer's output is the next one's input, and the gradient of that its gradient.
+mil::ChainLink link_of(const mil::Function& function, size_t place, bool last) {
+  mil::ChainLink link{&function, {}};
+  const auto placed = [&](const std::string& port) {
+    if (port == "hidden_out") return last ? port : placed_port(place + 1, "hidden");
+    return placed_port(place, port);
+  };
+  for (const auto* ports : {&function.inputs, &function.outputs})
+    for (const mil::ValueId id : *ports) {
+      const std::string& name = function.value(id).name;
+      link.ports[name] = name.starts_with(gradient_prefix)
+                             ? gradient_port(placed(name.substr(gradient_prefix.size())))
+                             : placed(name);
+    }
+  return link;
+}
+
+// Backward from the last layer to the first, as a chain needs it.
+mil::Function chained(std::span<const mil::Function* const> functions, bool backward,
+                      std::span<const std::string> returned = {}) {
+  std::vector<mil::ChainLink> links;
+  for (size_t i = 0; i < functions.size(); ++i)
+    links.push_back(link_of(*functions[i], i, i + 1 == functions.size()));
+  if (backward) std::reverse(links.begin(), links.end());
+  return mil::chain(links, returned);
+}
+
 model::AdapterShape without_dropout(model::AdapterShape adapter) {
   adapter.dropout = false;
   return adapter;
@@ -82,12 +111,17 @@ model::AdapterShape without_dropout(model::AdapterShape adapter) {
 
 } // namespace
 
-std::string gradient_port(const std::string& port) { return "d_" + port; }
+std::string gradient_port(const std::string& port) { return std::string(gradient_prefix) + port; }
 std::string narrow_gradient_port(const std::string& port) {
   return gradient_port(port) + std::string(narrow_suffix);
 }
 
 std::string transposed_port(const std::string& port) { return port + transposed_suffix; }
+
+std::string placed_port(size_t place, const std::string& port) {
+  const bool is_table = port == "rope_cos" || port == "rope_sin" || port == "mask";
+  return place == 0 || is_table ? port : "layer" + std::to_string(place) + "_" + port;
+}
 
 std::vector<std::string> gradient_ports(std::span<const std::string> ports) {
   std::vector<std::string> names;
@@ -117,7 +151,29 @@ BlockFunctions block_functions(const model::Config& config, DataType dtype, cons
   if (sizes.narrow_gradients)
     result.narrow_backward = narrow_gradients(derivative.backward, shape.trained);
   result.backward = widen_gradients(std::move(derivative.backward), shape.trained);
-  result.taps = std::move(derivative.taps);
+  for (std::string& tap : derivative.taps) result.taps.push_back({std::move(tap), 0});
+  return result;
+}
+
+BlockFunctions chain_blocks(std::span<const BlockFunctions> layers) {
+  BlockFunctions result;
+  std::vector<std::string> inner; // hidden states between layers
+  for (size_t place = 1; place < layers.size() && layers.front().backward; ++place)
+    inner.push_back(placed_port(place, "hidden"));
+  const auto all = [&](auto function) {
+    std::vector<const mil::Function*> functions;
+    for (const BlockFunctions& layer : layers) functions.push_back(function(layer));
+    return functions;
+  };
+  result.forward = chained(all([](const auto& layer) { return &layer.forward; }), false, inner);
+  if (layers.front().backward)
+    result.backward = chained(all([](const auto& layer) { return &*layer.backward; }), true);
+  if (layers.front().narrow_backward)
+    result.narrow_backward =
+        chained(all([](const auto& layer) { return &*layer.narrow_backward; }), true);
+  for (size_t place = 0; place < layers.size(); ++place)
+    for (const BlockTap& tap : layers[place].taps)
+      result.taps.push_back({placed_port(place, tap.port), place});
   return result;
 }
 
@@ -157,6 +213,14 @@ mil::Function bound(const mil::Function& function, const Constants& constants) {
   for (const auto& [port, value] : constants)
     if (function.input(port) != mil::no_value) used.emplace(port, value);
   return used.empty() ? function : mil::bind_constants(function, used);
+}
+
+BlockFunctions bound(const BlockFunctions& functions, const Constants& constants) {
+  BlockFunctions result = functions;
+  result.forward = bound(functions.forward, constants);
+  for (auto* function : {&result.backward, &result.narrow_backward, &result.evaluation})
+    if (*function) *function = bound(**function, constants);
+  return result;
 }
 
 } // namespace anet::train

@@ -21,6 +21,9 @@ std::vector<std::string> gradient_ports(std::span<const std::string> ports);
 std::string narrow_gradient_port(const std::string& port);
 // A port's matrix transposed, where a kernel reads that.
 std::string transposed_port(const std::string& port);
+// The port of one of several layers in a program, the first of which is 0 and has ports as alone.
+// Tables are the same for all. Not for gradients: theirs are those of this port.
+std::string placed_port(size_t place, const std::string& port);
 
 // What the kernels of a layer, of the embedding or of the head are made for, besides sizes.
 struct PartShape {
@@ -45,16 +48,27 @@ struct BlockSizes {
   bool narrow_gradients = false;   // makes a function for them, too
 };
 
+// What the forward pass of a layer hands to its backward pass.
+struct BlockTap {
+  std::string port;
+  size_t place = 0; // of the layer among those of the program
+};
+
 struct BlockFunctions {
   mil::Function forward;                        // returns the taps as well
   std::optional<mil::Function> backward;        // with gradients in fp32
   std::optional<mil::Function> narrow_backward; // with gradients as they are; of fp16 programs
   std::optional<mil::Function> evaluation;      // where it is not `forward`: without dropout
-  std::vector<std::string> taps;
+  std::vector<BlockTap> taps;
 };
 
 BlockFunctions block_functions(const model::Config& config, mil::DataType dtype,
                                const BlockSizes& sizes, const PartShape& shape);
+
+// Consecutive layers without dropout as one. Either all have a backward function or none. What goes
+// from one to the next, their hidden states, is returned for the backward function under the placed
+// port "hidden".
+BlockFunctions chain_blocks(std::span<const BlockFunctions> layers);
 
 // Loss and gradients of `columns` positions; loss alone when nothing is to be trained. `narrow`:
 // the gradients of parameters as they are, else in fp32.
@@ -72,5 +86,6 @@ EmbeddingFunctions embedding_functions(const model::Config& config, mil::DataTyp
 
 // Those of the constants that the function has ports for.
 mil::Function bound(const mil::Function& function, const Constants& constants);
+BlockFunctions bound(const BlockFunctions& functions, const Constants& constants);
 
 } // namespace anet::train

@@ -37,6 +37,11 @@ constexpr std::array<const char*, max_length_buckets + 1> narrow_backward_labels
 // Programs that the head and the embedding may take.
 constexpr int64_t programs_beside_layers = 8;
 
+// Layers that a program of constants may hold: an evaluation costs a dispatch, whatever it does
+// (ane-facts.md 7.1, R). More would have too many ports for an engine that takes 128 each way
+// (1.5).
+constexpr int32_t max_group = 4;
+
 // Every chunk reads the head, and its products do 2 FLOPs a weight and position: 128 for each byte
 // of fp32 with this many positions. With fewer they would wait for memory.
 constexpr int64_t least_chunk = 256;
@@ -68,13 +73,19 @@ bool is_table(const std::string& port) {
   return port == "hidden" || port == "rope_cos" || port == "rope_sin" || port.ends_with("_dropout");
 }
 
+// The host adds gradients up.
+bool runs_on_engine(const BlockKernels& block) {
+  return block.forward->placement().where == "ane" &&
+         (!block.backward || block.backward->placement().where != "cpu");
+}
+
 } // namespace
 
 StepKernels::StepKernels(backend::Device& device, const StepWeights& weights,
-                         const SessionOptions& options, DataType dtype,
-                         const std::shared_ptr<backend::Workspace>& workspace)
+                         const SessionOptions& options, DataType dtype)
     : device_(device), weights_(weights), dtype_(dtype),
-      positions_(int64_t{options.batch_size} * options.sequence_length), workspace_(workspace),
+      positions_(int64_t{options.batch_size} * options.sequence_length),
+      workspace_(device.make_workspace()),
       chunks_(split_positions(positions_, options.loss_chunk, weights.config().vocab_size,
                               device.capabilities().logit_bytes)) {
   // The blocks do most of the work, so the layouts that they like best decide.
@@ -166,50 +177,111 @@ StepKernels::functions_of(const SessionOptions& options, const PartShape& shape,
   return functions;
 }
 
+// Masks of dropout are one layer's.
+bool StepKernels::joins(int32_t layer) const {
+  return device_.capabilities().prefers_constants && weights_.has_constants(layer) &&
+         !weights_.shape(layer).dropout;
+}
+
+// Runs of layers that join, cut where the backward pass ends. What is left over comes first, so
+// that the last group, whose buffers are those of an evaluation, is as large as any of its run.
+std::vector<LayerGroup> StepKernels::group_layers(int32_t size) const {
+  const int32_t layers = weights_.config().layer_count, lowest = weights_.lowest_trained();
+  std::vector<LayerGroup> groups;
+  for (int32_t first = 0; first < layers;) {
+    int32_t end = first + 1;
+    while (joins(first) && end < layers && joins(end) && end != lowest) ++end;
+    const int32_t rest = (end - first) % size;
+    const int32_t count = joins(first) ? (rest > 0 ? rest : size) : 1;
+    groups.push_back({.first = first, .count = count});
+    first += count;
+  }
+  return groups;
+}
+
+// As many layers together as the engine takes in one program.
 void StepKernels::compile_blocks(const SessionOptions& options) {
+  for (int32_t size = max_group; size > 0; --size) {
+    groups_ = group_layers(size);
+    if (compile_groups(options)) return;
+    forget_blocks();
+  }
+}
+
+void StepKernels::forget_blocks() {
+  layers_.clear();
+  common_.clear();
+  masks_.clear();
+  tap_slots_.clear();
+  workspace_ = device_.make_workspace(); // the old one has grown
+}
+
+// False when the engine does not take a group, the first of so many layers.
+bool StepKernels::compile_groups(const SessionOptions& options) {
   std::vector<NamedFunctions> known;
-  const int32_t layers = weights_.config().layer_count;
-  for (int32_t layer = 0; layer < layers; ++layer) {
-    const PartShape shape = shape_of(layer);
-    const bool shared = !weights_.has_constants(layer);
+  int32_t tried = 1;
+  for (LayerGroup& group : groups_) {
+    const bool shared = !weights_.has_constants(group.first);
+    const PartShape shape = shared ? shape_of(group.first) : PartShape();
     const auto same = [&](const LayerKernels& other) {
       return shared && other.shared && other.shape == shape;
     };
     const auto found = std::find_if(layers_.begin(), layers_.end(), same);
-    layer_index_.push_back(static_cast<size_t>(found - layers_.begin()));
+    group.kernels = static_cast<size_t>(found - layers_.begin());
     if (found != layers_.end()) continue;
     const int64_t left = device_.programs_left();
-    const auto& functions = functions_of(options, shape, known);
-    const Constants constants = weights_.constants(layer, dtype_, shape.folded);
-    layers_.push_back(compile_layer(options, shape, functions, constants));
+    layers_.push_back(compile_group(options, group, known));
+    layers_.back().shape = shape;
     layers_.back().shared = shared;
-    if (!shared) check_budget(layer, left);
+    if (group.count > tried && !runs_on_engine(layers_.back().buckets.front())) return false;
+    tried = std::max(tried, group.count);
+    if (!shared) check_budget(group, left);
   }
+  return true;
 }
 
-// As soon as one layer has shown what it takes.
-void StepKernels::check_budget(int32_t layer, int64_t left_before) const {
+// As soon as one group has shown what it takes.
+void StepKernels::check_budget(const LayerGroup& group, int64_t left_before) const {
   if (!weights_.can_avoid_constants()) return;
   const int64_t left = device_.programs_left();
-  const int64_t others = weights_.config().layer_count - 1 - layer;
+  const int64_t others = &groups_.back() - &group;
   const int64_t needed = others * (left_before - left) + programs_beside_layers;
   if (needed > left)
     fail(Status::compile_budget, "expected at most ", left, " more programs, seen ", needed,
-         " for ", others, " more layers with weights of their own baked in");
+         " for ", weights_.config().layer_count - group.end(),
+         " more layers with weights of their own baked in");
 }
 
-StepKernels::LayerKernels StepKernels::compile_layer(const SessionOptions& options,
-                                                     const PartShape& shape,
-                                                     const NamedFunctions& functions,
-                                                     const Constants& constants) {
-  LayerKernels layer{.shape = shape, .shared = true, .buckets = {}};
-  Layouts weights; // the first kernel decides
-  for (int32_t bucket = 0; bucket <= options.length_buckets; ++bucket) {
-    const auto& block = functions.buckets[static_cast<size_t>(bucket)];
-    layer.buckets.push_back(compile_block(bucket, block, constants, weights));
-    assign_slots(layer.buckets.back());
+// By bucket, with the constants of each layer.
+std::vector<BlockFunctions> StepKernels::functions_of(const SessionOptions& options,
+                                                      const LayerGroup& group,
+                                                      std::vector<NamedFunctions>& known) const {
+  std::vector<std::vector<BlockFunctions>> buckets(static_cast<size_t>(options.length_buckets) + 1);
+  for (int32_t layer = group.first; layer < group.end(); ++layer) {
+    const PartShape shape = shape_of(layer);
+    const NamedFunctions& functions = functions_of(options, shape, known);
+    const Constants constants = weights_.constants(layer, dtype_, shape.folded);
+    for (size_t bucket = 0; bucket < buckets.size(); ++bucket)
+      buckets[bucket].push_back(bound(functions.buckets[bucket], constants));
   }
-  return layer;
+  std::vector<BlockFunctions> result;
+  for (std::vector<BlockFunctions>& layers : buckets)
+    result.push_back(group.count == 1 ? std::move(layers.front()) : chain_blocks(layers));
+  return result;
+}
+
+StepKernels::LayerKernels StepKernels::compile_group(const SessionOptions& options,
+                                                     const LayerGroup& group,
+                                                     std::vector<NamedFunctions>& known) {
+  LayerKernels kernels;
+  Layouts weights; // the first kernel decides
+  const std::vector<BlockFunctions> functions = functions_of(options, group, known);
+  for (int32_t bucket = 0; bucket <= options.length_buckets; ++bucket) {
+    kernels.buckets.push_back(
+        compile_block(bucket, functions[static_cast<size_t>(bucket)], weights));
+    assign_slots(kernels.buckets.back());
+  }
+  return kernels;
 }
 
 // The first kernel of all, whose layouts of shared ports the others take over.
@@ -222,35 +294,36 @@ std::unique_ptr<Kernel> StepKernels::compile_first(const mil::Function& forward)
 }
 
 BlockKernels StepKernels::compile_block(int32_t bucket, const BlockFunctions& functions,
-                                        const Constants& constants, Layouts& weights) {
+                                        Layouts& weights) {
   const auto at = static_cast<size_t>(bucket);
   BlockKernels result;
   result.parts = int64_t{1} << bucket;
   result.taps = functions.taps;
-  const mil::Function forward = bound(functions.forward, constants);
   const auto layouts = [&] {
     Layouts all = common_;
     all.insert(weights.begin(), weights.end());
     if (at < masks_.size()) all["mask"] = masks_[at];
     for (const char* port : {"hidden_out", "d_hidden", "d_hidden_out"})
       all[port] = common_.at("hidden");
+    for (size_t place = 1; place < size_t{max_group}; ++place)
+      all[placed_port(place, "hidden")] = common_.at("hidden");
     return all;
   };
-  result.forward = common_.empty()
-                       ? compile_first(forward)
-                       : compile(forward, forward_labels[at], Role::forward, layouts(), {});
+  result.forward = common_.empty() ? compile_first(functions.forward)
+                                   : compile(functions.forward, forward_labels[at], Role::forward,
+                                             layouts(), {});
   const auto& ports = result.forward->inputs();
   if (at == masks_.size()) masks_.push_back(port_layout(ports, "mask"));
   for (const backend::Port& port : ports)
     if (port.name != "mask")
       (is_table(port.name) ? common_ : weights).emplace(port.name, port.layout);
   if (functions.evaluation)
-    result.evaluation = compile(bound(*functions.evaluation, constants), evaluation_labels[at],
-                                Role::forward, layouts(), {});
+    result.evaluation =
+        compile(*functions.evaluation, evaluation_labels[at], Role::forward, layouts(), {});
   if (functions.backward) {
     Layouts all = layouts();
-    for (const std::string& tap : result.taps)
-      all[tap] = port_layout(result.forward->outputs(), tap);
+    for (const BlockTap& tap : result.taps)
+      all[tap.port] = port_layout(result.forward->outputs(), tap.port);
     const auto gradients = [](const mil::Function& function) {
       std::vector<std::string> names;
       for (const mil::ValueId output : function.outputs)
@@ -258,12 +331,12 @@ BlockKernels StepKernels::compile_block(int32_t bucket, const BlockFunctions& fu
           names.push_back(name);
       return names;
     };
-    result.backward = compile(bound(*functions.backward, constants), backward_labels[at],
-                              Role::backward, all, gradients(*functions.backward));
+    result.backward = compile(*functions.backward, backward_labels[at], Role::backward, all,
+                              gradients(*functions.backward));
     if (functions.narrow_backward)
       result.narrow_backward =
-          compile(bound(*functions.narrow_backward, constants), backward_labels[at], Role::backward,
-                  all, {}, gradients(*functions.narrow_backward));
+          compile(*functions.narrow_backward, backward_labels[at], Role::backward, all, {},
+                  gradients(*functions.narrow_backward));
   }
   return result;
 }
@@ -271,7 +344,7 @@ BlockKernels StepKernels::compile_block(int32_t bucket, const BlockFunctions& fu
 // Large taps share buffers with large ones, whatever they are called.
 void StepKernels::assign_slots(BlockKernels& block) {
   const auto layout_of = [&](size_t tap) -> const Layout& {
-    return port_layout(block.forward->outputs(), block.taps[tap]);
+    return port_layout(block.forward->outputs(), block.taps[tap].port);
   };
   std::vector<size_t> order(block.taps.size());
   std::iota(order.begin(), order.end(), size_t{0});
@@ -279,9 +352,11 @@ void StepKernels::assign_slots(BlockKernels& block) {
     return layout_of(a).span_bytes() > layout_of(b).span_bytes();
   });
   block.slots.resize(block.taps.size());
-  std::vector<bool> taken(tap_slots_.size(), false);
+  std::vector<std::vector<bool>> taken_by_place(max_group);
   for (const size_t tap : order) {
     const Layout& layout = layout_of(tap);
+    std::vector<bool>& taken = taken_by_place[block.taps[tap].place];
+    taken.resize(tap_slots_.size(), false);
     size_t slot = 0;
     while (slot < taken.size() && (taken[slot] || tap_slots_[slot].dtype != layout.dtype)) ++slot;
     if (slot == taken.size()) {
@@ -294,14 +369,28 @@ void StepKernels::assign_slots(BlockKernels& block) {
   }
 }
 
-std::span<const BlockKernels> StepKernels::blocks(int32_t layer) const {
-  return layers_[layer_index_[static_cast<size_t>(layer)]].buckets;
+int32_t StepKernels::largest_group() const {
+  int32_t largest = 1;
+  for (const LayerGroup& group : groups_) largest = std::max(largest, group.count);
+  return largest;
 }
 
-std::vector<size_t> StepKernels::slots_of(int32_t layer) const {
+std::vector<WeightPort> StepKernels::weight_ports(const LayerGroup& group) const {
+  std::vector<WeightPort> ports;
+  for (int32_t layer = group.first; layer < group.end(); ++layer)
+    for (WeightPort& weight : weights_.ports(layer)) {
+      weight.port = placed_port(static_cast<size_t>(layer - group.first), weight.port);
+      ports.push_back(std::move(weight));
+    }
+  return ports;
+}
+
+std::vector<size_t> StepKernels::slots_of(const LayerGroup& group, int32_t layer) const {
   std::set<size_t> slots;
-  for (const BlockKernels& block : blocks(layer))
-    slots.insert(block.slots.begin(), block.slots.end());
+  for (const BlockKernels& block : blocks(group))
+    for (size_t tap = 0; tap < block.taps.size(); ++tap)
+      if (block.taps[tap].place == static_cast<size_t>(layer - group.first))
+        slots.insert(block.slots[tap]);
   return {slots.begin(), slots.end()};
 }
 
@@ -387,20 +476,19 @@ std::vector<StagedPart> StepKernels::weight_parts(WeightArray array) const {
         if (const auto part = part_of(weight, port); part && weight.array == array)
           parts.push_back(*part);
   };
-  const int32_t layers = weights_.config().layer_count;
   add(embedding_forward_.get(), weights_.ports(StepWeights::embedding));
-  for (int32_t layer = 0; layer < layers; ++layer)
-    for (const BlockKernels& block : blocks(layer)) {
-      add(block.forward.get(), weights_.ports(layer));
-      add(block.evaluation.get(), weights_.ports(layer));
+  for (const LayerGroup& group : groups_)
+    for (const BlockKernels& block : blocks(group)) {
+      add(block.forward.get(), weight_ports(group));
+      add(block.evaluation.get(), weight_ports(group));
     }
   for (const BySize* heads : {&head_training_, &head_evaluation_})
     for (const auto& [size, kernel] : *heads) add(kernel.get(), weights_.ports(weights_.head()));
   add(narrow_head(), weights_.ports(weights_.head()));
-  for (int32_t layer = layers; layer-- > 0;)
-    for (const BlockKernels& block : blocks(layer)) {
-      add(block.backward.get(), weights_.ports(layer));
-      add(block.narrow_backward.get(), weights_.ports(layer));
+  for (size_t i = groups_.size(); i-- > 0;)
+    for (const BlockKernels& block : blocks(groups_[i])) {
+      add(block.backward.get(), weight_ports(groups_[i]));
+      add(block.narrow_backward.get(), weight_ports(groups_[i]));
     }
   add(embedding_backward_.get(), weights_.ports(StepWeights::embedding));
   return parts;
@@ -414,8 +502,8 @@ std::set<int64_t> StepKernels::narrow_gradients() const {
       for (const backend::Port& port : kernel->outputs())
         if (port.name == narrow_gradient_port(weight.port)) offsets.insert(weight.gradient);
   };
-  for (int32_t layer = 0; layer < weights_.config().layer_count; ++layer)
-    add(blocks(layer).front().narrow_backward.get(), weights_.ports(layer));
+  for (const LayerGroup& group : groups_)
+    add(blocks(group).front().narrow_backward.get(), weight_ports(group));
   add(narrow_head(), weights_.ports(weights_.head()));
   return offsets;
 }

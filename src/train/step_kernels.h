@@ -1,5 +1,6 @@
 // The kernels of a training step, compiled so that their ports fit together. One kernel serves all
-// layers of equal shape, whose weights are inputs; a layer with constants has kernels of its own.
+// layers of equal shape, whose weights are inputs; layers with constants have kernels of their own,
+// several of them together where the device likes that.
 #pragma once
 
 #include "backend/backend.h"
@@ -34,7 +35,15 @@ struct Chunk {
   int64_t size = 0;
 };
 
-// The kernels of a layer for one way of dividing a batch. Rows are `parts` sequences each.
+// Consecutive layers that share kernels, because these run them all.
+struct LayerGroup {
+  int32_t first = 0;
+  int32_t count = 1;
+  size_t kernels = 0; // which of the plan's
+  int32_t end() const { return first + count; }
+};
+
+// The kernels of a group for one way of dividing a batch. Rows are `parts` sequences each.
 struct BlockKernels {
   int64_t parts = 1;
   std::unique_ptr<backend::Kernel> forward;
@@ -43,8 +52,8 @@ struct BlockKernels {
   // The same, but gradients leave it in fp16 and are added to nothing; null: the device or the
   // precision has none of it.
   std::unique_ptr<backend::Kernel> narrow_backward;
-  std::vector<std::string> taps;
-  std::vector<size_t> slots; // by tap: which buffer of a layer holds it
+  std::vector<BlockTap> taps;
+  std::vector<size_t> slots; // by tap: which buffer of its layer holds it
 
   backend::Kernel& evaluating() const { return evaluation ? *evaluation : *forward; }
 };
@@ -59,12 +68,21 @@ public:
   // Allocates nothing but what the device keeps of the programs. `options` is resolved. Throws
   // compile_budget when constants take more programs than are left but could be ports.
   StepKernels(backend::Device& device, const StepWeights& weights, const SessionOptions& options,
-              mil::DataType dtype, const std::shared_ptr<backend::Workspace>& workspace);
+              mil::DataType dtype);
 
+  // Of all kernels, which run one after another.
+  backend::Workspace& workspace() const { return *workspace_; }
   backend::Kernel& embedding_forward() const { return *embedding_forward_; }
   backend::Kernel* embedding_backward() const { return embedding_backward_.get(); }
+  // Of all layers, from the first to the last.
+  std::span<const LayerGroup> groups() const { return groups_; }
+  int32_t largest_group() const;
   // By parts: 1, 2, 4, .. 2^length_buckets.
-  std::span<const BlockKernels> blocks(int32_t layer) const;
+  std::span<const BlockKernels> blocks(const LayerGroup& group) const {
+    return layers_[group.kernels].buckets;
+  }
+  // The ports of a group's weights, which are those of its layers, placed.
+  std::vector<WeightPort> weight_ports(const LayerGroup& group) const;
   backend::Kernel& head(bool training, int64_t chunk) const;
   // The training one with narrow gradients, for a head in one chunk; null: there is none.
   backend::Kernel* narrow_head() const { return narrow_head_.get(); }
@@ -75,8 +93,8 @@ public:
   const Layouts& common_layouts() const { return common_; }
   // The buffers that the taps need, whatever the layer and the parts.
   std::span<const backend::Layout> tap_slots() const { return tap_slots_; }
-  // Those of a layer that its kernels use.
-  std::vector<size_t> slots_of(int32_t layer) const;
+  // Those of a layer that the kernels of its group use.
+  std::vector<size_t> slots_of(const LayerGroup& group, int32_t layer) const;
   // The largest of the masks.
   const backend::Layout& mask_layout() const;
   const std::vector<Chunk>& chunks() const { return chunks_; }
@@ -94,7 +112,7 @@ private:
   using Entry = std::pair<const char*, const backend::Kernel*>;       // label and kernel
   using BySize = std::map<int64_t, std::unique_ptr<backend::Kernel>>; // of the chunk
 
-  // Of one layer, or of several alike.
+  // Of one layer, of several alike, or of a group.
   struct LayerKernels {
     PartShape shape;
     bool shared = true;
@@ -107,11 +125,16 @@ private:
 
   PartShape shape_of(int32_t layer) const;
   void compile_blocks(const SessionOptions& options);
-  void check_budget(int32_t layer, int64_t left_before) const;
-  LayerKernels compile_layer(const SessionOptions& options, const PartShape& shape,
-                             const NamedFunctions& functions, const Constants& constants);
-  BlockKernels compile_block(int32_t bucket, const BlockFunctions& functions,
-                             const Constants& constants, Layouts& weights);
+  std::vector<LayerGroup> group_layers(int32_t size) const;
+  bool joins(int32_t layer) const;
+  bool compile_groups(const SessionOptions& options);
+  void forget_blocks();
+  void check_budget(const LayerGroup& group, int64_t left_before) const;
+  std::vector<BlockFunctions> functions_of(const SessionOptions& options, const LayerGroup& group,
+                                           std::vector<NamedFunctions>& known) const;
+  LayerKernels compile_group(const SessionOptions& options, const LayerGroup& group,
+                             std::vector<NamedFunctions>& known);
+  BlockKernels compile_block(int32_t bucket, const BlockFunctions& functions, Layouts& weights);
   std::unique_ptr<backend::Kernel> compile_first(const mil::Function& forward);
   model::AttentionForm attention_form() const;
   bool returns_narrow_gradients() const;
@@ -142,7 +165,7 @@ private:
   std::unique_ptr<backend::Kernel> embedding_forward_;
   std::unique_ptr<backend::Kernel> embedding_backward_;
   std::vector<LayerKernels> layers_;
-  std::vector<size_t> layer_index_; // by layer: which of them
+  std::vector<LayerGroup> groups_;
   BySize head_training_;
   std::unique_ptr<backend::Kernel> narrow_head_;
   BySize head_evaluation_;

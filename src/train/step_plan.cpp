@@ -49,18 +49,15 @@ DataType StepPlan::dtype_of(const SessionOptions& options) {
 }
 
 StepPlan::StepPlan(backend::Device& device, StepWeights weights, const SessionOptions& options)
-    : device_(device), options_(options), weights_(std::move(weights)),
-      workspace_(device.make_workspace()) {
+    : device_(device), options_(options), weights_(std::move(weights)) {
   const auto compile = [&] {
-    kernels_ =
-        std::make_unique<StepKernels>(device_, weights_, options_, dtype_of(options_), workspace_);
+    kernels_ = std::make_unique<StepKernels>(device_, weights_, options_, dtype_of(options_));
   };
   try {
     compile();
   } catch (const Error& error) {
     if (error.status() != Status::compile_budget || !weights_.can_avoid_constants()) throw;
     weights_.avoid_constants();
-    workspace_ = device_.make_workspace();
     compile();
   }
 }
@@ -90,10 +87,13 @@ MemoryPlan StepPlan::memory() const {
     return static_cast<uint64_t>(layout.span_bytes());
   };
   const uint64_t hidden = bytes(kernels_->hidden_layout());
-  const int32_t layers = weights_.config().layer_count;
   uint64_t taps = 0;
-  for (int32_t layer = lowest_layer(); layer < layers; ++layer)
-    for (const size_t slot : kernels_->slots_of(layer)) taps += bytes(kernels_->tap_slots()[slot]);
+  for (const Layout& slot : kernels_->tap_slots())
+    taps += bytes(slot) * static_cast<uint64_t>(kernels_->largest_group());
+  for (const LayerGroup& group : kernels_->groups())
+    for (int32_t layer = group.first; layer < std::min(group.end(), first_passing()); ++layer)
+      for (const size_t slot : kernels_->slots_of(group, layer))
+        taps += bytes(kernels_->tap_slots()[slot]);
   uint64_t tables = bytes(kernels_->mask_layout()) + DropoutMasks::bytes(dropout_layouts());
   for (const char* name : {"rope_cos", "rope_sin"})
     tables += bytes(kernels_->common_layouts().at(name));
@@ -103,7 +103,8 @@ MemoryPlan StepPlan::memory() const {
   // On the device tokens, targets, their weights and losses; on the host all but the tokens, and
   // the positions.
   const uint64_t batch = static_cast<uint64_t>(positions()) * (16 + 16) + 8;
-  const auto kept = static_cast<uint64_t>(std::max(layers - 1 - lowest_layer(), 0)) + 2;
+  const auto kept =
+      static_cast<uint64_t>(std::max(first_passing() - lowest_layer(), 0) + hidden_count());
 
   MemoryPlan plan;
   plan.weights =
@@ -122,14 +123,14 @@ MemoryPlan StepPlan::memory() const {
                 copies(WeightArray::norms, static_cast<size_t>(weights_.norms_size()));
   plan.staged += weights_.constant_copy_bytes(dtype_of(options_));
   plan.activations = kept * hidden + taps;
-  plan.workspace =
-      workspace_->size_bytes() + 2 * hidden + tables + batch + flat(weights_.norms_size());
+  plan.workspace = kernels_->workspace().size_bytes() + 2 * hidden + tables + batch +
+                   flat(weights_.norms_size());
   return plan;
 }
 
 void StepPlan::bind(std::span<float> trained) {
   if (!buffers_) {
-    workspace_->reserve();
+    kernels_->workspace().reserve();
     allocate_buffers();
   }
   settle();
@@ -189,8 +190,11 @@ void StepPlan::allocate_buffers() {
   b.rope_cos = device_.allocate(kernels_->common_layouts().at("rope_cos"));
   b.rope_sin = device_.allocate(kernels_->common_layouts().at("rope_sin"));
   b.mask = device_.allocate(kernels_->mask_layout());
-  for (auto& hidden : b.hidden) hidden = device_.allocate(kernels_->hidden_layout());
-  for (const Layout& slot : kernels_->tap_slots()) b.taps.push_back(device_.allocate(slot));
+  for (int32_t i = 0; i < hidden_count(); ++i)
+    b.hidden.push_back(device_.allocate(kernels_->hidden_layout()));
+  b.taps.resize(static_cast<size_t>(kernels_->largest_group()));
+  for (auto& taps : b.taps)
+    for (const Layout& slot : kernels_->tap_slots()) taps.push_back(device_.allocate(slot));
 
   const auto columns = static_cast<size_t>(positions());
   b.host_targets.resize(columns);
@@ -216,16 +220,19 @@ void StepPlan::allocate_training_buffers() {
     return b.kept.back().get();
   };
   for (int32_t layer = 0; layer <= layers; ++layer) {
-    const bool passing = layer < lowest_layer() || layer >= layers - 1;
-    Buffer* evaluated = b.hidden[static_cast<size_t>(layer % 2)].get();
+    const bool passing = layer < lowest_layer() || layer >= first_passing();
+    Buffer* evaluated = b.hidden[static_cast<size_t>(layer % hidden_count())].get();
     b.layer_hidden.push_back(passing ? evaluated : keep(kernels_->hidden_layout()));
   }
-  for (int32_t layer = lowest_layer(); layer < layers; ++layer) {
-    auto& taps = b.layer_taps[static_cast<size_t>(layer)];
-    taps.resize(kernels_->tap_slots().size());
-    for (const size_t slot : kernels_->slots_of(layer))
-      taps[slot] = layer == layers - 1 ? b.taps[slot].get() : keep(kernels_->tap_slots()[slot]);
-  }
+  for (const LayerGroup& group : kernels_->groups())
+    for (int32_t layer = group.first; layer < group.end(); ++layer) {
+      auto& taps = b.layer_taps[static_cast<size_t>(layer)];
+      auto& evaluated = b.taps[static_cast<size_t>(layer - group.first)];
+      taps.resize(kernels_->tap_slots().size());
+      for (const size_t slot : kernels_->slots_of(group, layer))
+        taps[slot] =
+            layer >= first_passing() ? evaluated[slot].get() : keep(kernels_->tap_slots()[slot]);
+    }
   for (auto& gradient : b.d_hidden) gradient = device_.allocate(kernels_->hidden_layout());
   const auto masks = dropout_layouts();
   if (!masks.empty())
@@ -234,7 +241,7 @@ void StepPlan::allocate_training_buffers() {
 }
 
 size_t StepPlan::bucket_of(int64_t parts) const {
-  const auto blocks = kernels_->blocks(0);
+  const auto blocks = kernels_->blocks(kernels_->groups().front());
   for (size_t bucket = 0; bucket < blocks.size(); ++bucket)
     if (blocks[bucket].parts == parts) return bucket;
   fail(Status::shape_mismatch, "expected a batch of 1, 2, 4 .. ", blocks.back().parts,
@@ -265,7 +272,8 @@ void StepPlan::load_positions(const Batch& batch, size_t bucket) {
 // One mask a sequence, or one for all.
 void StepPlan::write_mask(size_t bucket) {
   Buffers& b = *buffers_;
-  Layout one = find_port(kernels_->blocks(0)[bucket].forward->inputs(), "mask").layout;
+  const BlockKernels& first = kernels_->blocks(kernels_->groups().front())[bucket];
+  Layout one = find_port(first.forward->inputs(), "mask").layout;
   const int64_t count = one.shape.front();
   const auto sequence = static_cast<size_t>(one.shape.back());
   one.shape.front() = 1;

@@ -137,7 +137,7 @@ private:
     backend::Kernel* kernel = nullptr;
     Phase phase = Phase::forward;
     size_t copies_needed = 0; // of trained weights
-    int32_t layer = 0;
+    int32_t layer = 0;        // of a group the first
     backend::RunOptions options;
     int64_t first_mask = 0;     // see fill_dropout
     std::vector<size_t> narrow; // parts of the gradients that it returns as they are
@@ -163,13 +163,18 @@ private:
 
   void allocate_buffers();
   void allocate_training_buffers();
+  // Where the layers begin whose buffers are those of an evaluation.
+  int32_t first_passing() const { return kernels_->groups().back().first; }
+  // Hidden states that an evaluation needs at once.
+  int32_t hidden_count() const { return kernels_->largest_group() + 1; }
   void make_all_calls();
   void make_calls(size_t bucket);
   std::vector<Call> training_calls(size_t bucket, bool narrow) const;
   // Weights go to the ports that the kernel has, gradients to those named d_<port>.
-  Call call(backend::Kernel& kernel, Phase phase, int32_t layer, Bindings bindings) const;
-  void bind_weights(const backend::Kernel& kernel, int32_t layer, Bindings& bindings,
-                    Call& call) const;
+  Call call(backend::Kernel& kernel, Phase phase, int32_t layer,
+            std::span<const WeightPort> weights, Bindings bindings) const;
+  void bind_weights(const backend::Kernel& kernel, std::span<const WeightPort> weights,
+                    Bindings& bindings, Call& call) const;
   void bind_dropout(const backend::Kernel& kernel, Bindings& bindings, Call& call) const;
   // The buffers that a layer reads and writes in a pass.
   struct LayerBuffers {
@@ -177,8 +182,10 @@ private:
     backend::Buffer* hidden_out = nullptr;
     std::vector<backend::Buffer*> taps; // by slot
   };
-  LayerBuffers layer_buffers(int32_t layer, bool training) const;
-  Call block_call(size_t bucket, Phase phase, int32_t layer, bool training,
+  LayerBuffers layer_buffers(const LayerGroup& group, int32_t layer, bool training) const;
+  void bind_layer(const BlockKernels& block, const LayerGroup& group, size_t place, bool training,
+                  Bindings& bindings) const;
+  Call block_call(size_t bucket, Phase phase, size_t group, bool training,
                   bool narrow = false) const;
   Call head_call(const Chunk& chunk, bool training, bool narrow = false) const;
   Call embedding_call(backend::Kernel& kernel, Phase phase) const;
@@ -200,7 +207,7 @@ private:
   backend::Device& device_;
   SessionOptions options_;
   StepWeights weights_;
-  std::shared_ptr<backend::Workspace> workspace_;
+
   std::unique_ptr<StepKernels> kernels_;
   FlatArray norms_; // of DoRA
   // Members are destroyed from the last to the first: the thread before what it writes to.

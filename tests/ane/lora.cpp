@@ -340,9 +340,75 @@ TEST_CASE("twenty-eight layers fit the budget, and no weight is staged") {
   CHECK(results.back().bytes_staged <= 2 * adapters);
 }
 
+TEST_CASE("a program of constants holds several layers") {
+  AneFixture f;
+  model::LoraOptions lora;
+  lora.rank = 4;
+  // Evaluations of a step: groups of layers forward, those trained backward, the head's two.
+  uint64_t evaluations = 0;
+  SUBCASE("all are trained") {
+    evaluations = 2 + 2 + 2;
+  }                                 // 3 layers and 3: more have too many ports
+  SUBCASE("some are only passed") { // 3, 3 that are trained
+    lora.first_layer = 3;
+    evaluations = 2 + 1 + 2;
+  }
+  SUBCASE("the last alone is trained") { // 1 and 4, 1
+    lora.first_layer = -1;
+    evaluations = 3 + 1 + 2;
+  }
+  SUBCASE("the embedding alone is trained") { // 2 and 4
+    lora.targets = {"embed_tokens"};
+    evaluations = 2 + 2 + 2 + 2; // its second matrix, forward and backward
+  }
+  SUBCASE("DoRA") { // 2, 2 and 2
+    lora.dora = true;
+    evaluations = 3 + 3 + 2;
+  }
+  SUBCASE("dropout is one layer's") {
+    lora.dropout = 0.1;
+    evaluations = 6 + 6 + 2;
+  }
+  const auto model = model_of(deep_config(6));
+  const auto cpu = adapter_session(cpu_device(), model, lora, half_options());
+  const auto ane = adapter_session(f.open(), model, lora, half_options());
+  const OwnedBatch owned(7, half_options().batch_size, half_options().sequence_length);
+  const train::Batch batch = owned.view();
+  const auto same_evaluation = [&] {
+    CHECK(ane->eval(batch).loss == doctest::Approx(cpu->eval(batch).loss).epsilon(0.01));
+  };
+
+  same_evaluation(); // before there is anything to train with
+  const Comparison runs = compare_steps(*cpu, *ane, 6);
+  CHECK(engine_share(runs.work) >= 0.95);
+  CHECK(runs.seen.back().work.evaluations == evaluations);
+  for (size_t i = 0; i < runs.seen.size(); ++i)
+    CHECK(runs.seen[i].grad_norm == doctest::Approx(runs.expected[i].grad_norm).epsilon(0.05));
+  same_evaluation();
+}
+
+TEST_CASE("fewer layers where the engine refuses a program of four") {
+  model::LoraOptions lora;
+  lora.targets = {"q_proj", "v_proj"};
+  const auto model = model_of(deep_config(8));
+  const auto cpu = adapter_session(cpu_device(), model, lora, half_options());
+  const auto expected = train_steps(*cpu, 2);
+  for (const std::string refused : {"1", "2"}) { // the forward program, the backward one
+    CAPTURE(refused);
+    AneFixture f;
+    const auto device = f.open();
+    f.emulator.set("fail_compile", refused);
+    const auto session = adapter_session(device, model, lora, half_options());
+    const auto seen = train_steps(*session, 2);
+    CHECK(engine_share(seen.back().work) >= 0.95);
+    CHECK(seen.back().work.evaluations == 3 + 3 + 2); // 2, 3 and 3
+    CHECK(seen.back().loss == doctest::Approx(expected.back().loss).epsilon(0.01));
+  }
+}
+
 TEST_CASE("layers share programs, and weights are inputs, where constants exceed the budget") {
   AneFixture f;
-  f.options.ane.compile_budget = 40;
+  f.options.ane.compile_budget = 24;
   const auto model = model_of(deep_config(28));
   const auto device = f.open();
   const auto session = adapter_session(device, model, {}, half_options());
