@@ -179,7 +179,7 @@ def records(library, framework, folder):
             check(f"{workload}: constants beside the ports", outer > ports)
         check(f"{workload}: phases", {use.phase for use in uses} == {"forward", "loss", "backward"})
         plan = ours.Plan(workload, tuple(uses), trained=1e6, loss=1e6, optimizer=4e6,
-                         update=28e6, first_update=6e6, layers=2)
+                         update=28e6, first_update=6e6, groups=2)
         totals = [plan.total(chips.M4.end(which)) for which in ("good", "bad")]
         check(f"{workload}: the good end is faster than the bad one",
               totals[0] < plan.total(chips.M4) < totals[1])

@@ -50,7 +50,8 @@ class Plan:
     trained: float = 0           # parameters
     update: float = 0            # bytes, with all copies: of the layers, beside the forward pass
     first_update: float = 0      # bytes: of the embedding, which the forward pass begins with
-    layers: int = 1
+    groups: int = 1              # of layers, a program each
+    layers_a_program: int = 1
     inspecting: float = 0        # bytes that the forward pass returned, beside it: are they finite
     loss: float = 0              # bytes of the logits
     beside_backward: float = 0   # bytes: sums, norms and transposes
@@ -90,11 +91,11 @@ class Plan:
             return max(engine[phase], beside / host + flops / chip.host_product.value,
                        (outer[phase] + beside) / chip.memory_bandwidth.value)
 
-        # The engine waits for the embedding, then for each layer; behind the last update it has a
-        # layer left.
+        # The engine waits for the embedding, then for each program's layers; behind the last update
+        # it has a program left.
         beside = self.first_update + self.update + self.inspecting
         forward = max(self.first_update / host + engine["forward"],
-                      beside / host + engine["forward"] / self.layers,
+                      beside / host + engine["forward"] / self.groups,
                       (outer["forward"] + beside) / chip.memory_bandwidth.value)
         return {
             "update and forward": forward,
@@ -139,7 +140,8 @@ def plan_of(log):
     if log["mode"] == "lora":
         trained = parameters["adapter"]
         return Plan(log["workload"], uses, trained, update=(UPDATE + UPDATED) * trained,
-                    layers=log["layers"], loss=LOGIT * logits,
+                    groups=log["groups"], layers_a_program=log["layers_a_program"],
+                    loss=LOGIT * logits,
                     beside_backward=ACCUMULATED * trained, optimizer=NORM * trained,
                     inspecting=inspecting, host_flops=host_flops)
     trained = parameters["layers"] + parameters["embedding"]
@@ -159,7 +161,7 @@ def plan_of(log):
                 update=update(parameters["layers"], narrow_layers) + UPDATED * parameters["layers"],
                 first_update=(update(parameters["embedding"], narrow_head)
                               + UPDATED * parameters["embedding"]),
-                layers=log["layers"],
+                groups=log["groups"],
                 loss=LOGIT * logits,
                 beside_backward=(ACCUMULATED * gradients + NARROW_NORM * narrow
                                  + TRANSPOSED * transposed(log, uses) * parameters["layers"]),

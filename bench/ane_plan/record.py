@@ -4,9 +4,9 @@
 
 runs a few steps of few layers with the real widths, once a depth, and prints what a step of the whole
 model is made of, as JSON. The emulator's option `trace` counts evaluations and bytes and keeps the
-programs; the library's reports say what ran on the CPU. Programs of layers are counted at depths of
-2, 3 and 4 over a small vocabulary, and must grow by the same each time; the head and the embedding
-are counted over one layer.
+programs; the library's reports say what ran on the CPU. Programs of layers are counted over a small
+vocabulary at three depths, of which each is a program's layers deeper than the one before, and must
+grow by the same each time; the head and the embedding are counted over one layer.
 """
 
 import collections
@@ -19,7 +19,6 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
-DEPTHS = (2, 3, 4)
 SMALL_VOCABULARY = 4096
 TOKENS = 256
 # Whose programs a chip gets. Those for M5 have the same text as those for M4.
@@ -124,6 +123,14 @@ def is_block(trace, program):
     return "func block<" in (pathlib.Path(trace) / f"{program}.mil").read_text()
 
 
+def layers_of_a_program(arguments, folder, workload):
+    """By a depth at which 1, 2, 3 and 4 layers a program give other numbers of them."""
+    depth = 7
+    kernels = run(arguments, folder, workload, depth, SMALL_VOCABULARY)["kernels"]
+    programs = sum(k["runs"] for k in kernels if k["label"] == "block_forward")
+    return -(-depth // programs) if programs < depth else 1
+
+
 def record(library, framework, folder, workload, profile):
     """Programs of a whole step, with their evaluations; and the CPU's part."""
     shape, mode, *_ = {**WORKLOADS, **ALTERNATIVES}[workload]
@@ -132,8 +139,12 @@ def record(library, framework, folder, workload, profile):
     folder.mkdir(parents=True, exist_ok=True)
     layers, vocabulary = SHAPES[shape]["layer_count"], SHAPES[shape]["vocab_size"]
     whole = run(arguments, folder, workload, 1, vocabulary)
+    joined = layers_of_a_program(arguments, folder, workload) if mode == "lora" else 1
+    # What is left over comes first in the library, too.
+    first = layers % joined or joined
+    depths = [first + joined * more for more in range(3)]
     few, middle, many = (run(arguments, folder, workload, depth, SMALL_VOCABULARY)
-                         for depth in DEPTHS)
+                         for depth in depths)
     programs = []
     for program, count in many["evaluations"].items():
         if not is_block(many["trace"], program):
@@ -142,20 +153,20 @@ def record(library, framework, folder, workload, profile):
         if more != middle["evaluations"].get(program, 0) - few["evaluations"].get(program, 0):
             raise RuntimeError(f"{workload}: evaluations do not grow by the layer")
         programs.append({"text": f"{many['trace']}/{program}.mil", "bytes": many["bytes"][program],
-                         "evaluations": count + more * (layers - DEPTHS[-1])})
+                         "evaluations": count + more * (layers - depths[-1]) // joined})
     for program, count in whole["evaluations"].items():
         if not is_block(whole["trace"], program):
             programs.append({"text": f"{whole['trace']}/{program}.mil",
                              "bytes": whole["bytes"][program], "evaluations": count})
     heads = [k for k in whole["kernels"] if k["label"].startswith("head_training")]
     narrow = sum(k["runs"] for k in many["kernels"] if k["label"] == "block_backward_narrow")
-    if narrow not in (0, DEPTHS[-1]):
+    if narrow not in (0, depths[-1]):
         raise RuntimeError(f"{workload}: {narrow} layers whose gradients are in fp16")
     narrow_head = any(k["runs"] for k in heads if k["label"] == "head_training_narrow")
-    block_host = many["host_flops"] - middle["host_flops"]
+    block_host = (many["host_flops"] - middle["host_flops"]) / joined
     return {"workload": workload, "profile": profile, "shape": shape, "mode": mode,
             "parameters": parameters(shape), "tokens": TOKENS, "vocabulary": vocabulary,
-            "layers": layers, "programs": programs,
+            "groups": -(-layers // joined), "layers_a_program": joined, "programs": programs,
             "narrow_layers": narrow > 0, "narrow_head": narrow_head,
             "chunks": sum(k["runs"] for k in heads),
             "head_host_flops": sum(k["host_flops"] for k in heads),

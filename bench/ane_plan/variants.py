@@ -26,8 +26,11 @@ def joined_adapters(plan):
 
 
 def grouped(layers):
-    """So many layers in a program; what lies between them is still written."""
+    """So many layers in a program that has one; what lies between them is still written."""
     def change(plan):
+        if plan.layers_a_program > 1:
+            return plan
+
         def group(use):
             if use.phase == "loss" or use.evaluations < layers:
                 return use
@@ -71,14 +74,13 @@ CHANGES = {
     "adapters joined to their weights": joined_adapters,
     "no peaks at all": without_peaks,
     "2 layers a program": grouped(2),
-    "4 layers a program": grouped(4),
     "optimizer state in bf16": half_moments,
     "layers' gradients on the CPU": cpu_gradients,
     "int8 constants": int8_constants,
 }
 
 # Worth building where they save time, each on top of those before.
-PROPOSED = ("optimizer state in bf16", "adapters joined to their weights", "4 layers a program")
+PROPOSED = ("optimizer state in bf16", "adapters joined to their weights", "2 layers a program")
 
 
 def sensitivity(plan, chip):
