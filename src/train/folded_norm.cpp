@@ -28,8 +28,8 @@ std::optional<double> norm_factor(std::span<const float> weight,
   for (const float value : weight) sum += std::abs(value);
   const double mean = sum / static_cast<double>(weight.size());
   const double exponent = std::isnormal(mean) ? std::round(std::log2(mean)) : 0;
-  const int last = static_cast<int>(
-      std::clamp<double>(exponent, -largest_exponent, largest_exponent));
+  const int last =
+      static_cast<int>(std::clamp<double>(exponent, -largest_exponent, largest_exponent));
   for (int distance = 0; distance <= std::abs(last); ++distance) {
     const double factor = std::ldexp(1.0, last < 0 ? -distance : distance);
     if (holds(factor)) return factor;

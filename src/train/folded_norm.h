@@ -10,8 +10,8 @@
 
 namespace anet::train {
 
-// What the norm goes on multiplying by: 1, which costs nothing, or else a power of two on the way to
-// the weight's magnitude, with which matrices keep theirs. The first that `holds` says yes to.
+// What the norm goes on multiplying by: 1, which costs nothing, or else a power of two on the way
+// to the weight's magnitude, with which matrices keep theirs. The first that `holds` says yes to.
 std::optional<double> norm_factor(std::span<const float> weight,
                                   const std::function<bool(double)>& holds);
 
