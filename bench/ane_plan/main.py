@@ -83,6 +83,8 @@ def summarize(records):
                                     for which in ("good", "bad")]
                              for name in chips.M4.constants()},
             "saved_ms": variants.sensitivity(plan, chips.M4),
+            "options_ms": {name: variants.CHANGES[name](plan).total(chips.M4) * 1e3
+                           for name in variants.OPTIONS},
             "alternatives_ms": alternatives,
             "proposed_ms": [{"change": name, "ms": ms} for name, ms in steps],
             "proposed_phases_ms": prediction(best, chips.M4)["phases_ms"],

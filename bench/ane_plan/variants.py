@@ -79,6 +79,9 @@ CHANGES = {
     "int8 constants": int8_constants,
 }
 
+# Built, as options of a session.
+OPTIONS = ("optimizer state in bf16",)
+
 # Worth building where they save time, each on top of those before.
 PROPOSED = ("optimizer state in bf16", "adapters joined to their weights", "2 layers a program")
 

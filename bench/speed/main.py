@@ -118,12 +118,15 @@ MEASURES = {"limits": measure_limits, "steps": measure_steps, "generation": meas
 
 
 def predicted(file):
-    """Milliseconds on M4 by workload, where `make bench-ane-plan` has left them."""
+    """Milliseconds on M4 by workload and option, where `make bench-ane-plan` has left them."""
     if not file.exists():
         return {}
-    return {workload: chips["M4"]["ms"]
-            for workload, chips in json.loads(file.read_text())["predictions"].items()
-            if "M4" in chips}
+    plan = json.loads(file.read_text())
+    steps = {workload: chips["M4"]["ms"] for workload, chips in plan["predictions"].items()
+             if "M4" in chips}
+    for workload, study in plan["studies_m4"].items():
+        steps |= {f"{workload}, {option}": ms for option, ms in study["options_ms"].items()}
+    return steps
 
 
 def progress(options, what):
