@@ -100,6 +100,7 @@ struct Capabilities {
   // of positions reads, is read more often.
   int64_t logit_bytes = int64_t{32} << 20;
   int64_t max_rank = 0;
+  int64_t max_ports = 0; // inputs of a program, and outputs; 0: any number
   size_t buffer_alignment = 64;
 };
 

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 namespace anet::train {
 
@@ -38,8 +39,7 @@ constexpr std::array<const char*, max_length_buckets + 1> narrow_backward_labels
 constexpr int64_t programs_beside_layers = 8;
 
 // Layers that a program of constants may hold: an evaluation costs a dispatch, whatever it does
-// (ane-facts.md 7.1, R). More would have too many ports for an engine that takes 128 each way
-// (1.5).
+// (ane-facts.md 7.1, R). With more there would be little left to save.
 constexpr int32_t max_group = 4;
 
 // Every chunk reads the head, and its products do 2 FLOPs a weight and position: 128 for each byte
@@ -216,7 +216,7 @@ void StepKernels::forget_blocks() {
   workspace_ = device_.make_workspace(); // the old one has grown
 }
 
-// False when the engine does not take a group, the first of so many layers.
+// False when the device does not take a group, the first of so many layers.
 bool StepKernels::compile_groups(const SessionOptions& options) {
   std::vector<NamedFunctions> known;
   int32_t tried = 1;
@@ -230,7 +230,9 @@ bool StepKernels::compile_groups(const SessionOptions& options) {
     group.kernels = static_cast<size_t>(found - layers_.begin());
     if (found != layers_.end()) continue;
     const int64_t left = device_.programs_left();
-    layers_.push_back(compile_group(options, group, known));
+    const std::vector<BlockFunctions> functions = functions_of(options, group, known);
+    if (group.count > 1 && !has_ports_for(functions.front())) return false;
+    layers_.push_back(compile_group(functions));
     layers_.back().shape = shape;
     layers_.back().shared = shared;
     if (group.count > tried && !runs_on_engine(layers_.back().buckets.front())) return false;
@@ -270,15 +272,21 @@ std::vector<BlockFunctions> StepKernels::functions_of(const SessionOptions& opti
   return result;
 }
 
-StepKernels::LayerKernels StepKernels::compile_group(const SessionOptions& options,
-                                                     const LayerGroup& group,
-                                                     std::vector<NamedFunctions>& known) {
+bool StepKernels::has_ports_for(const BlockFunctions& functions) const {
+  const int64_t most = device_.capabilities().max_ports;
+  const auto fits = [&](const mil::Function& function) {
+    return std::cmp_less_equal(std::max(function.inputs.size(), function.outputs.size()), most);
+  };
+  return most == 0 ||
+         (fits(functions.forward) && (!functions.backward || fits(*functions.backward)));
+}
+
+StepKernels::LayerKernels
+StepKernels::compile_group(std::span<const BlockFunctions> functions_by_bucket) {
   LayerKernels kernels;
   Layouts weights; // the first kernel decides
-  const std::vector<BlockFunctions> functions = functions_of(options, group, known);
-  for (int32_t bucket = 0; bucket <= options.length_buckets; ++bucket) {
-    kernels.buckets.push_back(
-        compile_block(bucket, functions[static_cast<size_t>(bucket)], weights));
+  for (const BlockFunctions& functions : functions_by_bucket) {
+    kernels.buckets.push_back(compile_block(kernels.buckets.size(), functions, weights));
     assign_slots(kernels.buckets.back());
   }
   return kernels;
@@ -293,11 +301,10 @@ std::unique_ptr<Kernel> StepKernels::compile_first(const mil::Function& forward)
   return backend::compile_chained(device_, forward, options, "hidden", "hidden_out");
 }
 
-BlockKernels StepKernels::compile_block(int32_t bucket, const BlockFunctions& functions,
+BlockKernels StepKernels::compile_block(size_t at, const BlockFunctions& functions,
                                         Layouts& weights) {
-  const auto at = static_cast<size_t>(bucket);
   BlockKernels result;
-  result.parts = int64_t{1} << bucket;
+  result.parts = int64_t{1} << at;
   result.taps = functions.taps;
   const auto layouts = [&] {
     Layouts all = common_;

@@ -132,9 +132,9 @@ private:
   void check_budget(const LayerGroup& group, int64_t left_before) const;
   std::vector<BlockFunctions> functions_of(const SessionOptions& options, const LayerGroup& group,
                                            std::vector<NamedFunctions>& known) const;
-  LayerKernels compile_group(const SessionOptions& options, const LayerGroup& group,
-                             std::vector<NamedFunctions>& known);
-  BlockKernels compile_block(int32_t bucket, const BlockFunctions& functions, Layouts& weights);
+  bool has_ports_for(const BlockFunctions& functions) const;
+  LayerKernels compile_group(std::span<const BlockFunctions> functions_by_bucket);
+  BlockKernels compile_block(size_t at, const BlockFunctions& functions, Layouts& weights);
   std::unique_ptr<backend::Kernel> compile_first(const mil::Function& forward);
   model::AttentionForm attention_form() const;
   bool returns_narrow_gradients() const;
