@@ -73,10 +73,11 @@ bool is_table(const std::string& port) {
   return port == "hidden" || port == "rope_cos" || port == "rope_sin" || port.ends_with("_dropout");
 }
 
-// The host adds gradients up.
-bool runs_on_engine(const BlockKernels& block) {
-  return block.forward->placement().where == "ane" &&
-         (!block.backward || block.backward->placement().where != "cpu");
+// Not on the host instead, which has its part in backward: it adds gradients up.
+bool runs_on(const backend::Device& device, const BlockKernels& block) {
+  const std::string& name = device.capabilities().name;
+  return block.forward->placement().where == name &&
+         (!block.backward || block.backward->placement().where.starts_with(name));
 }
 
 } // namespace
@@ -199,7 +200,7 @@ std::vector<LayerGroup> StepKernels::group_layers(int32_t size) const {
   return groups;
 }
 
-// As many layers together as the engine takes in one program.
+// As many layers together as the device takes in one program.
 void StepKernels::compile_blocks(const SessionOptions& options) {
   for (int32_t size = max_group; size > 0; --size) {
     groups_ = group_layers(size);
@@ -235,7 +236,7 @@ bool StepKernels::compile_groups(const SessionOptions& options) {
     layers_.push_back(compile_group(functions));
     layers_.back().shape = shape;
     layers_.back().shared = shared;
-    if (group.count > tried && !runs_on_engine(layers_.back().buckets.front())) return false;
+    if (group.count > tried && !runs_on(device_, layers_.back().buckets.front())) return false;
     tried = std::max(tried, group.count);
     if (!shared) check_budget(group, left);
   }
