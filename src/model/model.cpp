@@ -66,25 +66,36 @@ uint64_t Model::weight_bytes() const {
   return bytes;
 }
 
+namespace {
+
+[[noreturn]] void fail_frozen(int32_t holders) {
+  fail(Status::busy, "expected a model that no session holds frozen, seen ", holders,
+       holders == 1 ? " that does" : " that do");
+}
+
+} // namespace
+
+// Here and in freeze each says what it wants before it looks at the other, in one order for all
+// threads: of two at once at most one has its way.
 void Model::begin_training() {
-  if (training_.exchange(true, std::memory_order_acq_rel))
+  if (training_.exchange(true))
     fail(Status::busy, "expected a model that no session trains; release the other session first");
-  if (frozen_.load(std::memory_order_acquire) == 0) return;
+  const int32_t holders = frozen_.load();
+  if (holders == 0) return;
   end_training();
-  check_writable();
+  fail_frozen(holders);
 }
 
 void Model::freeze() const {
-  if (training_.load(std::memory_order_acquire))
-    fail(Status::busy, "expected a model that no session trains; release that session first");
-  frozen_.fetch_add(1, std::memory_order_acq_rel);
+  frozen_.fetch_add(1);
+  if (!training_.load()) return;
+  thaw();
+  fail(Status::busy, "expected a model that no session trains; release that session first");
 }
 
 void Model::check_writable() const {
-  const int32_t holders = frozen_.load(std::memory_order_acquire);
-  if (holders > 0)
-    fail(Status::busy, "expected a model that no session holds frozen, seen ", holders,
-         holders == 1 ? " that does" : " that do");
+  if (const int32_t holders = frozen_.load(std::memory_order_acquire); holders > 0)
+    fail_frozen(holders);
 }
 
 } // namespace anet::model
