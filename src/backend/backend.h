@@ -198,7 +198,7 @@ public:
   // True when the last run made an infinity in fp16, out of finite numbers. The outputs need not
   // show it: the ANE's arithmetic turns 0 * Inf and Inf - Inf into 0 (ane-facts.md 6, R). A device
   // that cannot look inside reports what its outputs show. What the run left to the background
-  // counts once Device::synchronize returned, and until the first run after that.
+  // counts once Device::synchronize returned, until it has been told and a run comes after that.
   virtual bool overflowed() const = 0;
   // Complete after Device::synchronize.
   virtual RunTotals totals() const = 0;

@@ -342,8 +342,9 @@ void StepPlan::complete(std::span<const Call> calls, PassResult& result) {
   result.seconds[static_cast<size_t>(Phase::backward)] += seconds_since(start);
 }
 
-// After a failure, whose error matters more than another one found here.
-void StepPlan::quiesce() noexcept {
+// After a failure, whose error matters more than another one found here. Overflows of this pass are
+// not the next one's.
+void StepPlan::quiesce(std::span<const Call> calls) noexcept {
   if (norm_) norm_->finish();
   try {
     update_->finish();
@@ -353,6 +354,7 @@ void StepPlan::quiesce() noexcept {
     device_.synchronize();
   } catch (...) { // NOLINT(bugprone-empty-catch): see above
   }
+  for (const Call& call : calls) static_cast<void>(call.kernel->overflowed());
 }
 
 // What changes seldom or is small is renewed before the pass, the trained weights beside it.
@@ -384,7 +386,7 @@ PassResult StepPlan::pass(const Batch& batch, double seed, const DropoutMoment& 
     run(chosen, moment, cancel, result);
     complete(chosen, result);
   } catch (...) {
-    quiesce();
+    quiesce(chosen);
     throw;
   }
   result.work = backend::totals_since(kernels_->totals(), before);

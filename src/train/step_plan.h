@@ -199,7 +199,7 @@ private:
   void run(std::span<Call> calls, const DropoutMoment& moment, const std::atomic<bool>& cancel,
            PassResult& result);
   void complete(std::span<const Call> calls, PassResult& result);
-  void quiesce() noexcept;
+  void quiesce(std::span<const Call> calls) noexcept;
   PassResult pass(const Batch& batch, double seed, const DropoutMoment& moment,
                   std::vector<Call> Calls::*calls, const Renewal& renewal,
                   const std::atomic<bool>& cancel);

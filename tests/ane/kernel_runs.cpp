@@ -432,6 +432,12 @@ TEST_CASE("an overflow that may be looked for later is known after a synchronize
     run(2); // another run before the synchronize
     device->synchronize();
     CHECK(runner.kernel().overflowed());
+    run(100);
+    device->synchronize(); // by somebody else, between two runs of ours
+    run(2);
+    device->synchronize();
+    CHECK(runner.kernel().overflowed());
+    CHECK_FALSE(overflows(2));
   }
 }
 

@@ -73,9 +73,11 @@ void AneKernel::run(std::span<const View> inputs, std::span<const View> outputs,
          " reserved bytes, seen one that is not reserved");
   }
   Background& background = *environment_->background();
+  // Another user of the device may have synchronized: what was not told yet stays.
   if (const uint64_t epoch = background.epoch(); epoch != epoch_) {
     epoch_ = epoch;
-    background_overflowed_.store(false, std::memory_order_relaxed);
+    Found told = Found::told;
+    found_.compare_exchange_strong(told, Found::nothing, std::memory_order_relaxed);
   }
   overflowed_ = false;
   totals_.runs += 1;
@@ -119,6 +121,17 @@ bool AneKernel::run_host(const KernelStep& step, const BoundViews& views, Thread
   return overflowed || step.host->overflowed();
 }
 
+// The first to synchronize hears of an error, and may be another user of the device: ours has to
+// discard what this run was for all the same.
+void AneKernel::Epilogue::run() {
+  try {
+    kernel_.run_epilogue(set_);
+  } catch (...) {
+    kernel_.found_.store(Found::untold, std::memory_order_relaxed);
+    throw;
+  }
+}
+
 void AneKernel::run_epilogue(size_t set) {
   const auto start = Clock::now();
   ThreadPool& pool = environment_->background_host().thread_pool();
@@ -133,14 +146,16 @@ void AneKernel::run_epilogue(size_t set) {
     overflowed |= run_host(step, views, pool);
     flops += step.host->statistics().flops;
   }
-  if (overflowed) background_overflowed_.store(true, std::memory_order_relaxed);
+  if (overflowed) found_.store(Found::untold, std::memory_order_relaxed);
   const std::lock_guard lock(mutex_);
   background_totals_.host_seconds += seconds_since(start);
   background_totals_.host_flops += flops;
 }
 
 bool AneKernel::overflowed() const {
-  return overflowed_ || background_overflowed_.load(std::memory_order_relaxed);
+  Found untold = Found::untold;
+  found_.compare_exchange_strong(untold, Found::told, std::memory_order_relaxed);
+  return overflowed_ || found_.load(std::memory_order_relaxed) != Found::nothing;
 }
 
 RunTotals AneKernel::totals() const {

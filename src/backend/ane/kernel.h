@@ -58,7 +58,6 @@ public:
   using Kernel::run;
   void run(std::span<const View> inputs, std::span<const View> outputs,
            const RunOptions& options) override;
-  // What the background found counts too, until the first run after a synchronize.
   bool overflowed() const override;
   RunTotals totals() const override;
   Placement placement() const override;
@@ -75,7 +74,7 @@ private:
     Epilogue(AneKernel& kernel, size_t set) : kernel_(kernel), set_(set) {}
 
   protected:
-    void run() override { kernel_.run_epilogue(set_); }
+    void run() override;
 
   private:
     AneKernel& kernel_;
@@ -97,7 +96,9 @@ private:
   std::array<bool, 2> looks_later_{}; // by set: the run that bound it
   size_t set_ = 0;
   bool overflowed_ = false;
-  std::atomic<bool> background_overflowed_ = false;
+  // What the background found, and whether somebody has asked since.
+  enum class Found : uint8_t { nothing, untold, told };
+  mutable std::atomic<Found> found_{Found::nothing};
   uint64_t epoch_ = 0;
   RunTotals totals_;
   mutable std::mutex mutex_;    // of what follows
