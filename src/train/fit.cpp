@@ -2,7 +2,9 @@
 #include "base/status.h"
 #include "train/session.h"
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 #include <optional>
 
 namespace anet::train {
@@ -113,7 +115,8 @@ FitResult Session::fit(const io::Dataset& train, const io::Dataset* validation,
   FitResult result;
   FitEvent event;
   // A step that fp16 skipped is reported and made up for; the loss scale bounds their number.
-  const int64_t last_step = steps_done_ + options.steps;
+  const int64_t most = std::numeric_limits<int64_t>::max() - steps_done_;
+  const int64_t last_step = steps_done_ + std::min(options.steps, most);
   for (bool stop = false; !stop && steps_done_ < last_step;) {
     for (size_t i = 0; i < micro_batches; ++i) {
       const auto first = static_cast<int64_t>(cursor_) + static_cast<int64_t>(i) * rows;

@@ -6,6 +6,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -227,4 +228,15 @@ TEST_CASE("fit options that would do nothing are refused") {
   CHECK(refusal([](O& o) { o.min_delta = -0.1; }, &data) == Status::invalid_argument);
   CHECK(refusal([](O& o) { o.sample_every = 2; }, &data) == Status::invalid_argument);
   CHECK(session->steps_done() == 0);
+}
+
+TEST_CASE("any number of steps may be asked for, also by a session that has made some") {
+  const auto session = small_session(packed_options());
+  const PackedTokens data = packed();
+  session->fit(data, nullptr, steps(2));
+  train::FitOptions forever = steps(std::numeric_limits<int64_t>::max());
+  forever.callback = [](const train::FitEvent& event) { return event.step.step == 5 ? 1 : 0; };
+  const train::FitResult result = session->fit(data, nullptr, forever);
+  CHECK(result.end == train::FitEnd::callback);
+  CHECK(session->steps_done() == 5);
 }
