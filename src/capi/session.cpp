@@ -15,7 +15,7 @@ namespace anet::capi {
 namespace {
 
 // Far enough from the largest integer that no step can pass it.
-constexpr uint64_t max_cursor = uint64_t{1} << 62;
+constexpr auto max_cursor = static_cast<uint64_t>(train::Session::max_count);
 
 std::unique_ptr<anet_session> create(anet_device& device, anet_model& model,
                                      const anet_session_options& options) {

@@ -124,6 +124,9 @@ private:
 // Thread class: one thread at a time, except cancel.
 class Session {
 public:
+  // Of steps, updates and rows: what a run adds to so many fits 64 bits.
+  static constexpr int64_t max_count = int64_t{1} << 62;
+
   // What a session would use; allocates none of it. Everything is allocated when the session is
   // made, but for the gradients, the optimizer's state and what backward keeps: those by the first
   // call that trains.

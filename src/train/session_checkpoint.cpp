@@ -9,6 +9,7 @@
 #include "train/base_fingerprint.h"
 #include "train/session.h"
 
+#include <cmath>
 #include <cstring>
 
 namespace anet::train {
@@ -68,6 +69,22 @@ void read_state(const io::SafetensorsReader& file, const TrainedTensors& trained
     else
       array.write(tensor.offset, io::to_float(saved));
   }
+}
+
+int64_t read_count(const JsonView& section, std::string_view key) {
+  return section.at(key).integer(0, Session::max_count);
+}
+
+// A session of another precision keeps its own scale.
+void read_loss_scale(const io::CheckpointReader& reader, PrecisionMode precision,
+                     LossScale& scale) {
+  if (precision != PrecisionMode::f16 || saved_options(reader).precision != precision) return;
+  const JsonView saved = reader.section("loss_scale");
+  const double value = saved.at("scale").number();
+  if (!(value > 0) || !std::isfinite(value))
+    saved.fail_here("expected a finite scale above 0, seen ", value);
+  scale.scale = value;
+  scale.good_steps = read_count(saved, "good_steps");
 }
 
 SessionOptions chosen_options(const io::CheckpointReader& reader, const SessionOptions* options) {
@@ -148,7 +165,7 @@ io::CheckpointEntry Session::save(const std::string& root, int64_t keep_last,
 }
 
 void Session::restore_data(const JsonView& data) {
-  cursor_ = data.at("cursor").unsigned_integer();
+  cursor_ = static_cast<uint64_t>(read_count(data, "cursor"));
   if (const auto tokens = data.find("tokens_seen")) tokens_seen_ = tokens->unsigned_integer();
   data_fingerprint_ = data.string_or("fingerprint", "");
   restored_fingerprint_ = data_fingerprint_;
@@ -157,8 +174,8 @@ void Session::restore_data(const JsonView& data) {
 void Session::restore_evaluations(const JsonView& evaluations) {
   const auto best = evaluations.find("best_loss");
   if (!best) return;
-  progress_ = {best->number(), evaluations.at("best_step").integer(),
-               evaluations.at("without_improvement").integer()};
+  progress_ = {best->number(), read_count(evaluations, "best_step"),
+               read_count(evaluations, "without_improvement")};
 }
 
 void Session::restore(const io::CheckpointReader& reader) {
@@ -168,16 +185,13 @@ void Session::restore(const io::CheckpointReader& reader) {
   for (size_t i = 0; i < optimizer.names().size(); ++i)
     read_state(reader.optimizer(), trained(), optimizer.names()[i], optimizer.state(i));
   optimizer.see_rows_of_state();
-  const JsonView scale = reader.section("loss_scale");
-  // A session of another precision keeps its own scale.
-  if (options_.precision == PrecisionMode::f16 && scale.at("scale").number() > 1) {
-    loss_scale_.scale = scale.at("scale").number();
-    loss_scale_.good_steps = scale.at("good_steps").integer();
-  }
+  read_loss_scale(reader, options_.precision, loss_scale_);
+  if (reader.step() > max_count)
+    fail(Status::invalid_checkpoint, "expected a step up to ", max_count, ", seen ", reader.step());
   steps_done_ = reader.step();
   optimizer.set_updates(steps_done_);
   if (reader.sections().find("optimizer") != nullptr) // earlier versions wrote none
-    optimizer.set_updates(reader.section("optimizer").at("updates").integer());
+    optimizer.set_updates(read_count(reader.section("optimizer"), "updates"));
   restore_data(reader.section("data"));
   if (reader.sections().find("evaluations") != nullptr) // earlier versions wrote none
     restore_evaluations(reader.section("evaluations"));

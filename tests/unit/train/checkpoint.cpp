@@ -11,6 +11,7 @@
 #include <cmath>
 #include <csignal>
 #include <filesystem>
+#include <limits>
 #include <map>
 #include <string>
 #include <sys/wait.h>
@@ -87,6 +88,64 @@ TEST_CASE("N steps equal k steps, save, load and N-k steps, bit for bit") {
       }
     }
   }
+}
+
+TEST_CASE("a resumed run has the loss scale that it had, however small, and grows it in time") {
+  TemporaryFolder folder("anet-resume-scale");
+  const auto device = backend::open_device("cpu", {.threads = 2});
+  const auto data = dataset();
+  train::SessionOptions options = small_options();
+  options.precision = train::PrecisionMode::f16;
+  options.loss_scale_growth_steps = 3;
+  for (const double initial : {0.25, 1.0}) {
+    options.initial_loss_scale = initial;
+    const auto session = small_session(options);
+    session->fit(*data, nullptr, steps(5)); // doubled once, and two good steps since
+    session->save(folder.path(std::to_string(initial)), 0, {});
+    const auto resumed = train::resume(device, folder.path(std::to_string(initial)), nullptr);
+    for (const double factor : {2, 4}) {
+      CHECK(session->fit(*data, nullptr, steps(1)).step.loss_scale == factor * initial);
+      CHECK(resumed->fit(*data, nullptr, steps(1)).step.loss_scale == factor * initial);
+    }
+    CHECK(copy(resumed->weights()) == copy(session->weights()));
+  }
+}
+
+TEST_CASE("a checkpoint whose counts or loss scale make no sense is refused") {
+  TemporaryFolder folder("anet-damaged-state");
+  const auto device = backend::open_device("cpu", {.threads = 2});
+  train::SessionOptions options = small_options();
+  options.precision = train::PrecisionMode::f16;
+  const auto session = small_session(options);
+  const io::CheckpointReader reader(session->save(folder.path("run"), 0, {}).path);
+  std::vector<io::TensorView> weights, states;
+  for (const io::SafetensorsEntry& entry : reader.weights().entries())
+    weights.push_back(reader.weights().tensor(entry));
+  for (const io::SafetensorsEntry& entry : reader.optimizer().entries())
+    states.push_back(reader.optimizer().tensor(entry));
+  const std::string damaged = folder.path("damaged");
+  const auto status = [&](const char* section, const char* key, Json value, int64_t step = 0) {
+    Json sections = reader.sections();
+    Json changed = *sections.find(section);
+    changed.set(key, std::move(value));
+    sections.set(section, std::move(changed));
+    io::save_checkpoint(damaged, {.step = step,
+                                  .library_version = "0",
+                                  .weights = weights,
+                                  .optimizer = states,
+                                  .sections = std::move(sections)});
+    return status_of([&] { train::resume(device, damaged, nullptr); });
+  };
+  constexpr int64_t huge = std::numeric_limits<int64_t>::max();
+  CHECK(status("optimizer", "updates", Json(7)) == Status::ok);
+  for (const int64_t count : {int64_t{-1}, huge}) {
+    CHECK(status("optimizer", "updates", Json(count)) == Status::invalid_checkpoint);
+    CHECK(status("loss_scale", "good_steps", Json(count)) == Status::invalid_checkpoint);
+    CHECK(status("data", "cursor", Json(count)) == Status::invalid_checkpoint);
+  }
+  for (const double scale : {0.0, -2.0})
+    CHECK(status("loss_scale", "scale", Json(scale)) == Status::invalid_checkpoint);
+  CHECK(status("optimizer", "updates", Json(7), huge) == Status::invalid_checkpoint);
 }
 
 TEST_CASE("optimizer state in bf16: half the bytes in memory and file, resumed as either type") {
