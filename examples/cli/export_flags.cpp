@@ -30,15 +30,16 @@ std::vector<Option> options_with(ExportFlags& flags, const std::string& prefix,
   };
   const std::string format = prefix + "format";
   const std::string type = prefix + "type";
-  return {
-      {path_key, "PATH", "a folder for hugging-face, else a file", store(flags.path)},
-      {format, format_choices, "(hugging-face)", choice(format, format_choices, flags.format)},
-      {type, type_choices, "of matrices; q8_0: gguf alone (fp32)",
-       choice(type, type_choices, flags.type)},
-      {prefix + "companion", "DIR", "whose tokenizer and settings go along (the model's folder)",
-       store(flags.companion)},
-      {prefix + "max_shard", "SIZE", "of one safetensors file (5G)",
-       [&flags](const std::string& text) { flags.max_shard = parse_bytes("max_shard", text); }}};
+  return {{path_key, "PATH", "a folder for hugging-face, else a file", store(flags.path)},
+          {format, format_choices, "(hugging-face)", choice(format, format_choices, flags.format)},
+          {type, type_choices, "of matrices; q8_0: gguf alone (fp32)",
+           choice(type, type_choices, flags.type)},
+          {prefix + "companion", "DIR",
+           "whose tokenizer and settings go along (the model's folder)", store(flags.companion)},
+          {prefix + "max_shard", "SIZE", "of one safetensors file (5G)",
+           [&flags, prefix](const std::string& text) {
+             flags.max_shard = parse_bytes(flag_of(prefix + "max_shard"), text);
+           }}};
 }
 
 } // namespace

@@ -40,7 +40,7 @@ Prompt read_prompt(const Writer& writer, const GenerateConfig& config, const std
   }
   const cJSON* prompt = cJSON_GetObjectItemCaseSensitive(record.get(), "prompt");
   if (!cJSON_IsString(prompt))
-    throw Failure(ANET_E_INVALID_DATA, place + ": expected \"prompt\", a text, or \"messages\"");
+    throw Failure(ANET_E_INVALID_DATA, "expected \"prompt\", a text, or \"messages\"");
   return {prompt->valuestring, encode_given(writer, config, prompt->valuestring)};
 }
 

@@ -37,8 +37,8 @@ std::string scheme_name(anet_compression compression, int32_t block_size) {
   return block_size > 0 ? name + ":" + std::to_string(block_size) : name;
 }
 
-void QuantizeFlags::set_scheme(const std::string& text) {
-  const Scheme scheme = parse_scheme("--quantize", text);
+void QuantizeFlags::set_scheme(const std::string& flag, const std::string& text) {
+  const Scheme scheme = parse_scheme(flag, text);
   scheme_ = text;
   compression_ = scheme.compression;
   block_size_ = scheme.block_size;
@@ -57,7 +57,7 @@ void QuantizeFlags::add_override(const std::string& text) {
 
 std::vector<Option> QuantizeFlags::options(const std::string& key) {
   return {{key, "SCHEME", "int8, int8-block, int4 or palette4, as int4:64 with the size of a block",
-           [this](const std::string& text) { set_scheme(text); }},
+           [this, key](const std::string& text) { set_scheme(flag_of(key), text); }},
           {"override", "PATTERN=SCHEME",
            "another scheme, or fp32, for tensors: '*down_proj.weight=int8'; repeatable",
            [this](const std::string& text) { add_override(text); }}};
@@ -71,7 +71,7 @@ std::string QuantizeFlags::to_text() const {
 
 void QuantizeFlags::from_text(const std::string& text) {
   size_t end = text.find('\n');
-  if (end != 0 && !text.empty()) set_scheme(text.substr(0, end));
+  if (end != 0 && !text.empty()) set_scheme("--quantize", text.substr(0, end));
   while (end != std::string::npos) {
     const size_t begin = end + 1;
     end = text.find('\n', begin);

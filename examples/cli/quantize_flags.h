@@ -26,7 +26,7 @@ public:
   anet_quantize_options quantize_options(const Device& device) const;
 
 private:
-  void set_scheme(const std::string& text);
+  void set_scheme(const std::string& flag, const std::string& text);
   void add_override(const std::string& text);
 
   std::string scheme_; // as it was given

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 
@@ -26,6 +27,15 @@ static std::string scaled(double value, double base, const std::array<const char
   }
   const std::string number = format_number(value, unit == 0 || value >= 100 ? 0 : 1);
   return *units[unit] == '\0' ? number : number + " " + units[unit];
+}
+
+std::string exact_number(double value) {
+  std::array<char, 64> text{};
+  for (const int digits : {15, 16, 17}) {
+    std::snprintf(text.data(), text.size(), "%.*g", digits, value);
+    if (std::strtod(text.data(), nullptr) == value) break;
+  }
+  return text.data();
 }
 
 std::string format_bytes(uint64_t bytes) {
@@ -133,6 +143,8 @@ std::string printable(std::string_view text) {
 std::string read_text_file(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) throw Failure(ANET_E_FILE_NOT_FOUND, "cannot open '" + path + "'");
+  if (std::filesystem::is_directory(path))
+    throw Failure(ANET_E_IO, "expected a file, seen a directory '" + path + "'");
   return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 

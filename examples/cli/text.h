@@ -9,6 +9,7 @@
 namespace cli {
 
 std::string format_number(double value, int decimals);
+std::string exact_number(double value);      // "0.1": as short as reads back the same
 std::string format_bytes(uint64_t bytes);    // "12.5 MB"
 std::string format_count(uint64_t count);    // "15.2 M"
 std::string format_duration(double seconds); // "1:05", "2:03:10"
