@@ -7,6 +7,7 @@ usage: check-cli-adapters.py build-directory"""
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -89,6 +90,20 @@ def check_finetune(work, base):
     check("steps are done already" in out, out)
     refuse(1, "another run", "finetune", "--model", base, "--data", os.path.join(work, "chats"),
            "--output", adapter)
+    # An adapter keeps its shape; flags that describe it are welcome, others are not ignored.
+    resume = ("finetune", "--resume", "--checkpoint-root", adapter + "-checkpoints", "--steps")
+    for options in (("--rank", "4"), ("--alpha", "3"), ("--dropout", "0.5"), ("--dora",),
+                    ("--targets", "q_proj"), ("--layers", "1")):
+        refuse(2, "the flags describe another", *resume, "31", *options)
+    refuse(2, "at least one layer", *resume, "31", "--layers", "0")
+    # A model that has moved is found where the flag says, also by the next run.
+    moved = os.path.join(work, "moved")
+    shutil.copytree(base, moved)
+    kept = os.path.join(work, "kept")
+    run(*resume, "31", "--rank", "8", "--model", moved, "--output", kept)
+    state = read_json(adapter + "-checkpoints", "step-00000031", "state.json")
+    check(state["sections"]["properties"]["model"] == moved, state["sections"]["properties"])
+    check(read_json(kept, "adapter_config.json")["base_model_name_or_path"] == moved, kept)
     return adapter, before, after
 
 

@@ -224,6 +224,53 @@ def check_training(work, base):
     return whole
 
 
+def check_places(work, base, run_folder):
+    """What cannot be written, or is another run's, is refused before anything is trained."""
+    absent = os.path.join(work, "absent")
+    text = os.path.join(work, "text.txt")
+    arguments = ("train", "--model", base, "--data", text, "--sequence-length", "64", "--steps", "1")
+    for options, pattern in ((("--report", os.path.join(absent, "report.html")), "no folder"),
+                             (("--summary", work), "it is a folder"),
+                             (("--log", os.path.join(absent, "log")), "no folder"),
+                             (("--export", os.path.join(absent, "model")), "no folder"),
+                             (("--export", text), "it is no folder"),
+                             (("--export", work, "--export-format", "gguf"), "it is a folder"),
+                             (("--export", absent, "--export-companion", absent), "no folder"),
+                             (("--checkpoint-root", text), "it is no folder"),
+                             (("--checkpoint-root", run_folder), "of another run")):
+        out, err = run(*arguments, *options, expected=1)
+        check(options[0] in err + "--checkpoint-root" and pattern in err, options, err)
+        check("step" not in out, options, out)
+    inside = os.path.join(run_folder, "step-00000005")
+    for resume in ((), ("--resume",)):
+        refuse(1, "got the checkpoint", *arguments, "--checkpoint-root", inside, *resume)
+    check(not os.path.exists(absent), absent)
+    # The folders above checkpoints are made.
+    deep = os.path.join(work, "deep", "er")
+    run(*arguments, "--checkpoint-root", deep)
+    check(os.path.exists(os.path.join(deep, "step-00000001")), deep)
+
+
+def check_resumed_settings(work, base):
+    """Settings come back as they were given, and a flag replaces what it names, or says that it
+    does not."""
+    root = os.path.join(work, "settings")
+    run("train", "--model", base, "--data", os.path.join(work, "text.txt"), "--sequence-length",
+        "32", "--steps", "1", "--split", "4e-7", "--patience", "9", "--min-delta", "1e-12",
+        "--checkpoint-root", root)
+    resume = ("train", "--resume", "--checkpoint-root", root, "--steps")
+    out, err = run(*resume, "2", "--schedule", "cosine")
+    check("validation" in out and "done after step 2" in out and err == "", out, err)
+    with open(os.path.join(root, "step-00000002", "state.json"), encoding="utf-8") as file:
+        sections = json.load(file)["sections"]
+    check(sections["session"]["total_steps"] == 2, sections["session"])
+    check(sections["properties"]["split"] == "4e-07", sections["properties"])
+    check(sections["properties"]["min_delta"] == "1e-12", sections["properties"])
+    check(sections["properties"]["model"] == base, sections["properties"])
+    check("--model is not used" in run(*resume, "3", "--model", "tiny")[1], "no note")
+    check(run(*resume, "4", "--model", base)[1] == "", "a note")
+
+
 def check_layouts(work, base):
     """Every layout learns, bucketed rows included."""
     for layout in ("padded", "bucketed"):
@@ -400,6 +447,12 @@ def check_bad_input(work, base, bad):
     refuse(2, "did you mean 'packed'", "train", "--data", chats, "--layout", "paked")
     refuse(2, "did you mean --supervise", "train", "--data", chats, "--supervize", "last")
     refuse(2, "expects a JSON object", "train", "--data", chats, "--template-variables", "[1]")
+    refuse(2, "--steps expects", "train", "--data", chats, "--steps", "0")
+    refuse(2, "--learning-rate expects", "train", "--data", chats, "--learning-rate", "0")
+    refuse(1, "a directory", "train", "--data", chats, "--config", chats)
+    refuse(2, "--scheme expects", "quantize", "--model", base, "--scheme", "int3")
+    refuse(2, "--max-shard expects", "export", "--model", base, "--output", absent, "--max-shard",
+           "many")
     refuse(2, "gguf", "export", "--model", base, "--output", absent, "--type", "q8_0")
     refuse(2, "--output is required", "export", "--model", base)
     refuse(2, "data expects `check`", "data", "chekc", "--data", chats)
@@ -426,6 +479,8 @@ def main():
         check_tokenize(work, base)
         bad = check_data(work, base)
         model = check_training(work, base)
+        check_places(work, base, model)
+        check_resumed_settings(work, base)
         check_layouts(work, base)
         check_texts(work, base)
         check_date(work, base)

@@ -14,6 +14,7 @@ void parse_layers(const std::string& text, AdapterFlags& flags) {
   const size_t dash = text.find('-');
   if (dash == std::string::npos) {
     flags.first_layer = -parse_count("layers", text);
+    if (flags.first_layer == 0) throw UsageError("--layers expects at least one layer, got '0'");
     flags.layer_count = 0;
     return;
   }
@@ -50,7 +51,43 @@ AdapterSpec parse_spec(const std::string& text) {
   }
 }
 
+std::vector<anet_adapter_module> modules_of(const Adapter& adapter) {
+  auto info = initialised<anet_adapter_info>();
+  call(anet_adapter_get_info, adapter.get(), &info);
+  std::vector<anet_adapter_module> modules(info.module_count, initialised<anet_adapter_module>());
+  for (size_t i = 0; i < modules.size(); ++i)
+    call(anet_adapter_get_module, adapter.get(), i, &modules[i]);
+  return modules;
+}
+
+bool same_shape(const Adapter& left, const Adapter& right) {
+  auto left_info = initialised<anet_adapter_info>();
+  auto right_info = initialised<anet_adapter_info>();
+  call(anet_adapter_get_info, left.get(), &left_info);
+  call(anet_adapter_get_info, right.get(), &right_info);
+  if (left_info.dropout != right_info.dropout || left_info.dora != right_info.dora) return false;
+  const auto same = [](const anet_adapter_module& a, const anet_adapter_module& b) {
+    return a.rank == b.rank && a.scale == b.scale && std::string(a.name) == b.name;
+  };
+  const auto first = modules_of(left);
+  const auto second = modules_of(right);
+  return std::equal(first.begin(), first.end(), second.begin(), second.end(), same);
+}
+
 } // namespace
+
+bool AdapterFlags::given() const {
+  return rank != 0 || alpha != 0 || dropout != 0 || rslora || dora || !targets.empty() ||
+         first_layer != 0 || layer_count != 0 || !overrides.empty();
+}
+
+void check_adapter_flags(const AdapterFlags& flags, const Model& model, const Adapter& adapter) {
+  if (!flags.given()) return;
+  const Adapter described = create_adapter(model, flags, 0);
+  if (same_shape(described, adapter)) return;
+  throw UsageError("a run goes on with its adapter, " + adapter_text(adapter) +
+                   "; the flags describe another, " + adapter_text(described));
+}
 
 std::vector<Option> adapter_options(AdapterFlags& flags) {
   return {{"rank", "N", "(8)", store_integer("rank", flags.rank)},

@@ -56,8 +56,7 @@ std::string json_literal(const SessionKey& key, const std::string& text) {
   case Kind::integer:
     return std::to_string(parse_integer(flag, text));
   case Kind::number:
-    parse_number(flag, text);
-    return text;
+    return exact_number(parse_number(flag, text));
   case Kind::bytes:
     return std::to_string(parse_bytes(flag, text));
   case Kind::boolean:
@@ -137,7 +136,10 @@ OptionGroup model_group(TrainConfig& config) {
            {"split", "X", "without validation data: the share that is kept aside (0.1); 0: none",
             [&config](const std::string& text) { config.split = parse_number("--split", text); }},
            {"steps", "N", "optimizer steps, the resumed ones included (1000; finetune: 200)",
-            store_integer("steps", config.steps)},
+            [&config](const std::string& text) {
+              config.steps = parse_count("steps", text);
+              if (config.steps == 0) throw UsageError("--steps expects at least 1, got '0'");
+            }},
            {"config", "FILE", "JSON {\"model\":..., \"session\":{...}, \"train\":{...}}; flags win",
             store(config.config)}}};
 }
@@ -187,10 +189,7 @@ void check_finetune(const TrainConfig& config) {
   if (!flags.output.empty())
     throw UsageError("--output is of adapters; --export writes what --full has trained");
   if (flags.quantize.given()) throw UsageError("--quantize and --full exclude each other");
-  const AdapterFlags& adapter = flags.adapter;
-  if (adapter.rank != 0 || adapter.alpha != 0 || adapter.dropout != 0 || adapter.rslora ||
-      adapter.dora || !adapter.targets.empty() || adapter.first_layer != 0 ||
-      adapter.layer_count != 0 || !adapter.overrides.empty())
+  if (flags.adapter.given())
     throw UsageError("--full trains no adapter: --rank and the like do not go with it");
 }
 
@@ -239,7 +238,7 @@ TrainConfig parse_train_config(const std::vector<std::string>& arguments, bool f
   parse_arguments(train_command_line(flags), arguments, help);
   TrainConfig config;
   config.finetune.on = finetune;
-  if (finetune) config.model.clear();
+  if (finetune || flags.resume) config.model.clear();
   if (help) return config;
   if (!flags.config.empty()) apply_config_file(config, flags.config);
   parse_arguments(train_command_line(config), arguments, help);
@@ -249,6 +248,10 @@ TrainConfig parse_train_config(const std::vector<std::string>& arguments, bool f
   if (config.checkpoint_root.empty() && (config.resume || config.save_every > 0)) {
     throw UsageError(std::string(config.resume ? "--resume" : "--save-every") +
                      " needs --checkpoint-root");
+  }
+  const auto rate = config.session.find("learning_rate");
+  if (rate != config.session.end() && parse_number("--learning-rate", rate->second) == 0) {
+    throw UsageError("--learning-rate expects a number above 0, got '0'");
   }
   if (config.restart_data && !config.resume) throw UsageError("--restart-data needs --resume");
   if (!config.validation.empty() && config.split) {

@@ -191,11 +191,12 @@ static int run_training(const Arguments& arguments, bool finetune) {
   monitor.start();
   const TrainEnd end = train(run, monitor);
   monitor.finish(end.step, end.interrupted, end.reason(run.config));
-  if (!run.config.summary.empty()) write_summary(run, monitor, end);
-  if (!run.config.report.empty()) write_report(run, monitor, end);
   print_end(run, monitor, end);
+  // What was trained comes first: a report that fails must not cost it.
   if (run.adapter && !end.interrupted) write_adapter(run, end);
   export_result(run, end);
+  if (!run.config.summary.empty()) write_summary(run, monitor, end);
+  if (!run.config.report.empty()) write_report(run, monitor, end);
   return end.interrupted ? exit_interrupted : exit_ok;
 }
 

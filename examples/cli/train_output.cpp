@@ -7,9 +7,28 @@
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
+#include <unistd.h>
 
 namespace cli {
 namespace {
+
+namespace fs = std::filesystem;
+
+void check_output(const std::string& flag, const std::string& path, bool folder) {
+  if (path.empty()) return;
+  fs::path target = fs::absolute(path).lexically_normal();
+  if (!target.has_filename()) target = target.parent_path(); // a slash at the end
+  const auto refuse = [&](const std::string& why) {
+    throw Failure(ANET_E_IO, flag + ": cannot write '" + path + "': " + why);
+  };
+  if (!fs::exists(target)) {
+    target = target.parent_path();
+    if (!fs::is_directory(target)) refuse("there is no folder '" + target.string() + "'");
+  } else if (fs::is_directory(target) != folder) {
+    refuse(folder ? "it is no folder" : "it is a folder");
+  }
+  if (access(target.c_str(), W_OK) != 0) refuse("no permission");
+}
 
 std::string validation_text(const TrainRun& run) {
   const TrainConfig& config = run.config;
@@ -90,6 +109,26 @@ std::string TrainEnd::reason(const TrainConfig& config) const {
   std::string text = "stopped early after step " + std::to_string(step) + ": no improvement";
   if (config.min_delta > 0) text += " by more than " + format_number(config.min_delta, 6);
   return text + " in " + std::to_string(config.patience) + " evaluations";
+}
+
+void check_outputs(const TrainConfig& config) {
+  check_output("--log", config.log, false);
+  check_output("--report", config.report, false);
+  check_output("--summary", config.summary, false);
+  const ExportFlags& exported = config.export_to;
+  check_output("--export", exported.path, exported.format == "hugging-face");
+  if (!exported.companion.empty() && !fs::is_directory(exported.companion))
+    throw Failure(ANET_E_FILE_NOT_FOUND,
+                  "--export-companion: there is no folder '" + exported.companion + "'");
+  if (config.checkpoint_root.empty()) return;
+  // Missing folders above it are made.
+  fs::path root = fs::absolute(config.checkpoint_root).lexically_normal();
+  while (!fs::exists(root)) root = root.parent_path();
+  check_output("--checkpoint-root", root.string(), true);
+  if (fs::exists(root / "state.json"))
+    throw Failure(
+        "--checkpoint-root expects the folder of a run's checkpoints, got the checkpoint '" +
+        config.checkpoint_root + "'");
 }
 
 // The weights of the best evaluation, where a checkpoint has them, else the last ones.

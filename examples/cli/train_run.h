@@ -42,6 +42,8 @@ struct TrainEnd {
   std::string reason(const TrainConfig& config) const; // one line
 };
 
+// Throws Failure for a place that cannot be written, which else would show when the run is over.
+void check_outputs(const TrainConfig& config);
 // Writes the best adapter of the run for other tools.
 void write_adapter(const TrainRun& run, const TrainEnd& end);
 Sampler sampler_of(const TrainRun& run);

@@ -118,12 +118,14 @@ void create_session(TrainRun& run) {
   }
 }
 
-// Its own place was not asked for: what another run left there must not be taken for this one's.
+// Beside the checkpoints of another run, the latest and the best of both would be taken for this
+// one's.
 void check_checkpoint_root(const TrainConfig& config) {
   const std::string& root = config.checkpoint_root;
-  if (!config.trains_adapter() || !has_checkpoints(root)) return;
-  throw Failure(root + " has the checkpoints of another run: --resume goes on with it, and "
-                       "--checkpoint-root or --output names another place");
+  if (!has_checkpoints(root)) return;
+  throw Failure(root + " has the checkpoints of another run: --resume goes on with it, and " +
+                (config.trains_adapter() ? "--checkpoint-root or --output" : "--checkpoint-root") +
+                " names another place");
 }
 
 void check_vocabulary(const TrainRun& run, const anet_model_config& shape) {
@@ -134,6 +136,11 @@ void check_vocabulary(const TrainRun& run, const anet_model_config& shape) {
                 std::to_string(shape.vocab_size));
 }
 
+void end_schedule(TrainRun& run) {
+  if (run.options.schedule != ANET_SCHEDULE_CONSTANT && run.options.total_steps == 0)
+    run.options.total_steps = run.config.steps;
+}
+
 void begin(TrainRun& run) {
   TrainConfig& config = run.config;
   if (config.steps == 0) config.steps = 1000;
@@ -141,9 +148,7 @@ void begin(TrainRun& run) {
   run.options = initialised<anet_session_options>();
   apply_session_options(config, run.options);
   if (!config.finetune.trainable.empty()) run.options.trainable = config.finetune.trainable.c_str();
-  if (run.options.schedule != ANET_SCHEDULE_CONSTANT && run.options.total_steps == 0) {
-    run.options.total_steps = config.steps;
-  }
+  end_schedule(run);
   // A new model gets its weights after the plan has been seen to fit.
   const auto fresh = open_model(run);
   const anet_model_config shape = fresh ? *fresh : model_config(run.model);
@@ -167,7 +172,13 @@ void take_properties(TrainRun& run) {
   TrainConfig& config = run.config;
   config.rows.merge(property(run.session, "data_options"));
   const std::string model = property(run.session, "model");
-  if (!model.empty()) config.model = model;
+  if (config.model.empty()) {
+    config.model = model;
+  } else if (!config.trains_adapter() && config.model != model && absolute(config.model) != model) {
+    std::fprintf(stderr, "note: --model is not used: the checkpoint has its own, of %s\n",
+                 model.c_str());
+    config.model = model;
+  }
   if (config.data.empty()) config.data = property(run.session, "data");
   if (config.data.empty()) throw UsageError("the checkpoint names no data, --data is required");
   if (config.validation.empty() && !config.split) {
@@ -224,6 +235,7 @@ void resume(TrainRun& run) {
   const anet_session_options kept = run.options;
   take_properties(run);
   apply_session_options(config, run.options);
+  end_schedule(run);
   run.options.trainable =
       config.finetune.trainable.empty() ? nullptr : config.finetune.trainable.c_str();
   run.layout = config.rows.layout(config.data);
@@ -236,6 +248,7 @@ void resume(TrainRun& run) {
   }
   if (config.trains_adapter()) {
     run.adapter = create<Adapter>(anet_session_get_adapter, run.session.get());
+    check_adapter_flags(config.finetune.adapter, run.model, run.adapter);
   } else {
     run.model = create<Model>(anet_session_get_model, run.session.get());
     run.text = open_text(config.text, facts_of_model(run.model, path));
@@ -251,18 +264,17 @@ void resume(TrainRun& run) {
 void keep_properties(const TrainRun& run) {
   const TrainConfig& config = run.config;
   const Session& session = run.session;
-  const bool from_path = !new_model_config(config.model, 0);
+  const bool from_path = !config.model.empty() && !new_model_config(config.model, 0);
   set_property(session, "model", from_path ? absolute(config.model) : config.model);
   set_property(session, "adapter", run.adapter ? absolute(config.finetune.output) : "");
   set_property(session, "quantize", config.finetune.quantize.to_text());
   set_property(session, "data", absolute(config.data));
   set_property(session, "data_options", config.rows.to_json());
   set_property(session, "validation", absolute(config.validation));
-  set_property(session, "split", config.split ? format_number(*config.split, 6) : "");
+  set_property(session, "split", config.split ? exact_number(*config.split) : "");
   set_property(session, "steps", std::to_string(config.steps));
   set_property(session, "patience", config.patience > 0 ? std::to_string(config.patience) : "");
-  set_property(session, "min_delta",
-               config.min_delta > 0 ? format_number(config.min_delta, 9) : "");
+  set_property(session, "min_delta", config.min_delta > 0 ? exact_number(config.min_delta) : "");
   set_property(session, "tokenizer", run.text.tokenizer_path);
   set_property(session, "companion", run.text.companion);
   set_property(session, "chat_template", run.text.chat_name);
@@ -345,6 +357,7 @@ void print_data(const TrainRun& run) {
 TrainRun prepare_training(TrainConfig config) {
   TrainRun run;
   run.config = std::move(config);
+  check_outputs(run.config);
   run.device = open_device(run.config.device);
   if (run.config.resume) {
     resume(run);
