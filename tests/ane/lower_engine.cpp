@@ -68,7 +68,7 @@ void check_order(const Lowered& lowered, const TensorMap& outputs) {
 
 void check_on(Engine& engine, const Function& source, const Rules& rules, const TensorMap& inputs,
               const std::string& what) {
-  const Lowered lowered = ane::lower(source, rules, {.peaks = true});
+  const Lowered lowered = ane::lower(source, rules, {.peaks = ane::PeaksOf::all});
   const TensorMap outputs = run(engine, lowered, lowered_inputs(lowered, inputs));
   check_order(lowered, outputs);
   anet::test::check_near(source_outputs(source, lowered, outputs),

@@ -12,14 +12,20 @@
 #include "model/transformer.h"
 
 #include <algorithm>
+#include <cmath>
 #include <doctest/doctest.h>
 #include <random>
+#include <set>
+#include <string>
+#include <vector>
 
 namespace {
 
 using namespace anet;
 using namespace anet::backend;
 using namespace anet::backend::testing;
+using ane::Lowered;
+using ane::PeaksOf;
 using mil::DataType;
 using mil::Function;
 using mil::Segment;
@@ -138,14 +144,88 @@ TensorMap random_halves(const Function& function, uint64_t seed) {
 void check_segments(const std::vector<Segment>& segments, const ane::Rules& rules) {
   for (const Segment& segment : segments) {
     if (segment.side == Side::host) continue;
+    const auto peaks = rules.has_rsqrt ? PeaksOf::nothing : PeaksOf::hidden;
     const LoweredError error = compare_lowered(
-        segment.function, rules, random_halves(segment.function, 5), {.peaks = !rules.has_rsqrt});
+        segment.function, rules, random_halves(segment.function, 5), {.peaks = peaks});
     CHECK(error.exact <= (rules.table_activations ? 1e-6 : 1e-9));
     CHECK(error.half <= 2e-2);
   }
 }
 
+// A backward pass whose weights' gradients are looked at by those who add them up.
+Lowered lowered_backward(const Function& function, PeaksOf peaks) {
+  std::set<std::string> unwatched;
+  for (mil::ValueId id : function.outputs)
+    if (function.value(id).name != "d_hidden") unwatched.insert(function.value(id).name);
+  return ane::lower(function, {}, {.peaks = peaks, .unwatched = std::move(unwatched)});
+}
+
+int64_t norms_of(const Function& function) {
+  return std::count_if(function.outputs.begin(), function.outputs.end(), [&](mil::ValueId id) {
+    return function.value(id).name.ends_with("norm_weight");
+  });
+}
+
+TensorMap run(const Lowered& lowered, const TensorMap& inputs) {
+  return mil::interpret(lowered.function, lowered_inputs(lowered, inputs), mil::Precision::f16);
+}
+
+bool is_finite(const mil::Tensor& tensor) {
+  return std::all_of(tensor.values.begin(), tensor.values.end(),
+                     [](double value) { return std::isfinite(value); });
+}
+
+bool is_scaled(const mil::Tensor& tensor, const mil::Tensor& small, double scale) {
+  double largest = 0, error = 0;
+  for (size_t i = 0; i < tensor.values.size(); ++i) {
+    largest = std::max(largest, std::fabs(tensor.values[i]));
+    error = std::max(error, std::fabs(tensor.values[i] - scale * small.values[i]));
+  }
+  return error <= 1e-3 * largest;
+}
+
 } // namespace
+
+// A power of two commutes with every rounding of a function that is linear in what it scales, so
+// only an overflow makes the scaled results differ from the small ones scaled.
+TEST_CASE("a backward pass is right where its peaks and its gradients are finite") {
+  for (const Shape2& shape : shapes()) {
+    INFO(shape.label);
+    const Function function = split(with_wide_gradients(block_of(shape).backward), {})[0].function;
+    const Lowered all = lowered_backward(function, PeaksOf::all);
+    const Lowered hidden = lowered_backward(function, PeaksOf::hidden);
+    // Beside d_hidden hardly more than the sums for the gradients of norms.
+    CHECK(count_ops(hidden.function, "reduce_min") <= 1 + 2 * norms_of(function));
+    CHECK(count_ops(all.function, "reduce_min") > 10);
+    std::mt19937_64 random(11);
+    int finite = 0, infinite = 0;
+    for (int trial = 0; trial < 6; ++trial) {
+      TensorMap inputs = random_halves(function, 5);
+      std::vector<double>& gradient = inputs.at("d_hidden_out").values;
+      for (int spike = 0; spike < trial; ++spike)
+        gradient[random() % gradient.size()] = random() % 2 == 0 ? 16 : -16;
+      const std::vector<double> ones = gradient;
+      const auto scale_to = [&](double scale) {
+        for (size_t i = 0; i < ones.size(); ++i) gradient[i] = scale * ones[i];
+      };
+      const TensorMap small = run(all, inputs);
+      REQUIRE(std::isfinite(small.at(all.peaks).values[0]));
+      for (double scale = 16; scale <= 4096; scale *= 2) {
+        scale_to(scale);
+        const TensorMap scaled = run(hidden, inputs);
+        bool seen = false, right = true;
+        for (const auto& [name, tensor] : scaled) {
+          seen = seen || !is_finite(tensor);
+          right = right && (name == hidden.peaks || is_scaled(tensor, small.at(name), scale));
+        }
+        CHECK((seen || right));
+        ++(seen ? infinite : finite);
+      }
+    }
+    CHECK(finite > 0);
+    CHECK(infinite > 0);
+  }
+}
 
 TEST_CASE("a block runs on the engine as a whole, forward and backward") {
   for (const Shape2& shape : shapes()) {

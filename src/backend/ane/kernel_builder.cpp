@@ -140,8 +140,9 @@ mil::Side KernelBuilder::side_of(const mil::Operation& op) {
   return mil::Side::host;
 }
 
-bool KernelBuilder::has_peaks() const {
-  return options_.role == Role::loss || options_.role == Role::backward;
+PeaksOf KernelBuilder::peaks() const {
+  if (options_.role == Role::loss) return PeaksOf::all;
+  return options_.role == Role::backward ? PeaksOf::hidden : PeaksOf::nothing;
 }
 
 int64_t KernelBuilder::min_engine_flops() const {
@@ -189,7 +190,7 @@ bool KernelBuilder::cut() {
 
 // False when the engine refuses the piece, whose ops then belong to the host.
 bool KernelBuilder::compile(Piece& piece) {
-  LowerOptions lowering{.peaks = has_peaks(), .unwatched = addends_};
+  LowerOptions lowering{.peaks = peaks(), .unwatched = addends_};
   lowering.unwatched.insert(options_.unwatched.begin(), options_.unwatched.end());
   try {
     piece.engine =

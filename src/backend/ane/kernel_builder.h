@@ -35,7 +35,8 @@ private:
   PlacementPolicy policy_of(const mil::Function& segment) const;
   mil::Side side_of(const mil::Operation& op);
   int64_t min_engine_flops() const;
-  bool has_peaks() const;
+  PeaksOf peaks() const;
+  bool has_peaks() const { return peaks() != PeaksOf::nothing; }
 
   // One round: cuts the function and compiles the engine's pieces; false when one of them has to
   // go to the host, which `host_values_` then says.

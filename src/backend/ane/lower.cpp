@@ -1,5 +1,6 @@
 #include "backend/ane/lower.h"
 
+#include "backend/ane/lower_peaks.h"
 #include "backend/ane/lowering.h"
 #include "mil/op_table.h"
 #include "mil/passes.h"
@@ -92,14 +93,14 @@ public:
 
   void write_outputs() {
     const std::vector<ValueId>& outputs = l_.source.outputs;
-    check_count(outputs.size() + (options_.peaks ? 1 : 0), "outputs");
+    check_count(outputs.size() + (options_.peaks != PeaksOf::nothing ? 1 : 0), "outputs");
     std::vector<ValueId> results;
     for (ValueId id : outputs) {
       const mil::Value& port = l_.source.value(id);
       check_port(port, l_.rules);
       results.push_back(l_.read(id, l_.extents(port.type.shape)));
     }
-    const ValueId peaks = options_.peaks ? write_peaks(results) : mil::no_value;
+    const ValueId peaks = write_peaks(l_, results, options_);
     for (size_t i = 0; i < outputs.size(); ++i) {
       const mil::Value& port = l_.source.value(outputs[i]);
       const std::string symbol = symbol_for('o', i, port.name);
@@ -129,10 +130,6 @@ private:
   }
 
   void declare_packed();
-  ValueId write_peaks(const std::vector<ValueId>& results);
-  bool shows_in_peaks(ValueId value) const;
-  ValueId unmoved(ValueId value) const;
-  ValueId largest_magnitude(const std::vector<ValueId>& values);
 
   Lowering& l_;
   const LowerOptions& options_;
@@ -179,74 +176,6 @@ void Ports::declare_packed() {
     const ValueId rows = slice_along(l_, all, height_slot, port.row, shape[height_slot]);
     l_.write(inputs[i], slice_along(l_, rows, width_slot, port.column, shape[width_slot]));
   }
-}
-
-// Ops that only move elements show what their operand shows; some have small results by nature.
-bool Ports::shows_in_peaks(ValueId value) const {
-  const mil::Function& function = l_.b.function();
-  const std::vector<ValueId>& watched = l_.watched();
-  while (std::find(watched.begin(), watched.end(), value) == watched.end()) {
-    const int32_t producer = function.value(value).producer;
-    if (producer < 0) return false;
-    const mil::Operation& op = function.ops[static_cast<size_t>(producer)];
-    const std::string_view name = op.name();
-    if (name == "softmax" || name == "sigmoid" || name == "tanh") return true;
-    if (name == "concat") {
-      const std::vector<ValueId>& parts = op.argument("values")->values;
-      return std::all_of(parts.begin(), parts.end(),
-                         [&](ValueId part) { return shows_in_peaks(part); });
-    }
-    const bool moves = name == "reshape" || name == "transpose" || name == "slice_by_size";
-    if (!moves) return false;
-    value = op.input("x");
-  }
-  return true;
-}
-
-// Of single numbers.
-ValueId Ports::largest_magnitude(const std::vector<ValueId>& values) {
-  if (l_.rules.has_concat) {
-    const ValueId magnitudes = l_.b.unary("abs", l_.b.concat(values, channel_slot));
-    return l_.b.reduce("reduce_max", magnitudes, {channel_slot}, true);
-  }
-  ValueId largest = l_.b.unary("abs", values.front());
-  for (const ValueId value : std::span(values).subspan(1))
-    largest = l_.b.binary("maximum", largest, l_.b.unary("abs", value));
-  return largest;
-}
-
-// What a result has all elements of.
-ValueId Ports::unmoved(ValueId value) const {
-  const mil::Function& function = l_.b.function();
-  while (function.value(value).producer >= 0) {
-    const mil::Operation& op = function.ops[static_cast<size_t>(function.value(value).producer)];
-    const std::string_view name = op.name();
-    if (name != "reshape" && name != "transpose") break;
-    value = op.input("x");
-  }
-  return value;
-}
-
-// The largest magnitude of all products and sums inside, and of the outputs: of the largest and the
-// smallest number of each, so that no magnitudes are written.
-ValueId Ports::write_peaks(const std::vector<ValueId>& results) {
-  std::set<ValueId> shown(l_.watched().begin(), l_.watched().end());
-  for (size_t i = 0; i < results.size(); ++i) {
-    const ValueId id = results[i];
-    if (options_.unwatched.contains(l_.source.value(l_.source.outputs[i]).name))
-      shown.erase(unmoved(id));
-    else if (l_.b.type(id).dtype == DataType::fp16 && !shows_in_peaks(id))
-      shown.insert(id);
-  }
-  std::vector<ValueId> extremes;
-  for (ValueId id : shown) {
-    // Over channels, height and width; a batch is more channels.
-    const Shape shape = l_.b.shape(id);
-    if (shape[0] > 1) id = l_.b.reshape(id, {1, shape[0] * shape[1], shape[2], shape[3]});
-    for (const char* reduction : {"reduce_max", "reduce_min"})
-      extremes.push_back(l_.b.reduce(reduction, id, {1, 2, 3}, true));
-  }
-  return extremes.empty() ? mil::no_value : largest_magnitude(extremes);
 }
 
 // Clean-up of the result.

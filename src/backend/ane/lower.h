@@ -32,8 +32,7 @@ struct Lowered {
   std::vector<LoweredPort> inputs; // one a port of the source, in its order
   std::vector<LoweredPort> outputs;
   // An output [1, 1, 1, 1] of the lowered function, or "" when there is none: the largest magnitude
-  // among all products and sums inside and all outputs. Infinities that later ops turn into 0 show
-  // there, so a finite peak means that nothing overflowed.
+  // among what LowerOptions::peaks says. A finite peak means that nothing overflowed.
   std::string peaks;
 };
 
@@ -42,8 +41,24 @@ struct Lowered {
 std::string why_unsupported(const mil::Function& function, const mil::Operation& op,
                             const Rules& rules);
 
+// In the engine's arithmetic Inf - Inf and 0 * Inf are 0 (ane-facts.md 6, R), so an overflow inside
+// can leave finite, wrong outputs.
+enum class PeaksOf : uint8_t {
+  nothing,
+  // The outputs, and what overflows inside without coming out. A backward pass is linear in the
+  // gradients that it is given: what overflows there is only moved, multiplied and added up until
+  // it is an output. What is multiplied with 0 is 0 whatever its size, and an infinity vanishes
+  // wrongly only where it meets its opposite, which products with whole matrices and the norms'
+  // gradients do not let happen in all of a position's channels.
+  hidden,
+  // All products and sums inside, and the outputs. For sums whose terms cancel by nature: the parts
+  // of a head share what all their rows have, which the gradients of the logits, whose sum is 0,
+  // take away again.
+  all,
+};
+
 struct LowerOptions {
-  bool peaks = false;
+  PeaksOf peaks = PeaksOf::nothing;
   // Outputs that do not count for the peaks, because whoever reads them sees what is infinite.
   std::set<std::string> unwatched = {};
 };

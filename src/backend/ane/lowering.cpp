@@ -267,7 +267,10 @@ ValueId Lowering::read(ValueId value) {
 
 ValueId Lowering::read(ValueId value, const Shape& extents) {
   if (is_constant(value)) return b.constant(reshaped(constant(value), extents));
-  return reshape(read(value), extents);
+  const ValueId result = read(value);
+  const auto [reshape_of, is_first] = reshapes_.try_emplace({result, extents}, mil::no_value);
+  if (is_first) reshape_of->second = reshape(result, extents);
+  return reshape_of->second;
 }
 
 ValueId Lowering::reshape(ValueId value, const Shape& shape) {

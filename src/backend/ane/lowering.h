@@ -14,10 +14,12 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace anet::backend::ane {
@@ -137,7 +139,8 @@ private:
   bool reads_only_constants() const;
 
   const mil::Operation* op_ = nullptr;
-  std::vector<ValueId> values_; // by source value
+  std::vector<ValueId> values_;                           // by source value
+  std::map<std::pair<ValueId, Shape>, ValueId> reshapes_; // that readers of the same axes share
   std::vector<ValueId> watched_;
   bool trial_;
   bool image_;

@@ -13,6 +13,7 @@ using namespace anet;
 using namespace anet::backend;
 using namespace anet::backend::testing;
 using ane::Lowered;
+using ane::PeaksOf;
 using ane::Rules;
 using mil::Builder;
 using mil::Literal;
@@ -66,7 +67,7 @@ Function weight_gradient(int64_t out, int64_t in, int64_t positions) {
 }
 
 double peak_of(const Function& function, const TensorMap& inputs, const Rules& rules = {}) {
-  const Lowered lowered = ane::lower(function, rules, {.peaks = true});
+  const Lowered lowered = ane::lower(function, rules, {.peaks = PeaksOf::all});
   REQUIRE(lowered.peaks != "");
   check_engine_rules(function, lowered, rules);
   const TensorMap outputs =
@@ -638,13 +639,13 @@ TEST_CASE("peaks show infinities that the outputs do not") {
   CHECK(std::isinf(peak_of(norm, large)));
 
   // Unless its reader looks for them itself; what lies before it still shows.
-  const Lowered lowered = ane::lower(function, {}, {.peaks = true, .unwatched = {"out"}});
+  const Lowered lowered = ane::lower(function, {}, {.peaks = PeaksOf::all, .unwatched = {"out"}});
   CHECK(lowered.peaks != "");
   Builder g;
   const Function product =
       finish(g, g.linear(g.input("x", half({1, 4, 1, 5})), g.input("weight", half({4, 4, 1, 1}))));
-  CHECK(ane::lower(product, {}, {.peaks = true}).peaks != "");
-  CHECK(ane::lower(product, {}, {.peaks = true, .unwatched = {"out"}}).peaks == "");
+  CHECK(ane::lower(product, {}, {.peaks = PeaksOf::all}).peaks != "");
+  CHECK(ane::lower(product, {}, {.peaks = PeaksOf::all, .unwatched = {"out"}}).peaks == "");
 
   // Products side by side show what they showed alone; with something else among them all is
   // watched.
@@ -656,7 +657,7 @@ TEST_CASE("peaks show infinities that the outputs do not") {
     return finish(c, c.concat({first, with_input ? z : second}, 1));
   };
   const auto extremes = [](const Function& source) {
-    return count_ops(ane::lower(source, {}, {.peaks = true}).function, "reduce_min");
+    return count_ops(ane::lower(source, {}, {.peaks = PeaksOf::all}).function, "reduce_min");
   };
   CHECK(extremes(joined(false)) == 2);
   CHECK(extremes(joined(true)) == 2);
@@ -678,6 +679,49 @@ TEST_CASE("peaks show infinities that the outputs do not") {
   Rules rules;
   rules.has_concat = false;
   CHECK(std::isinf(peak_of(sum, addends, rules)));
+}
+
+// How many values the peaks look at, when infinities that come out need not be looked for.
+int64_t looked_at(const Function& function) {
+  return count_ops(ane::lower(function, {}, {.peaks = PeaksOf::hidden}).function, "reduce_min");
+}
+
+TEST_CASE("peaks of a backward pass show what does not come out") {
+  // A product of x, and what `after` makes of it.
+  const auto function_of = [](auto&& after) {
+    Builder b;
+    const ValueId x = b.input("x", half({1, 8, 1, 6}));
+    return finish(b, after(b, x, b.linear(x, b.input("weight", half({8, 8, 1, 1})))));
+  };
+  const auto looked = [&](auto&& after) { return looked_at(function_of(after)); };
+  using Id = ValueId;
+  // The output alone.
+  CHECK(looked([](Builder&, Id, Id y) { return y; }) == 1);
+  CHECK(looked([](Builder& b, Id x, Id y) { return b.sub(x, b.mul(y, x)); }) == 1);
+  CHECK(looked([](Builder& b, Id, Id y) { return b.reduce("reduce_sum", y, {1}, true); }) == 1);
+  CHECK(looked([](Builder& b, Id x, Id y) {
+          return b.linear(b.add(x, y), b.input("next", half({8, 8, 1, 1})));
+        }) == 1);
+  CHECK(looked([](Builder& b, Id, Id y) {
+          const Id first = b.slice_by_size(y, {0, 0, 0, 0}, {1, 3, 1, 6});
+          return b.concat({b.slice_by_size(y, {0, 3, 0, 0}, {1, 5, 1, 6}), b.mul(first, -1.0)}, 1);
+        }) == 1);
+  // What makes an infinity finite, or leaves it out.
+  CHECK(looked([](Builder& b, Id, Id y) { return b.unary("relu", y); }) == 2);
+  CHECK(looked([](Builder& b, Id, Id y) { return b.mul(y, b.unary("sigmoid", y)); }) == 2);
+  CHECK(looked([](Builder& b, Id x, Id y) { return b.mul(x, b.rsqrt(b.mul(y, y), 1e-5)); }) == 2);
+  CHECK(looked([](Builder& b, Id, Id y) {
+          return b.mul(b.slice_by_size(y, {0, 0, 0, 0}, {1, 7, 1, 6}), -1.0);
+        }) == 2);
+  CHECK(looked([](Builder& b, Id, Id y) { // parts that overlap
+          const Id part = b.slice_by_size(y, {0, 4, 0, 0}, {1, 4, 1, 6});
+          return b.mul(b.add(part, b.slice_by_size(y, {0, 3, 0, 0}, {1, 4, 1, 6})), -1.0);
+        }) == 2);
+
+  // Nobody looks at the only output that it comes out of.
+  const Function sum = function_of([](Builder& b, Id x, Id y) { return b.add(x, y); });
+  const Lowered lowered = ane::lower(sum, {}, {.peaks = PeaksOf::hidden, .unwatched = {"out"}});
+  CHECK(count_ops(lowered.function, "reduce_min") == 1);
 }
 
 TEST_CASE("coarse tables are avoided by forms that stay finite") {
