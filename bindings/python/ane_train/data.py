@@ -70,6 +70,16 @@ def micro_batches(
     return batches
 
 
+def micro_batch(
+    tokens: ArrayLike | Batch, targets: ArrayLike | None, positions: ArrayLike | None
+) -> Batch:
+    """For calls that take one alone."""
+    batches = micro_batches(tokens, targets, positions)
+    if len(batches) != 1:
+        raise ValueError(f"expected one micro-batch, seen {len(batches)}; step takes several")
+    return batches[0]
+
+
 class Examples(Handle[_native.anet_examples]):
     """Token ids with the mask of what is to be learned. Immutable: any thread.
 

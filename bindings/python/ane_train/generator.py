@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any, Unpack
 
 import numpy as np
@@ -15,7 +16,7 @@ from ._support import Handle, borrow, fill, ids_array, struct_array
 from .adapter import Adapter
 from .device import Device
 from .enums import FinishReason, Tokenize
-from .errors import Cancelled
+from .errors import Cancelled, InvalidHandleError
 from .model import Model, weighted
 from .options import GeneratorOptions, SamplingOptions
 from .results import Generation
@@ -84,7 +85,7 @@ class Generator(Handle[_native.anet_generator]):
                 ends the text, an exception too and comes out of this call.
 
         Errors:
-            InvalidDataError for an empty prompt or one that fills the context, OutOfRangeError,
+            InvalidDataError for an empty prompt or one longer than the context, OutOfRangeError,
             Cancelled.
         """
         prompt_ids = self._prompt(prompt)
@@ -131,7 +132,8 @@ class Generator(Handle[_native.anet_generator]):
                 yield piece
         finally:
             left.set()
-            self.cancel()
+            with suppress(InvalidHandleError):  # closed meanwhile: the next token ends the text
+                self.cancel()
             worker.join()
 
     def generate_batch(

@@ -16,7 +16,7 @@ from . import _native
 from ._support import Handle, Memory, enumeration, fill, keep, option_types, record
 from ._support import struct_array
 from .adapter import Adapter
-from .data import Batch, Dataset, batch_struct, micro_batches
+from .data import Batch, Dataset, batch_struct, micro_batch, micro_batches
 from .device import Device
 from .enums import EventKind, FitEnd
 from .errors import OutOfRangeError
@@ -167,9 +167,9 @@ class Session(Handle[_native.anet_session]):
         positions: ArrayLike | None = None,
     ) -> StepResult:
         """Adds the gradient of one micro-batch to the accumulated one."""
-        batches = micro_batches(tokens, targets, positions)
+        batch = batch_struct(micro_batch(tokens, targets, positions))
         struct = _native.anet_step_result()
-        _native.anet_session_forward_backward(self._handle, batch_struct(batches[0]), struct)
+        _native.anet_session_forward_backward(self._handle, batch, struct)
         return record(StepResult, struct)
 
     def optimizer_step(self) -> StepResult:
@@ -189,9 +189,9 @@ class Session(Handle[_native.anet_session]):
         positions: ArrayLike | None = None,
     ) -> Evaluation:
         """The loss of one micro-batch; changes nothing."""
-        batches = micro_batches(tokens, targets, positions)
+        batch = batch_struct(micro_batch(tokens, targets, positions))
         struct = _native.anet_eval_result()
-        _native.anet_session_eval(self._handle, batch_struct(batches[0]), struct)
+        _native.anet_session_eval(self._handle, batch, struct)
         return record(Evaluation, struct)
 
     def evaluate(self, dataset: Dataset, max_windows: int = 0) -> Evaluation:
@@ -202,7 +202,7 @@ class Session(Handle[_native.anet_session]):
 
     def score(self, dataset: Dataset, max_rows: int = 0) -> list[DocumentLoss]:
         """The losses of single documents: of the first rows of a dataset, 0: all."""
-        rows = np.empty(max_rows or len(dataset), _DOCUMENT_LOSS)
+        rows = np.empty(min(max_rows or len(dataset), len(dataset)), _DOCUMENT_LOSS)
         score = _native.anet_session_score
         try:
             count = score(self._handle, dataset._handle, max_rows, rows)

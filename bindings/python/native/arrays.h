@@ -44,9 +44,17 @@ static void return_array(Py_buffer* view) {
 }
 
 // The UTF-8 that a str holds for itself, as long as it lives; NULL with an exception.
+static const char* borrow_text(PyObject* object, Py_ssize_t* length) {
+  if (PyUnicode_Check(object)) return PyUnicode_AsUTF8AndSize(object, length);
+  PyObject* name = PyType_GetName(Py_TYPE(object));
+  if (name != NULL) PyErr_Format(PyExc_TypeError, "expected a str, seen %U", name);
+  Py_XDECREF(name);
+  return NULL;
+}
+
 static const char* borrow_string(PyObject* object) {
   Py_ssize_t length = 0;
-  const char* text = PyUnicode_AsUTF8AndSize(object, &length);
+  const char* text = borrow_text(object, &length);
   if (text != NULL && strlen(text) != (size_t)length) {
     PyErr_SetString(PyExc_ValueError, "expected text without null characters");
     return NULL;

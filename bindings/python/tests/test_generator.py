@@ -62,6 +62,14 @@ def test_stream_left_early_joins_its_thread(generator: Generator) -> None:
     assert generator.generate("Once", max_tokens=2).generated_tokens == 2
 
 
+def test_stream_of_a_closed_generator_joins_its_thread(generator: Generator) -> None:
+    pieces = generator.stream("Once", max_tokens=400)
+    next(pieces)
+    generator.close()
+    pieces.close()  # type: ignore[attr-defined]
+    assert "ane_train.stream" not in [thread.name for thread in threading.enumerate()]
+
+
 def test_batches_write_what_each_would(generator: Generator) -> None:
     prompts = ["Once", "Twice upon", "x"]
     alone = [generator.generate(prompt, max_tokens=8) for prompt in prompts]

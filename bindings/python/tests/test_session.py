@@ -84,6 +84,9 @@ def test_bad_batches_are_refused_and_change_nothing(session: Session, dataset: D
         session.step(tokens.astype(np.float32), batch.targets)
     with pytest.raises(ValueError):
         session.step(tokens.astype(np.int64) << 40, batch.targets)
+    for call in (session.forward_backward, session.eval):
+        with pytest.raises(ValueError, match="one micro-batch, seen 2"):
+            call([batch, batch])
     assert np.array_equal(before, session.weights)
 
 

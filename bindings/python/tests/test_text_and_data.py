@@ -27,6 +27,8 @@ def test_bytes_are_ids(tokenizer: Tokenizer) -> None:
     assert len(tokenizer.fingerprint) == 64
     assert tokenizer.encode("").tolist() == [] and tokenizer.decode([]) == ""
     assert tokenizer.encode("a\0b").tolist() == [97, 0, 98]
+    with pytest.raises(TypeError, match="expected a str, seen bytes"):
+        tokenizer.encode(b"a")  # type: ignore[arg-type]
 
 
 def test_ranges_point_into_the_bytes(tokenizer: Tokenizer) -> None:
