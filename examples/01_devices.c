@@ -8,10 +8,11 @@
 #include <stdlib.h>
 
 /* Every call that can fail returns a status and fills an error object that the caller releases. */
-static void check(anet_status status, anet_error *error) {
+/* By its address: C may read the second argument before it makes the call in the first. */
+static void check(anet_status status, anet_error **error) {
   if (status == ANET_OK) return;
-  fprintf(stderr, "%s: %s\n", anet_status_name(status), anet_error_message(error));
-  anet_error_release(error);
+  fprintf(stderr, "%s: %s\n", anet_status_name(status), anet_error_message(*error));
+  anet_error_release(*error);
   exit(1);
 }
 
@@ -31,17 +32,17 @@ int main(void) {
   for (size_t i = 0; i < anet_device_listing_count(); ++i) {
     anet_device_listing listing;
     anet_struct_init(&listing, sizeof listing); /* every struct says how large it is */
-    check(anet_device_listing_get(i, &listing, &error), error);
+    check(anet_device_listing_get(i, &listing, &error), &error);
     printf("%-6s %-14s %s%s%s\n", listing.name, listing.available ? "available" : "not available",
            listing.description, listing.available ? "" : ": ", listing.reason);
   }
 
   /* "auto" is the fastest of those that are available. NULL options are the defaults. */
   anet_device *device = NULL;
-  check(anet_device_open("auto", NULL, &device, &error), error);
+  check(anet_device_open("auto", NULL, &device, &error), &error);
   anet_device_info info;
   anet_struct_init(&info, sizeof info);
-  check(anet_device_get_info(device, &info, &error), error);
+  check(anet_device_get_info(device, &info, &error), &error);
   printf("\nopened %s: %s, %u threads\n", info.name, info.description, (unsigned)info.threads);
 
   /* An error names what was expected and what was seen; it is a value, nothing is printed. */

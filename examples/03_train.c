@@ -7,10 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static void check(anet_status status, anet_error *error) {
+/* By its address: C may read the second argument before it makes the call in the first. */
+static void check(anet_status status, anet_error **error) {
   if (status == ANET_OK) return;
-  fprintf(stderr, "%s: %s\n", anet_status_name(status), anet_error_message(error));
-  anet_error_release(error);
+  fprintf(stderr, "%s: %s\n", anet_status_name(status), anet_error_message(*error));
+  anet_error_release(*error);
   exit(1);
 }
 
@@ -36,7 +37,7 @@ int main(int argc, char **argv) {
   anet_error *error = NULL;
 
   anet_device *device = NULL;
-  check(anet_device_open("auto", NULL, &device, &error), error);
+  check(anet_device_open("auto", NULL, &device, &error), &error);
 
   /* Text becomes windows of 128 tokens; the last tenth is kept aside to measure progress on text
    * that the model has not seen. */
@@ -46,9 +47,9 @@ int main(int argc, char **argv) {
   anet_struct_init(&data, sizeof data);
   data.sequence_length = 128;
   data.seed = 1;
-  check(anet_tokenizer_create_bytes(&tokenizer, &error), error);
-  check(anet_dataset_open_text(argv[1], tokenizer, &data, &text, &error), error);
-  check(anet_dataset_split(text, 0.1, &train, &validation, &error), error);
+  check(anet_tokenizer_create_bytes(&tokenizer, &error), &error);
+  check(anet_dataset_open_text(argv[1], tokenizer, &data, &text, &error), &error);
+  check(anet_dataset_split(text, 0.1, &train, &validation, &error), &error);
 
   /* A Llama, small enough to learn something in a minute on a CPU. */
   anet_model *model = NULL;
@@ -61,7 +62,7 @@ int main(int argc, char **argv) {
   config.head_count = 4;
   config.context_length = 256;
   config.tie_embeddings = 1;
-  check(anet_model_create(&config, 42, &model, &error), error);
+  check(anet_model_create(&config, 42, &model, &error), &error);
   printf("%llu parameters, %llu windows\n", (unsigned long long)anet_model_weight_count(model),
          (unsigned long long)anet_dataset_window_count(train));
 
@@ -75,7 +76,7 @@ int main(int argc, char **argv) {
   options.clip_norm = 1.0;
   options.weight_decay = 0.1;
   options.seed = 1;
-  check(anet_session_create(device, model, &options, &session, &error), error);
+  check(anet_session_create(device, model, &options, &session, &error), &error);
 
   anet_fit_options fit;
   anet_struct_init(&fit, sizeof fit);
@@ -83,10 +84,10 @@ int main(int argc, char **argv) {
   fit.eval_every = steps < 50 ? steps : 50;
   fit.eval_windows = 32;
   fit.callback = report;
-  check(anet_session_fit(session, train, validation, &fit, NULL, &error), error);
+  check(anet_session_fit(session, train, validation, &fit, NULL, &error), &error);
 
   /* Everything that resuming needs; example 04 goes on from here. */
-  check(anet_session_save(session, argv[2], NULL, &error), error);
+  check(anet_session_save(session, argv[2], NULL, &error), &error);
   printf("saved below %s\n", argv[2]);
 
   /* Handles are reference-counted: any order will do. */

@@ -10,10 +10,11 @@
 
 enum { MAX_PROMPT = 256 };
 
-static void check(anet_status status, anet_error *error) {
+/* By its address: C may read the second argument before it makes the call in the first. */
+static void check(anet_status status, anet_error **error) {
   if (status == ANET_OK) return;
-  fprintf(stderr, "%s: %s\n", anet_status_name(status), anet_error_message(error));
-  anet_error_release(error);
+  fprintf(stderr, "%s: %s\n", anet_status_name(status), anet_error_message(*error));
+  anet_error_release(*error);
   exit(1);
 }
 
@@ -34,17 +35,17 @@ int main(int argc, char **argv) {
   int64_t steps = argc > 4 ? strtoll(argv[4], NULL, 10) : 20;
   anet_error *error = NULL;
   anet_device *device = NULL;
-  check(anet_device_open("auto", NULL, &device, &error), error);
+  check(anet_device_open("auto", NULL, &device, &error), &error);
 
   /* The newest loadable checkpoint below the folder, with the options it was trained with: the
    * weights, the optimizer and the position in the data are as they were. */
   anet_session *session = NULL;
-  check(anet_session_resume(device, argv[2], NULL, &session, &error), error);
+  check(anet_session_resume(device, argv[2], NULL, &session, &error), &error);
   anet_session_options options;
   anet_struct_init(&options, sizeof options);
-  check(anet_session_get_options(session, &options, &error), error);
+  check(anet_session_get_options(session, &options, &error), &error);
   int64_t step = 0;
-  check(anet_session_get_step(session, &step, &error), error);
+  check(anet_session_get_step(session, &step, &error), &error);
   printf("resumed after step %lld\n", (long long)step);
 
   /* The same text, the same seed, the same split: the order of the windows is theirs alone, and
@@ -55,19 +56,19 @@ int main(int argc, char **argv) {
   anet_struct_init(&data, sizeof data);
   data.sequence_length = options.sequence_length;
   data.seed = options.seed;
-  check(anet_tokenizer_create_bytes(&tokenizer, &error), error);
-  check(anet_dataset_open_text(argv[1], tokenizer, &data, &text, &error), error);
-  check(anet_dataset_split(text, 0.1, &train, &validation, &error), error);
+  check(anet_tokenizer_create_bytes(&tokenizer, &error), &error);
+  check(anet_dataset_open_text(argv[1], tokenizer, &data, &text, &error), &error);
+  check(anet_dataset_split(text, 0.1, &train, &validation, &error), &error);
 
   anet_fit_options fit;
   anet_struct_init(&fit, sizeof fit);
   fit.steps = steps;
   anet_fit_result last;
   anet_struct_init(&last, sizeof last);
-  check(anet_session_fit(session, train, NULL, &fit, &last, &error), error);
+  check(anet_session_fit(session, train, NULL, &fit, &last, &error), &error);
   anet_eval_result eval;
   anet_struct_init(&eval, sizeof eval);
-  check(anet_session_evaluate(session, validation, 32, &eval, &error), error);
+  check(anet_session_evaluate(session, validation, 32, &eval, &error), &error);
   printf("step %lld  loss %.3f  validation loss %.3f\n\n", (long long)last.step.step,
          last.step.loss, eval.loss);
 
@@ -77,14 +78,14 @@ int main(int argc, char **argv) {
   anet_generator_options writing;
   anet_struct_init(&writing, sizeof writing);
   writing.precision = options.precision;
-  check(anet_session_get_model(session, &model, &error), error);
-  check(anet_generator_create(device, model, tokenizer, &writing, &generator, &error), error);
+  check(anet_session_get_model(session, &model, &error), &error);
+  check(anet_generator_create(device, model, tokenizer, &writing, &generator, &error), &error);
 
   int32_t prompt[MAX_PROMPT];
   size_t prompt_count = 0;
   check(anet_tokenizer_encode(tokenizer, argv[3], SIZE_MAX, 0, prompt, MAX_PROMPT, &prompt_count,
                               &error),
-        error);
+        &error);
   anet_sampling_options sampling;
   anet_struct_init(&sampling, sizeof sampling);
   sampling.max_tokens = 100;
@@ -96,7 +97,7 @@ int main(int argc, char **argv) {
   printf("%s", argv[3]);
   check(anet_generator_generate(generator, prompt, prompt_count, &sampling, print_text, NULL, NULL,
                                 0, &result, &error),
-        error);
+        &error);
   printf("\n\n%.0f tokens/s\n", (double)result.generated_tokens / result.decode_seconds);
 
   anet_generator_release(generator);

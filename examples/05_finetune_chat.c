@@ -10,10 +10,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static void check(anet_status status, anet_error *error) {
+/* By its address: C may read the second argument before it makes the call in the first. */
+static void check(anet_status status, anet_error **error) {
   if (status == ANET_OK) return;
-  fprintf(stderr, "%s: %s\n", anet_status_name(status), anet_error_message(error));
-  anet_error_release(error);
+  fprintf(stderr, "%s: %s\n", anet_status_name(status), anet_error_message(*error));
+  anet_error_release(*error);
   exit(1);
 }
 
@@ -35,7 +36,7 @@ static anet_dataset *pack(const anet_examples *examples, int32_t sequential) {
   packed.sequence_length = 256;
   packed.layout = ANET_ROWS_PACKED;
   packed.sequential = sequential;
-  check(anet_dataset_create_rows(examples, &packed, &rows, &error), error);
+  check(anet_dataset_create_rows(examples, &packed, &rows, &error), &error);
   return rows;
 }
 
@@ -51,18 +52,18 @@ int main(int argc, char **argv) {
   anet_model *model = NULL;
   anet_tokenizer *tokenizer = NULL;
   anet_chat_template *chat = NULL;
-  check(anet_device_open("auto", NULL, &device, &error), error);
+  check(anet_device_open("auto", NULL, &device, &error), &error);
 
   /* Weights, vocabulary and the way this model writes a conversation down. */
   anet_model_config config;
   anet_model_info info;
   anet_struct_init(&config, sizeof config);
   anet_struct_init(&info, sizeof info);
-  check(anet_model_load(folder, NULL, &model, &error), error);
-  check(anet_model_get_config(model, &config, &error), error);
-  check(anet_model_get_info(model, &info, &error), error);
-  check(anet_tokenizer_load(folder, config.vocab_size, &tokenizer, &error), error);
-  check(anet_chat_template_load(folder, &chat, &error), error);
+  check(anet_model_load(folder, NULL, &model, &error), &error);
+  check(anet_model_get_config(model, &config, &error), &error);
+  check(anet_model_get_info(model, &info, &error), &error);
+  check(anet_tokenizer_load(folder, config.vocab_size, &tokenizer, &error), &error);
+  check(anet_chat_template_load(folder, &chat, &error), &error);
 
   /* Every assistant turn is learned, with the token that ends it; nothing else is. */
   anet_examples *chats = NULL, *some = NULL, *rest = NULL;
@@ -74,8 +75,8 @@ int main(int argc, char **argv) {
   reading.stop_count = (uint32_t)info.stop_count;
   reading.strict = 1; /* a conversation that cannot be used is an error with its line */
   reading.device = device;
-  check(anet_examples_open(argv[2], tokenizer, &reading, &chats, &error), error);
-  check(anet_examples_split(chats, 0.1, &some, &rest, &error), error);
+  check(anet_examples_open(argv[2], tokenizer, &reading, &chats, &error), &error);
+  check(anet_examples_split(chats, 0.1, &some, &rest, &error), &error);
   anet_dataset *train = pack(some, 0), *validation = pack(rest, 1);
   printf("%llu conversations in %llu rows, %llu weights\n",
          (unsigned long long)anet_examples_count(some),
@@ -90,7 +91,7 @@ int main(int argc, char **argv) {
   options.documents = 1; /* for packed rows */
   options.learning_rate = 1e-4;
   options.clip_norm = 1.0;
-  check(anet_session_create(device, model, &options, &session, &error), error);
+  check(anet_session_create(device, model, &options, &session, &error), &error);
 
   /* Stops when three evaluations in a row were no better than the best. */
   anet_fit_options fit;
@@ -101,7 +102,7 @@ int main(int argc, char **argv) {
   fit.eval_every = steps < 10 ? 1 : steps / 10;
   fit.patience = 3;
   fit.callback = report;
-  check(anet_session_fit(session, train, validation, &fit, &result, &error), error);
+  check(anet_session_fit(session, train, validation, &fit, &result, &error), &error);
   printf("%s after step %lld\n", result.end == ANET_FIT_NO_IMPROVEMENT ? "stopped early" : "done",
          (long long)result.step.step);
 
@@ -111,7 +112,7 @@ int main(int argc, char **argv) {
   output.format = ANET_EXPORT_HUGGING_FACE;
   output.type = ANET_EXPORT_BF16;
   output.companion = folder;
-  check(anet_model_export(model, argv[3], &output, &error), error);
+  check(anet_model_export(model, argv[3], &output, &error), &error);
   printf("wrote %s\n", argv[3]);
 
   anet_session_release(session);

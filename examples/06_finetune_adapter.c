@@ -20,10 +20,11 @@ static const char *const lessons[][2] = {
 };
 enum { lesson_count = sizeof lessons / sizeof lessons[0], row_length = 64 };
 
-static void check(anet_status status, anet_error *error) {
+/* By its address: C may read the second argument before it makes the call in the first. */
+static void check(anet_status status, anet_error **error) {
   if (status == ANET_OK) return;
-  fprintf(stderr, "%s: %s\n", anet_status_name(status), anet_error_message(error));
-  anet_error_release(error);
+  fprintf(stderr, "%s: %s\n", anet_status_name(status), anet_error_message(*error));
+  anet_error_release(*error);
   exit(1);
 }
 
@@ -31,7 +32,7 @@ static size_t encode(const anet_tokenizer *tokenizer, const char *text, int32_t 
   size_t count = 0;
   anet_error *error = NULL;
   check(anet_tokenizer_encode(tokenizer, text, SIZE_MAX, 0, ids, row_length, &count, &error),
-        error);
+        &error);
   return count;
 }
 
@@ -55,11 +56,11 @@ static anet_dataset *lesson_rows(const anet_tokenizer *tokenizer) {
   }
   check(anet_examples_create(ids, mask, lengths, lesson_count, anet_tokenizer_vocab_size(tokenizer),
                              &examples, &error),
-        error);
+        &error);
   anet_rows_options padded;
   anet_struct_init(&padded, sizeof padded);
   padded.sequence_length = row_length;
-  check(anet_dataset_create_rows(examples, &padded, &rows, &error), error);
+  check(anet_dataset_create_rows(examples, &padded, &rows, &error), &error);
   anet_examples_release(examples);
   return rows;
 }
@@ -87,11 +88,11 @@ static anet_model *small_model(anet_device *device, const anet_tokenizer *tokeni
   options.sequence_length = windows.sequence_length;
   options.learning_rate = 3e-3;
   fit.steps = 150;
-  check(anet_model_config_get("tiny", &config, &error), error);
-  check(anet_model_create(&config, 1, &model, &error), error);
-  check(anet_dataset_create_tokens(ids, count, &windows, &text, &error), error);
-  check(anet_session_create(device, model, &options, &session, &error), error);
-  check(anet_session_fit(session, text, NULL, &fit, NULL, &error), error);
+  check(anet_model_config_get("tiny", &config, &error), &error);
+  check(anet_model_create(&config, 1, &model, &error), &error);
+  check(anet_dataset_create_tokens(ids, count, &windows, &text, &error), &error);
+  check(anet_session_create(device, model, &options, &session, &error), &error);
+  check(anet_session_fit(session, text, NULL, &fit, NULL, &error), &error);
   anet_session_release(session);
   anet_dataset_release(text);
   return model;
@@ -117,7 +118,7 @@ static void answer(anet_generator *generator, const anet_tokenizer *tokenizer) {
     printf("  %-28s ", lessons[i][0]);
     check(anet_generator_generate(generator, ids, count, &greedy, print_text, NULL, NULL, 0, NULL,
                                   &error),
-          error);
+          &error);
     printf("\n");
   }
 }
@@ -131,28 +132,28 @@ int main(int argc, char **argv) {
   anet_adapter *adapter = NULL;
   anet_session *session = NULL;
   anet_generator *generator = NULL;
-  check(anet_device_open("auto", NULL, &device, &error), error);
-  check(anet_tokenizer_create_bytes(&tokenizer, &error), error);
+  check(anet_device_open("auto", NULL, &device, &error), &error);
+  check(anet_tokenizer_create_bytes(&tokenizer, &error), &error);
   anet_dataset *rows = lesson_rows(tokenizer);
   if (argc > 1 && *argv[1] != '\0')
-    check(anet_model_load(argv[1], NULL, &model, &error), error);
+    check(anet_model_load(argv[1], NULL, &model, &error), &error);
   else
     model = small_model(device, tokenizer);
 
   /* The frozen base takes a quarter of its memory: 8 bits a weight, a scale for each row. */
-  check(anet_model_quantize(model, NULL, &frozen, &error), error);
+  check(anet_model_quantize(model, NULL, &frozen, &error), &error);
   anet_adapter_options lora; /* rank 8, alpha 16, the seven projections of every layer */
   anet_adapter_info info;
   anet_struct_init(&lora, sizeof lora);
   anet_struct_init(&info, sizeof info);
-  check(anet_adapter_create(frozen, &lora, &adapter, &error), error);
-  check(anet_adapter_get_info(adapter, &info, &error), error);
+  check(anet_adapter_create(frozen, &lora, &adapter, &error), &error);
+  check(anet_adapter_get_info(adapter, &info, &error), &error);
   printf("%llu weights in %llu bytes, %llu more are trained\n",
          (unsigned long long)anet_model_weight_count(frozen),
          (unsigned long long)anet_model_weight_bytes(frozen),
          (unsigned long long)info.weight_count);
 
-  check(anet_generator_create(device, frozen, tokenizer, NULL, &generator, &error), error);
+  check(anet_generator_create(device, frozen, tokenizer, NULL, &generator, &error), &error);
   printf("before:\n");
   answer(generator, tokenizer);
 
@@ -167,16 +168,16 @@ int main(int argc, char **argv) {
   options.learning_rate = 5e-3;
   options.clip_norm = 1;
   fit.steps = steps;
-  check(anet_session_create_adapter(device, adapter, &options, &session, &error), error);
-  check(anet_session_fit(session, rows, NULL, &fit, &result, &error), error);
+  check(anet_session_create_adapter(device, adapter, &options, &session, &error), &error);
+  check(anet_session_fit(session, rows, NULL, &fit, &result, &error), &error);
   printf("loss %.3f after %lld steps\nafter:\n", result.step.loss, (long long)result.step.step);
 
   /* Attached and detached at any time: the generator compiles its programs once. */
   anet_weighted_adapter attached = {adapter, 1};
-  check(anet_generator_set_adapters(generator, &attached, 1, &error), error);
+  check(anet_generator_set_adapters(generator, &attached, 1, &error), &error);
   answer(generator, tokenizer);
   if (argc > 2) { /* for PEFT: adapter_config.json, adapter_model.safetensors */
-    check(anet_adapter_save(adapter, argv[2], NULL, &error), error);
+    check(anet_adapter_save(adapter, argv[2], NULL, &error), &error);
     printf("wrote %s\n", argv[2]);
   }
 

@@ -16,10 +16,11 @@
 
 enum { row_length = 128, batch_size = 2 };
 
-static void check(anet_status status, anet_error *error) {
+/* By its address: C may read the second argument before it makes the call in the first. */
+static void check(anet_status status, anet_error **error) {
   if (status == ANET_OK) return;
-  fprintf(stderr, "%s: %s\n", anet_status_name(status), anet_error_message(error));
-  anet_error_release(error);
+  fprintf(stderr, "%s: %s\n", anet_status_name(status), anet_error_message(*error));
+  anet_error_release(*error);
   exit(1);
 }
 
@@ -65,12 +66,12 @@ int main(int argc, char **argv) {
   anet_model_info info;
   anet_struct_init(&config, sizeof config);
   anet_struct_init(&info, sizeof info);
-  check(anet_device_open("cpu", NULL, &device, &error), error);
-  check(anet_model_load(folder, NULL, &model, &error), error);
-  check(anet_model_get_config(model, &config, &error), error);
-  check(anet_model_get_info(model, &info, &error), error);
-  check(anet_tokenizer_load(folder, config.vocab_size, &tokenizer, &error), error);
-  check(anet_chat_template_load(folder, &chat, &error), error);
+  check(anet_device_open("cpu", NULL, &device, &error), &error);
+  check(anet_model_load(folder, NULL, &model, &error), &error);
+  check(anet_model_get_config(model, &config, &error), &error);
+  check(anet_model_get_info(model, &info, &error), &error);
+  check(anet_tokenizer_load(folder, config.vocab_size, &tokenizer, &error), &error);
+  check(anet_chat_template_load(folder, &chat, &error), &error);
 
   /* What the assistant says is learned, with the token that ends its turn; nothing else is. */
   anet_examples *conversations[2] = {NULL, NULL};
@@ -88,8 +89,8 @@ int main(int argc, char **argv) {
     packed.sequence_length = row_length;
     packed.layout = ANET_ROWS_PACKED;
     packed.seed = 7;
-    check(anet_examples_open(chats, tokenizer, &reading, &conversations[part], &error), error);
-    check(anet_dataset_create_rows(conversations[part], &packed, &rows[part], &error), error);
+    check(anet_examples_open(chats, tokenizer, &reading, &conversations[part], &error), &error);
+    check(anet_dataset_create_rows(conversations[part], &packed, &rows[part], &error), &error);
   }
   printf("%" PRIu64 " conversations for training, %" PRIu64 " for validation\n",
          anet_examples_count(conversations[0]), anet_examples_count(conversations[1]));
@@ -111,31 +112,31 @@ int main(int argc, char **argv) {
   options.schedule = ANET_SCHEDULE_COSINE;
   options.total_steps = steps;
   options.clip_norm = 1;
-  check(anet_adapter_create(model, &lora, &adapter, &error), error);
-  check(anet_session_create_adapter(device, adapter, &options, &session, &error), error);
+  check(anet_adapter_create(model, &lora, &adapter, &error), &error);
+  check(anet_session_create_adapter(device, adapter, &options, &session, &error), &error);
 
   /* The first half, saved at its end. */
   anet_eval_result evaluation;
   anet_fit_options fit;
   anet_struct_init(&evaluation, sizeof evaluation);
   anet_struct_init(&fit, sizeof fit);
-  check(anet_session_evaluate(session, rows[1], 0, &evaluation, &error), error);
+  check(anet_session_evaluate(session, rows[1], 0, &evaluation, &error), &error);
   print_loss("validation", 0, evaluation.loss);
   fit.steps = steps / 2;
   fit.save_every = fit.steps;
   fit.checkpoint_root = checkpoints;
   fit.callback = report;
-  check(anet_session_fit(session, rows[0], NULL, &fit, NULL, &error), error);
+  check(anet_session_fit(session, rows[0], NULL, &fit, NULL, &error), &error);
   anet_session_release(session);
   anet_adapter_release(adapter);
 
   /* The second half, as if the first had never ended. */
-  check(anet_session_resume_adapter(device, model, checkpoints, NULL, &session, &error), error);
-  check(anet_session_get_adapter(session, &adapter, &error), error);
+  check(anet_session_resume_adapter(device, model, checkpoints, NULL, &session, &error), &error);
+  check(anet_session_get_adapter(session, &adapter, &error), &error);
   fit.steps = steps - fit.steps;
   fit.save_every = 0;
-  check(anet_session_fit(session, rows[0], NULL, &fit, NULL, &error), error);
-  check(anet_session_evaluate(session, rows[1], 0, &evaluation, &error), error);
+  check(anet_session_fit(session, rows[0], NULL, &fit, NULL, &error), &error);
+  check(anet_session_evaluate(session, rows[1], 0, &evaluation, &error), &error);
   print_loss("validation", steps, evaluation.loss);
 
   /* What it answers now. */
@@ -152,16 +153,16 @@ int main(int argc, char **argv) {
   greedy.stop_count = (uint32_t)info.stop_count;
   check(anet_chat_template_render(chat, messages, NULL, NULL, 1, prompt, sizeof prompt, &length,
                                   &error),
-        error);
+        &error);
   check(anet_tokenizer_encode(tokenizer, prompt, length, ANET_TOKENIZE_PARSE_SPECIAL, ids,
                               row_length, &count, &error),
-        error);
-  check(anet_generator_create(device, model, tokenizer, NULL, &generator, &error), error);
-  check(anet_generator_set_adapters(generator, &attached, 1, &error), error);
+        &error);
+  check(anet_generator_create(device, model, tokenizer, NULL, &generator, &error), &error);
+  check(anet_generator_set_adapters(generator, &attached, 1, &error), &error);
   printf("answer: ");
   check(anet_generator_generate(generator, ids, count, &greedy, print_text, NULL, NULL, 0, NULL,
                                 &error),
-        error);
+        &error);
 
   /* The adapter for PEFT, and the model with the adapter in its weights for llama.cpp. */
   anet_model *merged = NULL;
@@ -170,9 +171,9 @@ int main(int argc, char **argv) {
   gguf.format = ANET_EXPORT_GGUF;
   gguf.type = ANET_EXPORT_FP16;
   gguf.companion = folder;
-  check(anet_adapter_save(adapter, adapter_path, NULL, &error), error);
-  check(anet_model_merge(model, &attached, 1, &merged, &error), error);
-  check(anet_model_export(merged, merged_path, &gguf, &error), error);
+  check(anet_adapter_save(adapter, adapter_path, NULL, &error), &error);
+  check(anet_model_merge(model, &attached, 1, &merged, &error), &error);
+  check(anet_model_export(merged, merged_path, &gguf, &error), &error);
   printf("\nwrote adapter and model.gguf\n");
 
   anet_model_release(merged);

@@ -60,6 +60,12 @@ expect "$work/07" '^saved step-00000003$'
 expect "$work/07" '^step  *6  loss'
 expect "$work/07" '^wrote adapter and model.gguf$'
 
+# What fails says why, not only that it does.
+for example in 03_train 04_resume_generate 05_finetune_chat 06_finetune_adapter 07_finetune_jsonl; do
+  "$build/examples/$example" "$work/absent" "$work/absent" "$work/absent" 1 2> "$work/failed" && exit 1
+  expect "$work/failed" "$work/absent"
+done
+
 # The command: a run of six steps equals one of three that is resumed for three more.
 options="--model stories260K --sequence-length 32 --batch-size 2 --eval-windows 4 --threads 2"
 "$build/ane-train" train $options --data "$work/text.txt" --steps 6 --save-every 3 --sample Line \

@@ -15,9 +15,9 @@
 
 enum { max_row_length = 256 };
 
-static void check(anet_status status, anet_error* error) {
+static void check(anet_status status, anet_error** error) {
   if (status == ANET_OK) return;
-  fprintf(stderr, "%s: %s\n", anet_status_name(status), anet_error_message(error));
+  fprintf(stderr, "%s: %s\n", anet_status_name(status), anet_error_message(*error));
   exit(1);
 }
 
@@ -49,14 +49,14 @@ int main(int argc, char** argv) {
   anet_struct_init(&result, sizeof result);
 
   threads.threads = 1;
-  check(anet_device_open("cpu", &threads, &device, &error), error);
-  check(anet_model_config_get(argv[1], &config, &error), error);
+  check(anet_device_open("cpu", &threads, &device, &error), &error);
+  check(anet_model_config_get(argv[1], &config, &error), &error);
   config.layer_count = 2;
   config.vocab_size = 512;
-  check(anet_model_create(&config, 1, &model, &error), error);
+  check(anet_model_create(&config, 1, &model, &error), &error);
   options.sequence_length = row_length;
   options.learning_rate = 1e-4;
-  check(anet_session_create(device, model, &options, &session, &error), error);
+  check(anet_session_create(device, model, &options, &session, &error), &error);
 
   int32_t tokens[max_row_length], targets[max_row_length];
   for (int32_t i = 0; i < row_length; ++i) {
@@ -73,7 +73,7 @@ int main(int argc, char** argv) {
     const int64_t steps = strtoll(line, NULL, 10);
     const double start = now(CLOCK_MONOTONIC), busy = now(CLOCK_PROCESS_CPUTIME_ID);
     for (int64_t i = 0; i < steps; ++i)
-      check(anet_session_step(session, &batch, 1, &result, &error), error);
+      check(anet_session_step(session, &batch, 1, &result, &error), &error);
     const double seconds = now(CLOCK_MONOTONIC) - start;
     const double processor = now(CLOCK_PROCESS_CPUTIME_ID) - busy;
     uint64_t bits;
