@@ -42,8 +42,8 @@ bool check_flag(int32_t value, Status status, const char* argument) {
 
 void check_index(size_t index, size_t count, const char* what) {
   if (index >= count)
-    fail(Status::out_of_range, "expected the index of a ", what, " below ", count, ", seen ",
-         index);
+    fail(Status::out_of_range, "expected an index below ", count, ", the number of ", what,
+         "s, seen ", index);
 }
 
 bool check_capacity(size_t needed, const void* values, size_t capacity, size_t* count,

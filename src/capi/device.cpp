@@ -96,8 +96,8 @@ std::shared_ptr<backend::Device> open_backend(const std::string& name,
   }
 }
 
-std::unique_ptr<anet_device> open(const char* name, const anet_device_options& options) {
-  ReleaseCallback log_release(options.log_release, options.log_user_data);
+std::unique_ptr<anet_device> open(const char* name, const anet_device_options& options,
+                                  ReleaseCallback& log_release) {
   if (options.threads > max_threads)
     fail(Status::out_of_range, "expected options.threads up to ", max_threads, ", seen ",
          options.threads);
@@ -154,8 +154,14 @@ anet_status anet_device_listing_get(size_t index, anet_device_listing* listing,
 
 anet_status anet_device_open(const char* name, const anet_device_options* options,
                              anet_device** device, anet_error** error) {
-  return guard_create(device, "device", error,
-                      [&] { return open(name, read_optional_struct(options, "options")); });
+  if (device != nullptr) *device = nullptr;
+  return guard(error, [&] {
+    const anet_device_options settings = read_optional_struct(options, "options");
+    // Before anything can fail: the log is then given back.
+    ReleaseCallback log_release(settings.log_release, settings.log_user_data);
+    require(device, "device");
+    *device = open(name, settings, log_release).release();
+  });
 }
 
 anet_status anet_device_get_info(const anet_device* device, anet_device_info* info,

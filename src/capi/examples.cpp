@@ -122,10 +122,14 @@ std::unique_ptr<anet_examples> open(const std::string& path, const anet_tokenize
 std::unique_ptr<anet_examples> create(const int32_t* ids, const uint8_t* mask,
                                       std::span<const uint64_t> lengths, int32_t vocab_size) {
   io::ExampleStoreWriter writer(vocab_size);
-  for (const uint64_t length : lengths) {
-    const auto size = static_cast<size_t>(length);
+  for (size_t i = 0; i < lengths.size(); ++i) {
+    const auto size = static_cast<size_t>(lengths[i]);
     const auto supervised = mask == nullptr ? std::span<const uint8_t>() : std::span(mask, size);
-    writer.add({&require(ids, "ids"), size}, supervised);
+    try {
+      writer.add({&require(ids, "ids"), size}, supervised);
+    } catch (const Error& error) {
+      fail(error.status(), error.message(), ", in example ", i);
+    }
     ids += size;
     if (mask != nullptr) mask += size;
   }

@@ -115,6 +115,9 @@ TEST_CASE("a log is given back once, when nothing can log any more") {
   options.threads = 1000;
   CHECK(attempt(anet_device_open, "cpu", &options, &handle).status == ANET_E_OUT_OF_RANGE);
   CHECK(released == 3);
+  anet_device** nowhere = nullptr;
+  CHECK(attempt(anet_device_open, "cpu", &options, nowhere).status == ANET_E_INVALID_ARGUMENT);
+  CHECK(released == 4);
 }
 
 TEST_CASE("a silent device calls nothing") {

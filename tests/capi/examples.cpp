@@ -198,11 +198,12 @@ TEST_CASE("examples split, and rows cannot") {
 TEST_CASE("examples from memory are checked") {
   const int32_t ids[] = {1, 2, 3, 300};
   const uint64_t lengths[] = {4};
+  const uint64_t halves[] = {2, 2};
   anet_examples* examples = nullptr;
   const Outcome outcome =
-      attempt(anet_examples_create, ids, nullptr, lengths, size_t{1}, 258, &examples);
+      attempt(anet_examples_create, ids, nullptr, halves, size_t{2}, 258, &examples);
   CHECK(outcome.status == ANET_E_INVALID_DATA);
-  CHECK(outcome.says("300"));
+  CHECK(outcome.says("300 at position 1, in example 1"));
   const uint8_t nothing[] = {1, 0, 0, 0};
   CHECK(attempt(anet_examples_create, ids, nothing, lengths, size_t{1}, 400, &examples).status ==
         ANET_E_INVALID_DATA);
