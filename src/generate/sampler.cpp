@@ -50,9 +50,10 @@ void check_options(const SamplingOptions& options) {
     fail(Status::out_of_range, "expected top_p between 0 and 1, seen ", options.top_p);
   if (!(options.min_p >= 0 && options.min_p <= 1))
     fail(Status::out_of_range, "expected min_p between 0 and 1, seen ", options.min_p);
-  if (!(std::isfinite(options.repetition_penalty) && options.repetition_penalty >= 0))
-    fail(Status::out_of_range, "expected a repetition_penalty above 0, or 0 for none, seen ",
-         options.repetition_penalty);
+  const double penalty = options.repetition_penalty;
+  if (!(std::isfinite(penalty) && (penalty == 0 || penalty >= 1)))
+    fail(Status::out_of_range, "expected a repetition_penalty of at least 1, or 0 for none, seen ",
+         penalty);
   if (options.temperature == 0 && (options.top_k != 0 || options.top_p != 0 || options.min_p != 0))
     fail(Status::unsupported_option,
          "expected top_k, top_p and min_p only with a temperature above 0, seen ", options.top_k,
