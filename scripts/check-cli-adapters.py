@@ -122,6 +122,8 @@ def check_options(work, base):
                  "--checkpoint-root", full)
     check("trained layers.1.*,norm.weight" in out, out)
     run("finetune", "--resume", "--checkpoint-root", full, "--steps", "6")
+    refuse(1, "seen one of a model", "eval", "--model", base, "--adapter", full, "--data",
+           os.path.join(work, "chats"))
     for options, text in ((("--full", "--rank", "2"), "no adapter"),
                           (("--trainable", "norm.weight"), "--full"),
                           (("--targets", "q_prj"), "q_prj"),

@@ -47,6 +47,9 @@ Json write_adapter(const model::Adapter& adapter) {
 std::shared_ptr<model::Adapter> checkpoint_adapter(const CheckpointReader& reader,
                                                    std::shared_ptr<const model::Model> base) {
   constexpr int64_t max_rank = 4096;
+  if (reader.sections().find(adapter_section) == nullptr)
+    fail(Status::invalid_checkpoint,
+         "expected a checkpoint of an adapter, seen one of a model: ", reader.directory());
   const JsonView json = reader.section(adapter_section);
   model::LoraOptions options;
   options.rank = static_cast<int32_t>(json.at("rank").integer(1, max_rank));

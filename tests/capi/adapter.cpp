@@ -348,6 +348,10 @@ TEST_CASE("a session of an adapter resumes") {
   const std::string path = folder.path("step-00000003");
   must(anet_adapter_load, model.get(), path.c_str(), &loaded);
   CHECK(info_of(Adapter(loaded)).module_count == 14);
+  anet_model* whole = nullptr;
+  const Outcome refused = attempt(anet_model_load, path.c_str(), nullptr, &whole);
+  CHECK(refused.status == ANET_E_INVALID_CHECKPOINT);
+  CHECK(refused.says("of an adapter, which is loaded for its base"));
 
   const Model other = create_model(9);
   CHECK(attempt(anet_session_resume_adapter, device.get(), other.get(), folder.path().c_str(),

@@ -1,6 +1,7 @@
 #include "io/model_file/checkpoint_model.h"
 
 #include "base/status.h"
+#include "io/adapter_checkpoint.h"
 #include "io/model_file/mapped_source.h"
 #include "io/model_file/safetensors_files.h"
 #include "io/model_file/sources.h"
@@ -54,6 +55,10 @@ CheckpointReader open_checkpoint(const std::string& path, FileSystem& files) {
 }
 
 model::Config checkpoint_config(const CheckpointReader& reader) {
+  if (reader.sections().find(adapter_section) != nullptr)
+    fail(Status::invalid_checkpoint,
+         "expected a checkpoint of a model, seen one of an adapter, which is loaded for its base: ",
+         reader.directory());
   return config_from(reader.section("model"));
 }
 
