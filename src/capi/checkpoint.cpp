@@ -68,9 +68,15 @@ std::string find(const std::string& root, anet_checkpoint_choice choice) {
     if (const auto reader = store.open_latest()) return reader->directory();
     fail_none(store, "a checkpoint");
   }
-  const auto best = store.best();
-  if (!best) fail_none(store, "a checkpoint that is marked as the best");
-  return io::CheckpointReader(best->entry.path).directory();
+  constexpr const char* wanted = "a checkpoint that is marked as the best";
+  try {
+    if (const auto best = store.best()) return io::CheckpointReader(best->entry.path).directory();
+  } catch (const Error& error) {
+    if (!io::is_checkpoint_damage(error.status())) throw;
+    fail(Status::not_found, "expected ", wanted, " under '", root,
+         "', seen a damaged one: ", error.message());
+  }
+  fail_none(store, wanted);
 }
 
 std::string inspect(const std::string& path) {

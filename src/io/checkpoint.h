@@ -110,6 +110,8 @@ public:
   std::vector<CheckpointProblem> problems() const;
 
 private:
+  // False when best.json is damaged: it says nothing then, and the next best replaces it.
+  bool read_best(std::optional<BestCheckpoint>& result) const;
   void mark_best(const CheckpointEntry& entry, double loss);
   void prune(const CheckpointEntry& newest);
 
@@ -118,6 +120,8 @@ private:
   FileSystem& files_;
 };
 
+// The files say that this checkpoint cannot be loaded; another one may well be.
+bool is_checkpoint_damage(Status status);
 std::string checkpoint_name(int64_t step);                     // "step-00000100"
 std::optional<int64_t> checkpoint_step(std::string_view name); // nullopt for another name
 

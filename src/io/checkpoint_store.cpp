@@ -14,15 +14,6 @@ constexpr size_t name_digits = 8; // at least; sorts by name up to 10^8 steps
 constexpr const char* best_file = "best.json";
 constexpr int64_t max_best_size = 4096; // bytes
 
-// The files say that this checkpoint cannot be loaded; another one may well be. Failures of the
-// machine and formats newer than ours are not among these: passing over them would resume from an
-// older step and nobody would know.
-bool is_damage(Status status) {
-  return status == Status::invalid_checkpoint || status == Status::checksum ||
-         status == Status::invalid_data || status == Status::file_not_found ||
-         status == Status::out_of_range;
-}
-
 CheckpointReader open_entry(const CheckpointEntry& entry, FileSystem& files) {
   CheckpointReader reader(entry.path, files);
   if (reader.step() != entry.step)
@@ -32,6 +23,14 @@ CheckpointReader open_entry(const CheckpointEntry& entry, FileSystem& files) {
 }
 
 } // namespace
+
+// Failures of the machine and formats newer than ours are no damage: passing over them would resume
+// from an older step and nobody would know.
+bool is_checkpoint_damage(Status status) {
+  return status == Status::invalid_checkpoint || status == Status::checksum ||
+         status == Status::invalid_data || status == Status::file_not_found ||
+         status == Status::out_of_range;
+}
 
 std::string checkpoint_name(int64_t step) {
   std::string digits = std::to_string(step);
@@ -61,9 +60,11 @@ CheckpointEntry CheckpointStore::save(const CheckpointContents& contents,
   const CheckpointEntry entry{join_path(root_, checkpoint_name(contents.step)), contents.step};
   save_checkpoint(entry.path, contents, files_);
   if (loss && std::isfinite(*loss)) {
-    const std::optional<BestCheckpoint> before = best();
+    std::optional<BestCheckpoint> before;
+    const bool known = read_best(before);
     // The best one written anew has a new loss, whatever that is.
-    if (!before || *loss < before->loss || before->entry == entry) mark_best(entry, *loss);
+    if (!known || !before || *loss < before->loss || before->entry == entry)
+      mark_best(entry, *loss);
   }
   prune(entry);
   return entry;
@@ -86,7 +87,7 @@ std::optional<CheckpointReader> CheckpointStore::open_latest() const {
     try {
       return open_entry(*entry, files_);
     } catch (const Error& error) {
-      if (!is_damage(error.status())) throw;
+      if (!is_checkpoint_damage(error.status())) throw;
     }
   }
   return std::nullopt;
@@ -112,6 +113,16 @@ std::optional<BestCheckpoint> CheckpointStore::best() const {
   return best;
 }
 
+bool CheckpointStore::read_best(std::optional<BestCheckpoint>& result) const {
+  try {
+    result = best();
+    return true;
+  } catch (const Error& error) {
+    if (!is_checkpoint_damage(error.status())) throw;
+    return false;
+  }
+}
+
 std::vector<CheckpointProblem> CheckpointStore::problems() const {
   std::vector<CheckpointProblem> problems;
   for (const CheckpointEntry& entry : list()) {
@@ -135,7 +146,8 @@ void CheckpointStore::prune(const CheckpointEntry& newest) {
   std::vector<CheckpointEntry> entries = list();
   if (static_cast<int64_t>(entries.size()) <= retention_.keep_last) return;
   entries.resize(entries.size() - static_cast<size_t>(retention_.keep_last));
-  const std::optional<BestCheckpoint> kept = best();
+  std::optional<BestCheckpoint> kept;
+  if (!read_best(kept)) return; // any of them may be the best
   // `newest` is not the last by step after a run was taken up again from an earlier one.
   for (const CheckpointEntry& entry : entries)
     if (entry != newest && !(kept && entry == kept->entry)) remove_tree(entry.path, files_);

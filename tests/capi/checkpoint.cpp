@@ -2,6 +2,7 @@
 #include "support.h"
 
 #include <csignal>
+#include <filesystem>
 #include <functional>
 
 #include <sys/resource.h>
@@ -205,6 +206,14 @@ TEST_CASE("old checkpoints go, the best one stays") {
   CHECK(checkpoints(folder.path()) == std::vector<std::string>{name(2), name(4), name(5)});
   CHECK(find(folder.path()) == folder.path(name(5)));
   CHECK(find(folder.path(), ANET_CHECKPOINT_BEST) == folder.path(name(2)));
+  // A damaged best is none, and the error says so.
+  std::filesystem::remove(std::filesystem::path(folder.path(name(2))) / "state.json");
+  size_t length = 0;
+  const Outcome damaged =
+      attempt(anet_checkpoint_find, folder.path().c_str(),
+              anet_checkpoint_choice{ANET_CHECKPOINT_BEST}, nullptr, size_t{0}, &length);
+  CHECK(damaged.status == ANET_E_NOT_FOUND);
+  CHECK(damaged.says("damaged"));
   // Zero keeps all.
   fit(training.session.get(), 1);
   save(training.session.get(), folder.path());

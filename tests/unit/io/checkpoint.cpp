@@ -250,6 +250,13 @@ TEST_CASE("retention keeps the newest and the best") {
   CHECK_FALSE(store.best());
   put(root / "best.json", "{\"checkpoint\": \"../../etc\", \"loss\": 1}");
   CHECK(error_of([&] { store.best(); })->status() == Status::invalid_checkpoint);
+  // Nobody knows which one it was: none is deleted, and the next one with a loss is the best.
+  store.save(Model(8).contents());
+  store.save(Model(9).contents());
+  CHECK(steps_of(store.list()) == std::vector<int64_t>{6, 8, 9});
+  store.save(Model(10).contents(), 99.0);
+  CHECK(store.best()->entry.step == 10);
+  CHECK(steps_of(store.list()) == std::vector<int64_t>{9, 10});
   CHECK(error_of([] { CheckpointStore bad("x", {.keep_last = -1}); })->status() ==
         Status::invalid_argument);
 }
