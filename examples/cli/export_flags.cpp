@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdio>
+#include <filesystem>
 
 namespace cli {
 namespace {
@@ -74,8 +75,11 @@ void export_model(const Model& model, const ExportFlags& flags, const std::strin
     options.user_data = &loading;
     call(anet_model_export, model.get(), flags.path.c_str(), &options);
   }
+  const bool tokenizer =
+      !source.empty() && std::filesystem::exists(std::filesystem::path(source) / "tokenizer.json");
   std::printf("exported %s (%s, %s)%s%s\n", flags.path.c_str(), flags.format.c_str(),
-              flags.type.c_str(), source.empty() ? "" : " with the tokenizer of ", source.c_str());
+              flags.type.c_str(), tokenizer ? " with the tokenizer of " : "",
+              tokenizer ? source.c_str() : "");
 }
 
 } // namespace cli
