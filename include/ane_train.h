@@ -732,7 +732,8 @@ typedef struct anet_model_load_options {
  * Loads a model. The path decides the format:
  * - a folder of Hugging Face (config.json of transformers 4 or 5, safetensors in one or several
  *   files, F32, F16 or BF16) of LlamaForCausalLM, Qwen2ForCausalLM or Qwen3ForCausalLM;
- * - a GGUF file, version 3, of llama, qwen2 or qwen3 (F32, F16, BF16, Q8_0, Q4_0);
+ * - a GGUF file, version 3, of llama, qwen2 or qwen3 (F32, F16, BF16, Q8_0, Q6_K,
+ *   Q4_0);
  * - a llama2.c file, version 0, 1 or 2;
  * - a BLZT checkpoint of maderix/ANE, version 2 or 4;
  * - a checkpoint folder of anet_session_save, or a file of anet_model_save.
@@ -782,10 +783,10 @@ typedef struct anet_export_options {
 } anet_export_options;
 
 /**
- * Writes a model for other tools. Atomic: the path has what it had, or the whole export.
+ * Writes a model for other tools. Atomic: the path has what it had, or the whole export. Compressed
+ * matrices are written as the values that they stand for.
  * @param options nullable: a Hugging Face folder in fp32.
- * @return ANET_E_UNSUPPORTED naming what the format cannot express (no format has compressed
- *         matrices: merge, or export the model that was quantized), ANET_E_UNSUPPORTED_OPTION for a
+ * @return ANET_E_UNSUPPORTED naming what the format cannot express, ANET_E_UNSUPPORTED_OPTION for a
  *         type that the format does not have, ANET_E_IO, ANET_E_DISK_FULL, ANET_E_PERMISSION,
  *         ANET_E_CANCELLED.
  */
@@ -2056,9 +2057,9 @@ ANET_API anet_status anet_generator_set_adapters(anet_generator *generator,
  * @param options,callback,result nullable.
  * @param ids,capacity receive the generated ids; nullable. What exceeds `capacity` is only passed
  *        to the callback.
- * @return ANET_E_INVALID_DATA for an empty prompt or one that fills the context, saying how long
- *         it may be; ANET_E_OUT_OF_RANGE for a bad id or option, ANET_E_NUMERIC when the logits are
- *         not finite, ANET_E_CANCELLED.
+ * @return ANET_E_INVALID_DATA for an empty prompt or one that is longer than the context,
+ *         saying how long it may be; ANET_E_OUT_OF_RANGE for a bad id or option, ANET_E_NUMERIC
+ * when the logits are not finite, ANET_E_CANCELLED.
  */
 ANET_API anet_status anet_generator_generate(
     anet_generator *generator, const int32_t *prompt, size_t prompt_count,

@@ -42,7 +42,7 @@ public final class Generator {
 
   /// Continues a prompt.
   /// - Parameter onToken: is called on this thread. What it throws ends the text and is thrown on.
-  /// - Throws: ``AneTrainError``: `invalidData` for an empty prompt or one that fills the context,
+  /// - Throws: ``AneTrainError``: `invalidData` for an empty prompt or one longer than the context,
   ///   saying how long it may be; `outOfRange` for a bad id or option, `numeric` when the logits are
   ///   not finite, `cancelled`; and what `onToken` throws.
   @discardableResult
