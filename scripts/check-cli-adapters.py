@@ -90,6 +90,10 @@ def check_finetune(work, base):
     check("steps are done already" in out, out)
     refuse(1, "another run", "finetune", "--model", base, "--data", os.path.join(work, "chats"),
            "--output", adapter)
+    for place, pattern in ((base, "has files"), (os.path.join(base, "config.json"), "no folder")):
+        refuse(1, pattern, "finetune", "--model", base, "--data", os.path.join(work, "chats"),
+               "--output", place)
+        check(not os.path.exists(place + "-checkpoints"), place)
     # An adapter keeps its shape; flags that describe it are welcome, others are not ignored.
     resume = ("finetune", "--resume", "--checkpoint-root", adapter + "-checkpoints", "--steps")
     for options in (("--rank", "4"), ("--alpha", "3"), ("--dropout", "0.5"), ("--dora",),

@@ -234,6 +234,7 @@ def check_places(work, base, run_folder):
                              (("--log", os.path.join(absent, "log")), "no folder"),
                              (("--export", os.path.join(absent, "model")), "no folder"),
                              (("--export", text), "it is no folder"),
+                             (("--export", work), "has files"),
                              (("--export", work, "--export-format", "gguf"), "it is a folder"),
                              (("--export", absent, "--export-companion", absent), "no folder"),
                              (("--checkpoint-root", text), "it is no folder"),
@@ -450,6 +451,7 @@ def check_bad_input(work, base, bad):
     refuse(2, "--steps expects", "train", "--data", chats, "--steps", "0")
     refuse(2, "--learning-rate expects", "train", "--data", chats, "--learning-rate", "0")
     refuse(1, "a directory", "train", "--data", chats, "--config", chats)
+    refuse(1, "--split 0", "train", "--data", os.path.join(work, "text.txt"), "--layout", "packed")
     refuse(2, "--scheme expects", "quantize", "--model", base, "--scheme", "int3")
     refuse(2, "--max-shard expects", "export", "--model", base, "--output", absent, "--max-shard",
            "many")

@@ -82,6 +82,11 @@ CorpusPair split_examples(const std::string& path, double split, const CorpusOpt
   say_unusable(report);
   anet_examples* train = nullptr;
   anet_examples* validation = nullptr;
+  if (anet_examples_count(all.get()) < 2)
+    throw Failure(ANET_E_INVALID_DATA,
+                  "'" + path +
+                      "' has one example, of which none can be kept aside: --split 0 trains " +
+                      "on it, --document-separator makes several of a text");
   call(anet_examples_split, all.get(), split, &train, &validation);
   Examples rest(validation);
   CorpusPair pair;
