@@ -7,6 +7,7 @@ usage: check-cli-text.py build-directory"""
 import json
 import math
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -252,6 +253,26 @@ def check_places(work, base, run_folder):
     check(os.path.exists(os.path.join(deep, "step-00000001")), deep)
 
 
+def check_full_disk(work):
+    """A log that cannot grow any more ends the run, but what was trained is saved."""
+    limit = 128 * 1024  # more than a checkpoint's file, less than the log of all steps
+
+    def restrict():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    root = os.path.join(work, "full-disk")
+    shape = ('{"hidden_size": 16, "intermediate_size": 16, "layer_count": 1, "head_count": 2, '
+             '"context_length": 16, "tie_embeddings": true}')
+    done = subprocess.run(
+        [COMMAND, "train", "--model", shape, "--data", os.path.join(work, "text.txt"), "--steps",
+         "2000", "--eval-every", "2000", "--checkpoint-root", root, "--log", root + ".log"],
+        capture_output=True, text=True, timeout=600, preexec_fn=restrict)
+    check(done.returncode == 1 and "cannot write" in done.stderr, done.returncode, done.stderr)
+    check("saved below" in done.stdout, done.stdout)
+    check(0 < int(os.listdir(root)[0].removeprefix("step-")) < 2000, os.listdir(root))
+
+
 def check_resumed_settings(work, base):
     """Settings come back as they were given, and a flag replaces what it names, or says that it
     does not."""
@@ -483,6 +504,7 @@ def main():
         model = check_training(work, base)
         check_places(work, base, model)
         check_resumed_settings(work, base)
+        check_full_disk(work)
         check_layouts(work, base)
         check_texts(work, base)
         check_date(work, base)

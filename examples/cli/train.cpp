@@ -81,6 +81,19 @@ void take_result(const anet_fit_result& result, TrainEnd& end) {
   end.best_step = result.best_step;
 }
 
+// A log that cannot be written any more ends the run, but must not cost what was trained.
+void keep_trained(const TrainRun& run) {
+  const std::string& root = run.config.checkpoint_root;
+  if (root.empty()) return;
+  auto options = initialised<anet_save_options>();
+  options.keep_last = run.config.keep_last;
+  try {
+    call(anet_session_save, run.session.get(), root.c_str(), &options);
+    std::printf("saved below %s\n", root.c_str());
+  } catch (const Failure&) { // the first failure is the one to tell
+  }
+}
+
 void fit(TrainRun& run, Monitor& monitor, int64_t steps, TrainEnd& end) {
   GuardedMonitor guarded{monitor, nullptr};
   anet_fit_options options = fit_options(run, steps);
@@ -92,7 +105,10 @@ void fit(TrainRun& run, Monitor& monitor, int64_t steps, TrainEnd& end) {
          run.data.validation ? run.data.validation->rows.get() : nullptr, &options, &result);
     take_result(result, end);
   } catch (const Failure& failure) {
-    if (guarded.failure) std::rethrow_exception(guarded.failure);
+    if (guarded.failure) {
+      keep_trained(run);
+      std::rethrow_exception(guarded.failure);
+    }
     const bool stopped = failure.status == ANET_E_CANCELLED || failure.status == ANET_E_CALLBACK;
     if (stopped && interrupted) return;
     if (failure.status != ANET_E_INVALID_DATA || run.first_step == 0) throw;
