@@ -1295,8 +1295,8 @@ ANET_API uint64_t anet_examples_token_count(const anet_examples *examples);
 ANET_API anet_status anet_examples_read(const anet_examples *examples, uint64_t index, int32_t *ids,
                                         uint8_t *mask, size_t capacity, size_t *count,
                                         anet_error **error) ANET_CHECK;
-/** One example as a JSON array of {"text", "supervised", "tokens"}: the runs of its mask. Sizes as
- * in anet_device_get_report. */
+/** One example as a JSON array of {"text", "supervised", "tokens"}: the runs of its mask. U+FFFD
+ * stands for a null character. Sizes as in anet_device_get_report. */
 ANET_API anet_status anet_examples_describe(const anet_examples *examples, uint64_t index,
                                             const anet_tokenizer *tokenizer, char *json,
                                             size_t capacity, size_t *length,

@@ -335,6 +335,16 @@ def check_texts(work, base):
     check("400 examples in 400 padded rows" in out, out)
 
 
+def check_null_tokens(work):
+    """Token files may hold the byte 0, which no text has."""
+    tokens = os.path.join(work, "zeros.bin")
+    with open(tokens, "wb") as file:
+        file.write(bytes(128))
+    out, _ = run("data", "check", "--tokenizer", "bytes", "--data", tokens, "--layout", "packed",
+                 "--sequence-length", "8")
+    check("\ufffd" in out, out)
+
+
 def check_date(work, base):
     """A template that writes today's date: a run keeps the day on which it began."""
     root, data = os.path.join(work, "dated"), os.path.join(work, "chats")
@@ -507,6 +517,7 @@ def main():
         check_full_disk(work)
         check_layouts(work, base)
         check_texts(work, base)
+        check_null_tokens(work)
         check_date(work, base)
         check_early_stop(work, base)
         check_generate(work, model)

@@ -36,7 +36,10 @@ void json_set(const Json& object, const char* key, double value) {
 }
 
 void json_set(const Json& object, const char* key, const std::string& value) {
-  cJSON_AddStringToObject(object.get(), key, value.c_str());
+  // A string of cJSON would end at a NUL, which a model may write.
+  std::string text;
+  for (const char c : value) text += c == '\0' ? "\xef\xbf\xbd" : std::string(1, c);
+  cJSON_AddStringToObject(object.get(), key, text.c_str());
 }
 
 void json_set(const Json& object, const char* key, Json value) {

@@ -72,12 +72,24 @@ Json examples_report(const anet_examples& examples) {
   return result.set("fingerprint", examples.data.examples->fingerprint());
 }
 
+// Token files may hold any byte, and strings of C end at a NUL.
+static std::string without_nul(const std::string& text) {
+  std::string result;
+  for (const char c : text) {
+    if (c == '\0')
+      result += "\xef\xbf\xbd"; // U+FFFD
+    else
+      result += c;
+  }
+  return result;
+}
+
 Json describe_example(const io::ExampleStore& examples, int64_t index,
                       const io::Tokenizer& tokenizer) {
   Json result = Json::array();
-  for (io::MaskRun& run : io::mask_runs(examples, index, tokenizer)) {
+  for (const io::MaskRun& run : io::mask_runs(examples, index, tokenizer)) {
     Json entry = Json::object();
-    entry.set("text", std::move(run.text)).set("supervised", run.supervised);
+    entry.set("text", without_nul(run.text)).set("supervised", run.supervised);
     result.push_back(entry.set("tokens", run.tokens));
   }
   return result;

@@ -209,6 +209,21 @@ TEST_CASE("examples from memory are checked") {
         ANET_E_INVALID_DATA);
 }
 
+TEST_CASE("an example is described by the runs of its mask, also where it has a null character") {
+  const int32_t ids[] = {0, 65, 66};
+  const uint64_t lengths[] = {3};
+  anet_examples* handle = nullptr;
+  must(anet_examples_create, ids, nullptr, lengths, size_t{1}, 258, &handle);
+  const Examples examples(handle);
+  const Tokenizer tokenizer = bytes();
+  char json[256] = {};
+  size_t length = 0;
+  must(anet_examples_describe, examples.get(), uint64_t{0}, tokenizer.get(), json, sizeof json,
+       &length);
+  CHECK(std::string(json) == "[{\"text\":\"\xef\xbf\xbd\",\"supervised\":false,\"tokens\":1},"
+                             "{\"text\":\"AB\",\"supervised\":true,\"tokens\":2}]");
+}
+
 TEST_CASE("templates render, and say what is wrong") {
   const ChatTemplate chat_template = parse(turns);
   const auto render = [&](const char* messages, int32_t prompt) {
