@@ -202,14 +202,17 @@ class Session(Handle[_native.anet_session]):
 
     def score(self, dataset: Dataset, max_rows: int = 0) -> list[DocumentLoss]:
         """The losses of single documents: of the first rows of a dataset, 0: all."""
-        rows = np.empty(min(max_rows or len(dataset), len(dataset)), _DOCUMENT_LOSS)
+        rows = min(max_rows or len(dataset), len(dataset))
+        # A document has a token and its target, so no row has more than its tokens.
+        most = max(rows, min(rows * self.options["sequence_length"], 1 << 16))
+        losses = np.empty(most, _DOCUMENT_LOSS)
         score = _native.anet_session_score
         try:
-            count = score(self._handle, dataset._handle, max_rows, rows)
-        except OutOfRangeError:  # more than one document a row: asking how many costs as much again
-            rows = np.empty(score(self._handle, dataset._handle, max_rows, None), _DOCUMENT_LOSS)
-            count = score(self._handle, dataset._handle, max_rows, rows)
-        return [DocumentLoss(*row.item()) for row in rows[:count]]
+            count = score(self._handle, dataset._handle, max_rows, losses)
+        except OutOfRangeError:  # more documents: asking how many costs as much again
+            losses = np.empty(score(self._handle, dataset._handle, max_rows, None), _DOCUMENT_LOSS)
+            count = score(self._handle, dataset._handle, max_rows, losses)
+        return [DocumentLoss(*loss.item()) for loss in losses[:count]]
 
     def cancel(self) -> None:
         """Makes the running step, evaluation or fit raise Cancelled at its next kernel. Any

@@ -194,3 +194,19 @@ def test_arrays_of_a_batch_are_used_in_place(dataset: Dataset) -> None:
     ] * 2
     copied = batch_struct(Batch(batch.tokens.astype(np.int64), batch.targets))._kept
     assert copied[0].dtype == np.int32 and np.array_equal(copied[0], batch.tokens)
+
+
+def test_documents_are_scored_in_one_pass(make_session: Make) -> None:
+    from ane_train import Examples
+
+    rows = Examples([[1, 2, 3], [4, 5, 6, 7]], vocab_size=512).rows(
+        LENGTH, layout="packed", sequential=True
+    )
+    session = make_session(documents=True)
+    scores = session.score(rows, max_rows=1 << 40)  # more than there are
+    assert [score.tokens for score in scores] == [2, 3]
+    assert sum(score.loss_sum for score in scores) / 5 == pytest.approx(
+        session.eval(rows.read(0, BATCH)).loss, rel=1e-6
+    )
+    runs = {report.label: report.runs for report in session.kernel_reports}
+    assert runs["head_evaluation"] == 2  # one pass each

@@ -97,6 +97,25 @@ func array<Element: BitwiseCopyable>(
   return Array(UnsafeBufferPointer(start: elements, count: count))
 }
 
+/// An array of a C call that works for it each time, with room for `guess` elements at first.
+func array<Element: BitwiseCopyable>(
+  guess: Int,
+  _ call: (UnsafeMutablePointer<Element>?, Int, UnsafeMutablePointer<Int>, ErrorSlot) -> anet_status
+) throws(AneTrainError) -> [Element] {
+  var capacity = max(guess, 1)
+  while true {
+    let elements = UnsafeMutablePointer<Element>.allocate(capacity: capacity)
+    defer { elements.deallocate() }
+    var count = 0
+    do {
+      try check { call(elements, capacity, &count, $0) }
+      return Array(UnsafeBufferPointer(start: elements, count: count))
+    } catch  where error.code == .outOfRange && count > capacity {
+      capacity = count
+    }
+  }
+}
+
 /// A number in the width that C has for it.
 func narrow<Number: FixedWidthInteger>(
   _ value: some FixedWidthInteger, _ name: StaticString

@@ -155,7 +155,10 @@ public final class Session {
     _ dataset: Dataset, maxRows: Int = 0
   ) throws(AneTrainError) -> [DocumentLoss] {
     let rows: UInt64 = try narrow(maxRows, "maxRows")
-    let losses: [anet_document_loss] = try array {
+    let read = maxRows == 0 ? dataset.rowCount : min(maxRows, dataset.rowCount)
+    // A document has a token and its target, so no row has more than its tokens.
+    let most = max(read, min(read * dataset.sequenceLength, 1 << 16))
+    let losses: [anet_document_loss] = try array(guess: most) {
       anet_session_score(handle.pointer, dataset.handle.pointer, rows, $0, $1, $2, $3)
     }
     return losses.map(DocumentLoss.init)

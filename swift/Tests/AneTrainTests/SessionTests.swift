@@ -301,6 +301,8 @@ import CAneTrain
     options.batchSize = 1
     let session = try smallSession(options: options)
     let losses = try session.score(data)
+    let heads = try session.kernels().filter { $0.label == "head_evaluation" }
+    #expect(heads.map(\.runs) == [1])  // both documents are in the one row
     #expect(losses.map(\.tokens) == [2, 3])
     #expect(losses.map(\.begin).first == 0)
     let sum = losses.reduce(0) { $0 + $1.lossSum }

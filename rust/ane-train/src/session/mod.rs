@@ -319,7 +319,7 @@ impl SessionView {
             sys::anet_document_loss { row: 0, document: 0, begin: 0, loss_sum: 0.0, tokens: 0 };
         // A document has a token and its target, so no row has more than its tokens.
         let rows = dataset.window_count().min(if max_rows == 0 { u64::MAX } else { max_rows });
-        let most = rows.saturating_mul(dataset.sequence_length() as u64).min(1 << 16);
+        let most = rows.saturating_mul(dataset.sequence_length() as u64).min(1 << 16).max(rows);
         let raw = filled(most as usize, blank, |losses, capacity, count, error| unsafe {
             let (session, dataset) = (self.as_ptr(), dataset.as_ptr());
             sys::anet_session_score(session, dataset, max_rows, losses, capacity, count, error)
