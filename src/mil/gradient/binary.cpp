@@ -42,6 +42,7 @@ bool rms_norm(Context& c, std::string_view normed, std::string_view root) {
   const ValueId r = c.input(root);
   const auto [rsqrt, factor] = scaled_root(c, r);
   if (rsqrt == nullptr || squared_operand_of_mean(c, rsqrt->input("x")) != x) return false;
+  if (c.shape(root).size() != c.shape(normed).size()) return false; // the number's axes
   std::vector<int64_t> axes;
   for (size_t axis = 0; axis < c.shape(normed).size(); ++axis)
     if (c.shape(root)[axis] != c.shape(normed)[axis]) axes.push_back(static_cast<int64_t>(axis));

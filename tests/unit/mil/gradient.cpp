@@ -367,6 +367,13 @@ void add_reduction_cases(std::vector<Case>& cases) {
                        if (is_root_read) b.output(b.unary("sin", r), "root");
                      }});
   }
+  cases.push_back({"rsqrt", "RMS norm, times a number of more axes", [](Builder& b) {
+                     const ValueId x = b.input("x", fp32({2, 3}));
+                     const ValueId root =
+                         b.rsqrt(b.reduce("reduce_mean", b.mul(x, x), {1}, true), 0.1);
+                     const ValueId two = b.constant(Literal::fill(fp32({1, 1, 1}), 2));
+                     b.output(b.unary("sin", b.mul(x, b.mul(root, two))), "y");
+                   }});
   for (const Shape& shape : {Shape{2, 3, 2}, Shape{2, 2, 1, 3}}) {
     cases.push_back({"l2_norm", shape_to_string(shape), [shape](Builder& b) {
                        b.output(b.add("l2_norm", {{"x", b.input("x", fp32(shape))},
