@@ -1,9 +1,11 @@
 #include "base/thread_pool.h"
 
 #include "base/available_cores.h"
+#include "base/status.h"
 
 #include <algorithm>
 #include <chrono>
+#include <system_error>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -61,12 +63,18 @@ ThreadPool::ThreadPool(int threads) {
   if (threads <= 0) threads = available_cores();
   errors_.resize(static_cast<size_t>(threads));
   workers_.reserve(static_cast<size_t>(threads - 1));
-  for (int index = 1; index < threads; ++index) {
-    workers_.emplace_back([this] { work(); });
+  try {
+    for (int index = 1; index < threads; ++index) workers_.emplace_back([this] { work(); });
+  } catch (const std::system_error& error) {
+    stop(); // those that run use what is about to go
+    fail(Status::out_of_memory, "expected the system to make ", threads - 1, " threads, seen ",
+         workers_.size(), ": ", error.what(), "; fewer threads or a higher limit may help");
   }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { stop(); }
+
+void ThreadPool::stop() {
   {
     const std::lock_guard lock(mutex_);
     stop_.store(true, std::memory_order_release);

@@ -39,7 +39,8 @@ private:
 // on the calling thread alone.
 class ThreadPool {
 public:
-  // `threads` counts the caller, who works too; 1 starts no thread. 0 means one per core.
+  // `threads` counts the caller, who works too; 1 starts no thread. 0 means one per core. Throws
+  // out_of_memory where the system makes no more threads.
   explicit ThreadPool(int threads = 0);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -67,6 +68,7 @@ private:
   };
 
   void work();
+  void stop();
   bool runs_alone(int64_t tasks) const;
   Job job_of(const RangeFunction& function, int64_t tasks) const;
   void dispatch(const Job& job);

@@ -1,4 +1,5 @@
 #include "base/thread_pool.h"
+#include "base/status.h"
 
 #include <atomic>
 #include <chrono>
@@ -11,6 +12,9 @@
 
 #if defined(__linux__)
 #include <sched.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #endif
 
 using anet::ThreadPool;
@@ -183,3 +187,26 @@ TEST_CASE("thread pool: callers and the background share it") {
   CHECK(sum == 500 * 21);
   CHECK(visits == std::vector<int>(20000, 1));
 }
+
+// Sanitizers want more addresses than any limit leaves.
+#if defined(__linux__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+TEST_CASE("thread pool: threads that the system does not make are an error") {
+  const pid_t child = fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    alarm(60);                                       // ends a pool that waits for ever
+    const rlimit addresses = {512 << 20, 512 << 20}; // the stacks of a part of the threads
+    setrlimit(RLIMIT_AS, &addresses);
+    try {
+      const ThreadPool pool(256);
+    } catch (const anet::Error& error) {
+      _exit(error.status() == anet::Status::out_of_memory && ThreadPool(2).threads() == 2 ? 0 : 2);
+    }
+    _exit(1);
+  }
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  CHECK(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 0);
+}
+#endif
