@@ -363,6 +363,25 @@ def check_date(work, base):
     check(len(dates) == 1 and begun - 600 < int(dates.pop()) <= begun, dates)
 
 
+def check_evaluations(work, base):
+    """How often the loss is taken: what was said, 0 included, else ten times in a run."""
+    root = os.path.join(work, "evaluated")
+    log = root + ".log"
+    arguments = ("--model", base, "--data", os.path.join(work, "chats"), "--sequence-length", "128",
+                 "--steps", "20", "--log", log)
+    for command in (("train",), ("finetune", "--output", root)):
+        for options, steps in ((("--eval-every", "0"), [0, 20]),
+                               (("--eval-every", "7"), [0, 7, 14, 20]),
+                               ((), list(range(0, 21, 2)))):
+            run(*command, *arguments, *options)
+            with open(log, encoding="utf-8") as file:
+                records = [json.loads(line) for line in file]
+            found = [record["step"] for record in records if record["event"] == "eval"]
+            check(found == steps, command, options, found)
+            shutil.rmtree(root + "-checkpoints", ignore_errors=True)
+        refuse(2, "--eval-every 0", *command, *arguments, "--eval-every", "0", "--patience", "2")
+
+
 def check_early_stop(work, base):
     """A rate that learns nothing stops after `patience` evaluations and exports the best."""
     root, tuned = os.path.join(work, "early"), os.path.join(work, "early-model")
@@ -376,6 +395,8 @@ def check_early_stop(work, base):
     # A resumed run knows what stopped it.
     with open(os.path.join(root, "step-00000008", "state.json"), encoding="utf-8") as file:
         check(json.load(file)["sections"]["properties"]["patience"] == "3", root)
+    refuse(2, "--eval-every 0", "train", "--resume", "--checkpoint-root", root, "--steps", "200",
+           "--eval-every", "0")
 
 
 # --- Writing and exporting ------------------------------------------------------------------------
@@ -519,6 +540,7 @@ def main():
         check_texts(work, base)
         check_null_tokens(work)
         check_date(work, base)
+        check_evaluations(work, base)
         check_early_stop(work, base)
         check_generate(work, model)
         check_eval(work, model)

@@ -147,8 +147,11 @@ OptionGroup model_group(TrainConfig& config) {
 OptionGroup progress_group(TrainConfig& config) {
   return {
       "Progress",
-      {{"eval_every", "N", "steps between validation losses (a tenth of --steps)",
-        store_integer("eval_every", config.eval_every)},
+      {{"eval_every", "N",
+        "steps between validation losses; 0: the first and last alone (a tenth of --steps)",
+        [&config](const std::string& text) {
+          config.eval_every = parse_count("eval_every", text);
+        }},
        {"eval_windows", "N", "rows in a validation loss; 0: all (64)",
         store_integer("eval_windows", config.eval_windows)},
        {"sample", "PROMPT", "write samples that go on from it, through the chat template if any",
@@ -194,6 +197,11 @@ void check_finetune(const TrainConfig& config) {
 }
 
 } // namespace
+
+void check_evaluations(const TrainConfig& config) {
+  if (config.patience > 0 && config.eval_every == 0)
+    throw UsageError("--patience needs evaluations, --eval-every 0 makes none between the steps");
+}
 
 CommandLine train_command_line(TrainConfig& config) {
   CommandLine line;
@@ -263,6 +271,7 @@ TrainConfig parse_train_config(const std::vector<std::string>& arguments, bool f
   if (config.patience > 0 && config.split == 0.0) {
     throw UsageError("--patience needs validation data, --split 0 keeps none");
   }
+  check_evaluations(config);
   if (config.min_delta < 0) throw UsageError("--min-delta expects a number of at least 0");
   check_export(config.export_to);
   return config;

@@ -54,7 +54,7 @@ struct TrainConfig {
   int64_t patience = 0;
   double min_delta = 0;
 
-  int64_t eval_every = 0; // 0: ten times in a run
+  std::optional<int64_t> eval_every; // unset: ten times in a run; 0: before and after it alone
   uint64_t eval_windows = 64;
   std::string sample;       // prompt; empty: no samples
   int64_t sample_every = 0; // 0: with each evaluation
@@ -79,6 +79,10 @@ TrainConfig parse_train_config(const std::vector<std::string>& arguments, bool f
 
 // The defaults of `finetune` for what was not given. Not for a run that is resumed.
 void set_finetune_defaults(TrainConfig& config);
+
+// Throws UsageError for early stopping without what it goes by. A resumed run learns its patience
+// from the checkpoint.
+void check_evaluations(const TrainConfig& config);
 
 // Reads the session's keys on top of `options`; throws UsageError naming the key.
 void apply_session_options(const TrainConfig& config, anet_session_options& options);

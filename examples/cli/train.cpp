@@ -56,8 +56,7 @@ anet_fit_options fit_options(const TrainRun& run, int64_t steps) {
   auto options = initialised<anet_fit_options>();
   options.steps = steps;
   if (run.data.validation) {
-    options.eval_every =
-        config.eval_every > 0 ? config.eval_every : std::max<int64_t>(1, config.steps / 10);
+    options.eval_every = config.eval_every.value_or(std::max<int64_t>(1, config.steps / 10));
     options.eval_at_end = 1;
   }
   options.eval_windows = config.eval_windows;

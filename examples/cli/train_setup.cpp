@@ -311,6 +311,7 @@ void open_data(TrainRun& run) {
     throw UsageError("--min-delta needs --patience");
   if (config.patience > 0 && !run.data.validation)
     throw UsageError("--patience needs validation data");
+  check_evaluations(config);
   if (config.restart_data) call(anet_session_set_cursor, run.session.get(), uint64_t{0});
   keep_properties(run);
 }
