@@ -253,6 +253,34 @@ def check_places(work, base, run_folder):
     check(os.path.exists(os.path.join(deep, "step-00000001")), deep)
 
 
+def check_unexportable(work, base):
+    """A model that the export's format cannot hold is refused before the training; what is at the
+    path stays, and nothing is left beside it."""
+    folder = os.path.join(work, "unexportable")
+    os.mkdir(folder)
+    earlier = write(os.path.join(folder, "model.out"), "earlier")
+    text = ("--data", os.path.join(work, "text.txt"), "--sequence-length", "64", "--steps", "1")
+    normed = os.path.join(work, "normed")
+    shape = json.loads(SHAPE)
+    run("train", "--model", json.dumps(shape | {"qk_norm": True}), *text, "--export", normed)
+    both = json.dumps(shape | {"qk_norm": True, "qkv_bias": True})
+    narrow = json.dumps(shape | {"hidden_size": 40, "head_dim": 10})
+    for command, options, pattern in (
+            (("train", "--model", normed), ("llama2c",), "qk_norm"),
+            (("finetune", "--model", normed, "--output", os.path.join(folder, "adapter")),
+             ("llama2c",), "qk_norm"),
+            (("train", "--model", both), ("gguf",), "qkv_bias"),
+            (("train", "--model", both), ("hugging-face",), "qkv_bias"),
+            (("train", "--model", narrow), ("gguf", "--export-type", "q8_0"), "multiple of 32"),
+            (("train", "--model", base), ("llama2c", "--export-companion", base), "tokenizer")):
+        target = earlier if options[0] != "hugging-face" else os.path.join(folder, "new")
+        out, err = run(*command, *text, "--export", target, "--export-format", *options, expected=1)
+        check("ane-train: --export: " in err and pattern in err, options, err)
+        check("validation loss" not in out, options, out)
+        check(os.listdir(folder) == ["model.out"], os.listdir(folder))
+    check(read_bytes(earlier) == b"earlier", earlier)
+
+
 def check_full_disk(work):
     """A log that cannot grow any more ends the run, but what was trained is saved."""
     limit = 128 * 1024  # more than a checkpoint's file, less than the log of all steps
@@ -534,6 +562,7 @@ def main():
         bad = check_data(work, base)
         model = check_training(work, base)
         check_places(work, base, model)
+        check_unexportable(work, base)
         check_resumed_settings(work, base)
         check_full_disk(work)
         check_layouts(work, base)

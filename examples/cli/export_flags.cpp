@@ -43,6 +43,22 @@ std::vector<Option> options_with(ExportFlags& flags, const std::string& prefix,
            }}};
 }
 
+// Whose tokenizer goes along. A llama2.c file has no room for one; the library says so when it is
+// asked for.
+const std::string& companion_of(const ExportFlags& flags, const std::string& own) {
+  return flags.companion.empty() && flags.format != "llama2c" ? own : flags.companion;
+}
+
+// `companion` must outlive them.
+anet_export_options library_options(const ExportFlags& flags, const std::string& companion) {
+  auto options = initialised<anet_export_options>();
+  options.format = index_of(format_names, flags.format);
+  options.type = index_of(type_names, flags.type);
+  options.companion = companion.empty() ? nullptr : companion.c_str();
+  options.max_shard_bytes = flags.max_shard;
+  return options;
+}
+
 } // namespace
 
 std::vector<Option> export_options(ExportFlags& flags) {
@@ -60,17 +76,23 @@ void check_export(const ExportFlags& flags) {
     throw UsageError("q8_0 is a type of gguf files alone, got the format '" + flags.format + "'");
 }
 
+void check_exportable(const Model& model, const ExportFlags& flags, const std::string& companion) {
+  // The export itself, which ends with its first tensor and leaves the path as it was.
+  anet_export_options options = library_options(flags, companion_of(flags, companion));
+  options.progress = [](const anet_progress*, void*) -> int32_t { return 1; };
+  try {
+    call(anet_model_export, model.get(), flags.path.c_str(), &options);
+  } catch (const Failure& failure) {
+    if (failure.status != ANET_E_CANCELLED)
+      throw Failure(failure.status, std::string("--export: ") + failure.what());
+  }
+}
+
 void export_model(const Model& model, const ExportFlags& flags, const std::string& companion) {
-  // A llama2.c file has no room for a tokenizer; the library says so when one is asked for.
-  const std::string& own = flags.format == "llama2c" ? flags.companion : companion;
-  const std::string& source = flags.companion.empty() ? own : flags.companion;
+  const std::string& source = companion_of(flags, companion);
   {
     Loading loading("writing " + flags.path, Loading::Unit::weights);
-    auto options = initialised<anet_export_options>();
-    options.format = index_of(format_names, flags.format);
-    options.type = index_of(type_names, flags.type);
-    options.companion = source.empty() ? nullptr : source.c_str();
-    options.max_shard_bytes = flags.max_shard;
+    anet_export_options options = library_options(flags, source);
     options.progress = Loading::on_progress;
     options.user_data = &loading;
     call(anet_model_export, model.get(), flags.path.c_str(), &options);

@@ -24,6 +24,9 @@ std::vector<Option> export_command_options(ExportFlags& flags);
 
 // Throws UsageError for a type that the format does not have.
 void check_export(const ExportFlags& flags);
+// Throws Failure for what the format cannot hold of this model or its tokenizer; the path stays
+// as it is. `companion` as in export_model.
+void check_exportable(const Model& model, const ExportFlags& flags, const std::string& companion);
 // `companion` is used where the flags name none; it may be empty.
 void export_model(const Model& model, const ExportFlags& flags, const std::string& companion);
 

@@ -365,6 +365,8 @@ TrainRun prepare_training(TrainConfig config) {
   } else {
     begin(run);
   }
+  if (!run.config.export_to.path.empty())
+    check_exportable(run.model, run.config.export_to, run.text.companion);
   auto info = initialised<anet_device_info>();
   call(anet_device_get_info, run.device.get(), &info);
   const anet_model_config shape = model_config(run.model);
