@@ -529,7 +529,7 @@ TEST_CASE("the host runs all of it when told to, or when it is faster") {
   SUBCASE("measured: a slow engine loses") {
     options.ane.placement.fill(PlacementPolicy::measured);
     const auto device = fixture.open(options);
-    fixture.emulator.set("latency_us", "20000");
+    fixture.emulator.set("latency_us", "200000");
     mil::Builder b;
     const mil::ValueId x = b.input("x", {DataType::fp16, {1, 1, 256, 256}, {}});
     b.output(b.matmul(x, x, false, false), "y");
