@@ -57,7 +57,8 @@ private:
 
 } // namespace
 
-ThreadPool::ThreadPool(int threads) {
+// Threads that share cores do not spin: they would keep from work whom they wait for.
+ThreadPool::ThreadPool(int threads) : spins_(threads <= available_cores()) {
   // Workers are not pinned: which cores are free is known to the system, and which ones are the
   // library's to take to the application alone.
   if (threads <= 0) threads = available_cores();
@@ -137,7 +138,7 @@ void ThreadPool::execute_job(const Job& job) {
   wake_.notify_all();
   take_ranges(job, generation);
   const auto is_done = [this] { return unfinished_.load(std::memory_order_acquire) == 0; };
-  if (!spin_until(is_done)) {
+  if (!spins_ || !spin_until(is_done)) {
     std::unique_lock lock(mutex_);
     done_.wait(lock, is_done);
   }
@@ -188,7 +189,7 @@ void ThreadPool::work() {
            stop_.load(std::memory_order_acquire);
   };
   while (true) {
-    spin_until(has_news);
+    if (spins_) spin_until(has_news);
     Job job;
     {
       std::unique_lock lock(mutex_);

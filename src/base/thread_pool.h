@@ -76,6 +76,7 @@ private:
   void take_ranges(const Job& job, uint32_t generation);
   void execute(const Job& job, uint32_t range);
 
+  const bool spins_; // each thread has a core of its own
   std::vector<std::thread> workers_;
   std::vector<std::exception_ptr> errors_;
   std::mutex callers_; // held for the length of one job

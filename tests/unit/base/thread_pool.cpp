@@ -1,8 +1,10 @@
 #include "base/thread_pool.h"
+#include "base/available_cores.h"
 #include "base/status.h"
 
 #include <atomic>
 #include <chrono>
+#include <ctime>
 #include <doctest/doctest.h>
 #include <numeric>
 #include <stdexcept>
@@ -103,6 +105,22 @@ TEST_CASE("thread pool: short jobs in a row are each done once") {
       visits[static_cast<size_t>(i)].fetch_add(1, std::memory_order_relaxed);
     });
   for (const std::atomic<int>& count : visits) CHECK(count == rounds);
+}
+
+TEST_CASE("thread pool: threads that share cores sleep while there is no work") {
+  const int threads = 16 * anet::available_cores();
+  ThreadPool pool(threads);
+  const auto nothing = [](int64_t, int64_t) {};
+  pool.run(threads, nothing);
+  std::this_thread::sleep_for(std::chrono::milliseconds(50)); // the threads' beginnings are over
+  constexpr int jobs = 20;
+  const std::clock_t before = std::clock(); // of all threads
+  for (int job = 0; job < jobs; ++job) {
+    pool.run(threads, nothing);
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  const double seconds = static_cast<double>(std::clock() - before) / CLOCKS_PER_SEC;
+  CHECK(seconds / jobs / threads < 150e-6); // one that wakes up and sleeps again needs some 10 us
 }
 
 TEST_CASE("thread pool: the first exception reaches the caller, and the pool goes on") {
