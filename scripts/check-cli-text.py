@@ -235,7 +235,7 @@ def check_places(work, base, run_folder):
                              (("--log", os.path.join(absent, "log")), "no folder"),
                              (("--export", os.path.join(absent, "model")), "no folder"),
                              (("--export", text), "it is no folder"),
-                             (("--export", work), "has files"),
+                             (("--export", work), "expected a new directory"),
                              (("--export", work, "--export-format", "gguf"), "it is a folder"),
                              (("--export", absent, "--export-companion", absent), "no folder"),
                              (("--checkpoint-root", text), "it is no folder"),

@@ -31,22 +31,6 @@ void check_output(const std::string& flag, const std::string& path, bool folder)
 }
 
 // Folders are replaced as a whole, and the library does not delete what people keep in one.
-[[noreturn]] void refuse_other_files(const std::string& flag, const std::string& path) {
-  throw Failure(flag + ": '" + path +
-                "' has files that were not written by this command; expected " +
-                "a new folder, an empty one or an earlier output");
-}
-
-void check_export_folder(const std::string& path) {
-  check_output("--export", path, true);
-  const fs::path config = fs::path(path) / "config.json";
-  if (path.empty() || !fs::is_directory(path) || fs::is_empty(path)) return;
-  const bool earlier =
-      fs::exists(config) &&
-      read_text_file(config.string()).find("\"ane_train_version\"") != std::string::npos;
-  if (!earlier) refuse_other_files("--export", path);
-}
-
 void check_adapter_folder(const std::string& path) {
   if (!fs::exists(path)) return; // the folders above it are made
   check_output("--output", path, true);
@@ -54,7 +38,8 @@ void check_adapter_folder(const std::string& path) {
     const std::string name = entry.path().filename().string();
     if (name != "adapter_config.json" && name != "adapter_model.safetensors" &&
         name != "adapters.safetensors")
-      refuse_other_files("--output", path);
+      throw Failure("--output: '" + path + "' has files that were not written by this command; " +
+                    "expected a new folder, an empty one or an earlier output");
   }
 }
 
@@ -144,10 +129,7 @@ void check_outputs(const TrainConfig& config) {
   check_output("--report", config.report, false);
   check_output("--summary", config.summary, false);
   const ExportFlags& exported = config.export_to;
-  if (exported.format == "hugging-face")
-    check_export_folder(exported.path);
-  else
-    check_output("--export", exported.path, false);
+  check_output("--export", exported.path, exported.format == "hugging-face");
   check_adapter_folder(config.finetune.output);
   if (!exported.companion.empty() && !fs::is_directory(exported.companion))
     throw Failure(ANET_E_FILE_NOT_FOUND,
