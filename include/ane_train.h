@@ -732,8 +732,7 @@ typedef struct anet_model_load_options {
  * Loads a model. The path decides the format:
  * - a folder of Hugging Face (config.json of transformers 4 or 5, safetensors in one or several
  *   files, F32, F16 or BF16) of LlamaForCausalLM, Qwen2ForCausalLM or Qwen3ForCausalLM;
- * - a GGUF file, version 3, of llama, qwen2 or qwen3 (F32, F16, BF16, Q8_0, Q6_K,
- *   Q4_0);
+ * - a GGUF file, version 3, of llama, qwen2 or qwen3 (F32, F16, BF16, Q8_0, Q6_K, Q4_0);
  * - a llama2.c file, version 0, 1 or 2;
  * - a BLZT checkpoint of maderix/ANE, version 2 or 4;
  * - a checkpoint folder of anet_session_save, or a file of anet_model_save.
@@ -2057,9 +2056,9 @@ ANET_API anet_status anet_generator_set_adapters(anet_generator *generator,
  * @param options,callback,result nullable.
  * @param ids,capacity receive the generated ids; nullable. What exceeds `capacity` is only passed
  *        to the callback.
- * @return ANET_E_INVALID_DATA for an empty prompt or one that is longer than the context,
- *         saying how long it may be; ANET_E_OUT_OF_RANGE for a bad id or option, ANET_E_NUMERIC
- * when the logits are not finite, ANET_E_CANCELLED.
+ * @return ANET_E_INVALID_DATA for an empty prompt or one that is longer than the context, saying
+ *         how long it may be; ANET_E_OUT_OF_RANGE for a bad id or option, ANET_E_NUMERIC when the
+ *         logits are not finite, ANET_E_CANCELLED.
  */
 ANET_API anet_status anet_generator_generate(
     anet_generator *generator, const int32_t *prompt, size_t prompt_count,
