@@ -1800,9 +1800,10 @@ typedef struct anet_fit_result {
  * Trains on rows of a dataset, from the session's data cursor on.
  * @param validation nullable unless eval_every or eval_at_end is set.
  * @param result nullable.
- * @return as anet_session_step and anet_session_save, ANET_E_CALLBACK; ANET_E_INVALID_DATA when the
- *         session was resumed and `train` is not what its checkpoint was trained on, unless
- *         anet_session_set_cursor says where to begin. Steps before a failure stand.
+ * @return as anet_session_step and anet_session_save, whose ANET_E_INVALID_ARGUMENT comes before
+ * the first step, ANET_E_CALLBACK; ANET_E_INVALID_DATA when the session was resumed and `train` is
+ * not what its checkpoint was trained on, unless anet_session_set_cursor says where to begin. Steps
+ * before a failure stand.
  */
 ANET_API anet_status anet_session_fit(anet_session *session, const anet_dataset *train,
                                       const anet_dataset *validation,
@@ -1920,8 +1921,10 @@ typedef struct anet_save_options {
  * adapter, the adapter and the fingerprint of its model. A crash at any moment leaves either the
  * complete checkpoint or none.
  * @param options nullable.
- * @return ANET_E_INVALID_STATE between forward_backward and optimizer_step, ANET_E_IO,
- *         ANET_E_DISK_FULL, ANET_E_PERMISSION; older checkpoints are intact then.
+ * @return ANET_E_INVALID_ARGUMENT when the root has a loadable checkpoint of a later step: that of
+ *         another run, which would be taken for this one's latest. ANET_E_INVALID_STATE between
+ *         forward_backward and optimizer_step, ANET_E_IO, ANET_E_DISK_FULL, ANET_E_PERMISSION;
+ *         the checkpoints that were there are intact then.
  */
 ANET_API anet_status anet_session_save(anet_session *session, const char *root,
                                        const anet_save_options *options,

@@ -97,8 +97,13 @@ public:
 
   const std::string& root() const { return root_; }
   // Creates the root if need be, saves, marks it as best if `loss` is the least so far, deletes
-  // what retention lets go. When it throws, the checkpoints that were there still are.
+  // what retention lets go. When it throws, the checkpoints that were there still are. Throws as
+  // check_no_later, too.
   CheckpointEntry save(const CheckpointContents& contents, std::optional<double> loss = {});
+
+  // Throws invalid_argument when one of a later step can be loaded: it is of another run, perhaps
+  // of one that was taken up again from before it, and would be taken for this run's latest.
+  void check_no_later(int64_t step) const;
 
   // By step, oldest first; by name only, nothing is opened. Empty if there is no root yet.
   std::vector<CheckpointEntry> list() const;
@@ -110,6 +115,7 @@ public:
   std::vector<CheckpointProblem> problems() const;
 
 private:
+  std::optional<CheckpointReader> open_latest_after(int64_t step) const;
   // False when best.json is damaged: it says nothing then, and the next best replaces it.
   bool read_best(std::optional<BestCheckpoint>& result) const;
   void mark_best(const CheckpointEntry& entry, double loss);

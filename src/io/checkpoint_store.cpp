@@ -56,6 +56,7 @@ CheckpointStore::CheckpointStore(std::string root, CheckpointRetention retention
 
 CheckpointEntry CheckpointStore::save(const CheckpointContents& contents,
                                       std::optional<double> loss) {
+  check_no_later(contents.step);
   create_directories(root_, files_);
   const CheckpointEntry entry{join_path(root_, checkpoint_name(contents.step)), contents.step};
   save_checkpoint(entry.path, contents, files_);
@@ -70,6 +71,14 @@ CheckpointEntry CheckpointStore::save(const CheckpointContents& contents,
   return entry;
 }
 
+void CheckpointStore::check_no_later(int64_t step) const {
+  const std::optional<CheckpointReader> later = open_latest_after(step);
+  if (!later) return;
+  fail(Status::invalid_argument, "expected no checkpoint after step ", step, " under '", root_,
+       "', seen '", later->directory(), "', which would be taken for the latest of this run: save ",
+       "under another root, go on from the latest one, or remove those after step ", step);
+}
+
 std::vector<CheckpointEntry> CheckpointStore::list() const {
   std::vector<CheckpointEntry> entries;
   if (!path_exists(root_, files_)) return entries;
@@ -82,8 +91,12 @@ std::vector<CheckpointEntry> CheckpointStore::list() const {
 }
 
 std::optional<CheckpointReader> CheckpointStore::open_latest() const {
+  return open_latest_after(-1);
+}
+
+std::optional<CheckpointReader> CheckpointStore::open_latest_after(int64_t step) const {
   const std::vector<CheckpointEntry> entries = list();
-  for (auto entry = entries.rbegin(); entry != entries.rend(); ++entry) {
+  for (auto entry = entries.rbegin(); entry != entries.rend() && entry->step > step; ++entry) {
     try {
       return open_entry(*entry, files_);
     } catch (const Error& error) {
@@ -148,7 +161,7 @@ void CheckpointStore::prune(const CheckpointEntry& newest) {
   entries.resize(entries.size() - static_cast<size_t>(retention_.keep_last));
   std::optional<BestCheckpoint> kept;
   if (!read_best(kept)) return; // any of them may be the best
-  // `newest` is not the last by step after a run was taken up again from an earlier one.
+  // `newest` is not the last by step where a run goes on from before damaged ones.
   for (const CheckpointEntry& entry : entries)
     if (entry != newest && !(kept && entry == kept->entry)) remove_tree(entry.path, files_);
 }

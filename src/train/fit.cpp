@@ -103,6 +103,8 @@ FitResult Session::fit(const io::Dataset& train, const io::Dataset* validation,
   if (validation != nullptr) check_dataset(*validation);
   const std::string fingerprint = train.fingerprint();
   check_resumed_data(fingerprint);
+  if (options.save_every > 0)
+    io::CheckpointStore(options.checkpoint_root).check_no_later(steps_done_);
   restored_fingerprint_.clear();
   data_fingerprint_ = fingerprint;
 

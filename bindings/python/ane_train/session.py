@@ -444,6 +444,9 @@ class Session(Handle[_native.anet_session]):
         Args:
             keep_last: checkpoints kept under the root besides the best; 0: all.
             validation_loss: this checkpoint's, in nats; the lowest so far is marked as the best.
+
+        Errors:
+            InvalidArgumentError: the root has checkpoints of later steps, which are another run's.
         """
         struct = _native.anet_save_options()
         struct.keep_last = keep_last

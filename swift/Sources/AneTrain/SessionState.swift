@@ -92,8 +92,10 @@ extension Session {
   /// - Parameters:
   ///   - keepLast: checkpoints kept under the root besides the best; 0: all.
   ///   - validationLoss: this checkpoint's; the lowest so far is marked as the best.
-  /// - Throws: ``AneTrainError``: `invalidState` between ``forwardBackward(_:)`` and
-  ///   ``optimizerStep()``, `inputOutput`, `diskFull`, `permission`; older checkpoints are intact.
+  /// - Throws: ``AneTrainError``: `invalidArgument` where `root` has checkpoints of later steps,
+  ///   which are another run's; `invalidState` between ``forwardBackward(_:)`` and
+  ///   ``optimizerStep()``, `inputOutput`, `diskFull`, `permission`. The checkpoints that were there
+  ///   are intact then.
   public func save(
     to root: String, keepLast: Int = 0, validationLoss: Double? = nil
   ) throws(AneTrainError) {

@@ -203,7 +203,7 @@ TEST_CASE("the latest checkpoint is the newest that is whole") {
   CHECK(store.list().empty());
   CHECK_FALSE(store.latest());
   CheckpointStore writer(root / "run");
-  for (const int64_t step : {200, 100, 300}) writer.save(Model(step).contents());
+  for (const int64_t step : {100, 200, 300}) writer.save(Model(step).contents());
   CHECK(steps_of(store.list()) == std::vector<int64_t>{100, 200, 300});
   CHECK(store.problems().empty());
   CHECK(holds(*store.open_latest(), 300));
@@ -242,8 +242,12 @@ TEST_CASE("retention keeps the newest and the best") {
   store.save(Model(7).contents(), 2.5); // the new best frees the old one
   CHECK(steps_of(store.list()) == std::vector<int64_t>{6, 7});
   CHECK(store.best()->entry.step == 7);
-  store.save(Model(3).contents()); // from an earlier step again: not deleted at once
+  // From an earlier step again, because later ones are damaged: not deleted at once.
+  flip_bit(root / "step-00000006/model.safetensors", 150);
+  flip_bit(root / "step-00000007/model.safetensors", 150);
+  store.save(Model(3).contents());
   CHECK(steps_of(store.list()) == std::vector<int64_t>{3, 6, 7});
+  CHECK(store.latest()->step == 3);
   store.save(Model(7).contents(), 9.0);
   CHECK(store.best()->loss == 9.0);
   std::filesystem::remove_all(root / "step-00000007");
@@ -259,6 +263,29 @@ TEST_CASE("retention keeps the newest and the best") {
   CHECK(steps_of(store.list()) == std::vector<int64_t>{9, 10});
   CHECK(error_of([] { CheckpointStore bad("x", {.keep_last = -1}); })->status() ==
         Status::invalid_argument);
+}
+
+TEST_CASE("a save beside another run's later checkpoints is refused") {
+  const TemporaryDirectory root;
+  CheckpointStore store(root / "run", {.keep_last = 1});
+  store.check_no_later(0); // there is no root yet
+  CheckpointStore(root / "run").save(Model(100).contents(), 2.0);
+  CheckpointStore(root / "run").save(Model(300).contents(), 1.0);
+  const auto refused = error_of([&] { store.save(Model(200).contents(), 0.5); });
+  REQUIRE(refused);
+  CHECK(refused->status() == Status::invalid_argument);
+  CHECK(refused->message().find("step-00000300") != std::string::npos);
+  CHECK(steps_of(store.list()) == std::vector<int64_t>{100, 300});
+  CHECK(store.best()->entry.step == 300);
+  CHECK(error_of([&] { store.check_no_later(299); }).has_value());
+  store.check_no_later(300);
+  CheckpointStore(root / "run").save(Model(300, 20).contents()); // the same step: in its place
+  // What cannot be loaded is nobody's latest; a later library's can.
+  flip_bit(root / "run/step-00000300/model.safetensors", 150);
+  store.save(Model(200).contents());
+  CHECK(store.latest()->step == 200);
+  put(root / "run/step-00000300/state.json", "{\"format_version\": 2}");
+  CHECK(error_of([&] { store.save(Model(200).contents()); })->status() == Status::version);
 }
 
 TEST_CASE("whichever call fails, the previous checkpoint loads and no temporary stays") {

@@ -181,6 +181,29 @@ TEST_CASE("training that no longer improves ends early, and a resumed run goes o
   CHECK(other->fit(data, &data, options).end == train::FitEnd::steps);
 }
 
+TEST_CASE("a fit that would save beside another run's later checkpoints does not begin") {
+  const PackedTokens data = packed();
+  const TemporaryFolder folder("anet-abandoned");
+  const auto device = backend::open_device("cpu", {.threads = 2});
+  train::FitOptions options = steps(6);
+  options.save_every = 2;
+  options.checkpoint_root = folder.path("run");
+  small_session(packed_options())->fit(data, nullptr, options);
+  const auto earlier = train::resume(device, folder.path("run/step-00000002"), nullptr);
+  options.steps = 2; // its first checkpoint would replace one
+  CHECK_THROWS_WITH_AS(earlier->fit(data, nullptr, options), doctest::Contains("step-00000006"),
+                       Error);
+  CHECK(earlier->steps_done() == 2);
+  CHECK(status_of([&] { earlier->save(folder.path("run"), 0, {}); }) == Status::invalid_argument);
+  CHECK(train::resume(device, folder.path("run"), nullptr)->steps_done() == 6);
+  // The run goes on where nobody else's are, and the latest goes on where it is.
+  options.checkpoint_root = folder.path("other");
+  CHECK(earlier->fit(data, nullptr, options).step.step == 4);
+  const auto latest = train::resume(device, folder.path("run"), nullptr);
+  options.checkpoint_root = folder.path("run");
+  CHECK(latest->fit(data, nullptr, options).step.step == 8);
+}
+
 TEST_CASE("events come when they are due, the last evaluation too") {
   const PackedTokens data = packed();
   const auto session = small_session(packed_options());

@@ -328,7 +328,8 @@ impl SessionView {
     }
 
     /// Saves everything that resuming needs as `<root>/step-<8 digits>`. A crash at any moment leaves
-    /// either the complete checkpoint or none.
+    /// either the complete checkpoint or none. Refused where `root` has checkpoints of later steps,
+    /// which are another run's.
     pub fn save(&self, root: impl AsRef<Path>, options: &SaveOptions) -> Result<()> {
         let (root, raw) = (c_path(root.as_ref())?, options.raw());
         let _reading = self.reading()?;
