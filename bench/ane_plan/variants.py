@@ -10,21 +10,6 @@ def ops(plan, change):
     return plan.rewrite(lambda use: replace(use, program=use.program.rewrite(change)))
 
 
-def norms_at_once(plan):
-    """The root of the sum of squares by one op, reduce_l2_norm, in place of squares and their mean."""
-    def change(use):
-        if use.phase != "forward":
-            return use
-        changed = []
-        for op in use.program.ops:
-            if op.name.startswith("reduce_mean") and changed[-1].name.startswith("mul"):
-                squares = changed.pop()  # read twice and written
-                op = replace(op, outer=squares.outer, inner=0 if squares.outer else squares.inner / 3)
-            changed.append(op)
-        return replace(use, program=Program(use.program.name, tuple(changed)))
-    return plan.rewrite(change)
-
-
 def joined_adapters(plan):
     """A frozen weight and its adapter's second matrix side by side, as one runtime weight of a
     convolution over both inputs: no sum in the forward pass."""
@@ -83,7 +68,6 @@ def int8_constants(plan):
 
 CHANGES = {
     "adapters joined to their weights": joined_adapters,
-    "norms in one op": norms_at_once,
     "2 layers a program": grouped(2),
     "optimizer state in bf16": half_moments,
     "layers' gradients on the CPU": cpu_gradients,
@@ -94,8 +78,7 @@ CHANGES = {
 OPTIONS = ("optimizer state in bf16",)
 
 # Worth building where they save time, each on top of those before.
-PROPOSED = ("optimizer state in bf16", "adapters joined to their weights", "norms in one op",
-            "2 layers a program")
+PROPOSED = ("optimizer state in bf16", "adapters joined to their weights", "2 layers a program")
 
 
 def sensitivity(plan, chip):

@@ -1,6 +1,7 @@
 #include "model/transformer.h"
 
 #include "mil/builder.h"
+#include "mil/rms_norm.h"
 #include "model/parameters.h"
 
 #include <algorithm>
@@ -36,11 +37,9 @@ constexpr BlockNorm input_norm = {"input_norm_weight", attention_modules};
 constexpr BlockNorm post_norm = {"post_norm_weight", mlp_modules};
 constexpr std::array norms = {input_norm, post_norm};
 
-// x * rsqrt(mean(x^2) + epsilon) * factor along one axis.
+// x / sqrt(mean(x^2) + epsilon) * factor along one axis.
 ValueId normalised(Builder& b, ValueId x, int64_t axis, double epsilon, double factor = 1) {
-  const ValueId mean_square = b.reduce("reduce_mean", b.mul(x, x), {axis}, true);
-  const ValueId inverse = b.rsqrt(mean_square, epsilon);
-  return b.mul(x, factor == 1 ? inverse : b.mul(inverse, factor));
+  return b.mul(x, mil::inverse_rms(b, x, axis, epsilon, factor));
 }
 
 // The same with a factor for each channel (Zhang & Sennrich 2019).

@@ -99,6 +99,8 @@ TEST_CASE("a quirk is found, and kernels live with it") {
   };
   check("lut", "1", [](const Json& r) { CHECK(flag(r, "table_activations")); });
   check("narrow_sum", "1", [](const Json& r) { CHECK(flag(r, "narrow_reduce_sum")); });
+  check("narrow_squares", "1", [](const Json& r) { CHECK(flag(r, "narrow_l2_norm")); });
+  check("narrow_squares", "0", [](const Json& r) { CHECK_FALSE(flag(r, "narrow_l2_norm")); });
   check("narrow_sum", "0", [](const Json& r) { CHECK_FALSE(flag(r, "narrow_reduce_sum")); });
   check("slice_clamp", "1", [](const Json& r) { CHECK(flag(r, "clamps_width_slices")); });
   check("reject_concat", "1", [](const Json& r) { CHECK_FALSE(flag(r, "has_concat")); });

@@ -34,13 +34,14 @@ bool contains(const std::array<const char*, count>& list, std::string_view key) 
   return false;
 }
 
-constexpr std::array<const char*, 26> flags = {"lut",
+constexpr std::array<const char*, 27> flags = {"lut",
                                                "four_lane",
                                                "slice_clamp",
                                                "flush_denormals",
                                                "nan_rule",
                                                "overflow_rule",
                                                "narrow_sum",
+                                               "narrow_squares",
                                                "conv_bias",
                                                "sdpa_mask",
                                                "affine_constexpr",
@@ -226,7 +227,8 @@ Numerics Control::numerics() const {
           .flush_denormals = flag("flush_denormals", settings_.profile.flush_denormals),
           .nan_rule = flag("nan_rule", usual.nan_rule),
           .overflow_rule = flag("overflow_rule", usual.overflow_rule),
-          .narrow_sum = flag("narrow_sum", usual.narrow_sum)};
+          .narrow_sum = flag("narrow_sum", usual.narrow_sum),
+          .narrow_squares = flag("narrow_squares", usual.narrow_squares)};
 }
 
 Rules Control::rules() const {

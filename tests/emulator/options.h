@@ -37,6 +37,7 @@ struct Numerics {
   bool nan_rule = true;         // NaN reads as +Inf, and nothing produces NaN (6, R)
   bool overflow_rule = true;    // matmul and convolution: 32768 and up is infinite (6, R)
   bool narrow_sum = false;      // reduce_sum accumulates in fp16 (6, R)
+  bool narrow_squares = false;  // so does reduce_l2_norm; no source says
   bool operator<=>(const Numerics&) const = default;
 };
 

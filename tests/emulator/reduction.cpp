@@ -53,19 +53,20 @@ double total(const float* line, int64_t length, Map map) {
   return sum;
 }
 
-// The option narrow_sum: integers stay exact only to 2048 (ane-facts.md 6, R).
-double narrow_total(const float* line, int64_t length) {
+// The options narrow_sum and narrow_squares: integers stay exact only to 2048 (ane-facts.md 6, R).
+template <typename Map>
+double narrow_total(const float* line, int64_t length, Map map) {
   float sum = 0;
-  for (int64_t i = 0; i < length; ++i) sum = round_half(sum + line[i]);
+  for (int64_t i = 0; i < length; ++i) sum = round_half(sum + round_half(map(line[i])));
   return sum;
 }
 
-double reduce_line(Kind kind, const float* line, int64_t length, bool narrow) {
-  const auto same = [](double v) { return v; };
-  const auto square = [](double v) { return v * v; };
+double reduce_line(Kind kind, const float* line, int64_t length, const Numerics& numerics) {
+  const auto same = [](auto v) { return v; };
+  const auto square = [](auto v) { return v * v; };
   switch (kind) {
   case Kind::sum:
-    return narrow ? narrow_total(line, length) : total(line, length, same);
+    return numerics.narrow_sum ? narrow_total(line, length, same) : total(line, length, same);
   case Kind::mean:
     return total(line, length, same) / static_cast<double>(length);
   case Kind::max:
@@ -77,7 +78,8 @@ double reduce_line(Kind kind, const float* line, int64_t length, bool narrow) {
   case Kind::l1:
     return total(line, length, [](double v) { return std::fabs(v); });
   case Kind::l2:
-    return std::sqrt(total(line, length, square));
+    return std::sqrt(numerics.narrow_squares ? narrow_total(line, length, square)
+                                             : total(line, length, square));
   case Kind::log_sum:
     return std::log(total(line, length, same));
   case Kind::log_sum_exp: {
@@ -103,9 +105,8 @@ Step reduce_step(const Call& call, Kind kind, const PlanOptions& options) {
     const float* lines = as_lines(frame.in(source), range, frame);
     float* out = frame.out(target);
     for (int64_t i = 0; i < range.outer * range.inner; ++i) {
-      out[i] =
-          stored(reduce_line(kind, lines + i * range.length, range.length, numerics.narrow_sum),
-                 numerics.nan_rule);
+      out[i] = stored(reduce_line(kind, lines + i * range.length, range.length, numerics),
+                      numerics.nan_rule);
     }
   };
 }

@@ -107,7 +107,12 @@ ValueId scaled_norm(Lowering& l, const Reduction& r) {
   return l.b.binary("maximum", l.b.mul(l.b.unary("sqrt", sum), unit), largest);
 }
 
-void reduce_l2_norm(Lowering& l) { l.write(scaled_norm(l, read_reduction(l))); }
+void reduce_l2_norm(Lowering& l) {
+  const Reduction r = read_reduction(l);
+  const bool as_one_op = !l.rules.narrow_l2_norm && !r.slots.empty();
+  l.write(as_one_op ? l.watch(l.b.reduce("reduce_l2_norm", r.x, r.axes(), true))
+                    : scaled_norm(l, r));
+}
 
 // x / sqrt(sum of squares over the last three axes + epsilon)
 void l2_norm(Lowering& l) {

@@ -140,6 +140,18 @@ void probe_numbers(Prober& prober, Rules& rules) {
     const std::string channels = expect_value(sums, "over_channels", 4096);
     return channels.empty() ? expect_value(sums, "over_width", 4096) : channels;
   });
+  // Squares that fp16 does not hold, more of them than it counts, and such as it flushes to 0.
+  rules.narrow_l2_norm = !prober.ask("wide_l2_norm", [&] {
+    const mil::Function function = probes::l2_norms();
+    const double values[] = {1000, 1, 0x1p-13};
+    mil::TensorMap inputs;
+    for (size_t i = 0; i < std::size(values); ++i) {
+      const mil::ValueId id = function.inputs[i];
+      inputs[function.value(id).name] = mil::make_tensor(function.type(id), values[i]);
+    }
+    const mil::TensorMap expected = mil::interpret(function, inputs, mil::Precision::f16);
+    return difference(prober.run(function, inputs), expected, 0x1p-10);
+  });
   prober.ask("products_above_32767", [&] {
     const mil::Function function = probes::large_product();
     return expect_value(prober.run(function, filled(function, 128)), "y", 32768);

@@ -209,6 +209,15 @@ mil::Function reduce_sums() {
   return std::move(b).finish();
 }
 
+mil::Function l2_norms() {
+  Builder b;
+  for (const auto& [name, channels] : {std::pair{"large", 1024}, {"long", 4096}, {"small", 1024}}) {
+    const ValueId x = b.input(std::string("of_") + name, half({1, channels, 1, 32}));
+    b.output(b.reduce("reduce_l2_norm", x, {1}, true), name);
+  }
+  return std::move(b).finish();
+}
+
 mil::Function large_product() { return product(8, 2, columns); }
 
 mil::Function activations() {

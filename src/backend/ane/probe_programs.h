@@ -44,6 +44,8 @@ mil::Function constant_product(Constant form, bool convolution);
 mil::Function width_slice();
 // Of 4096 elements each: "over_channels", "over_width".
 mil::Function reduce_sums();
+// Along channels: "large" of 1024 elements, "long" of 4096 and "small" of 1024.
+mil::Function l2_norms();
 // Two products a result: 128 * 128 * 2.
 mil::Function large_product();
 mil::Function activations();

@@ -1,5 +1,6 @@
 // Gradients of element-wise ops of two tensors, and of select.
 #include "mil/gradient/context.h"
+#include "mil/rms_norm.h"
 
 namespace anet::mil::gradient {
 
@@ -16,32 +17,16 @@ void sub(Context& c) {
   if (c.wanted("y")) c.add_broadcast("y", c.dy(), Sign::minus);
 }
 
-// rsqrt(..), or the same times a number whose square fp16 holds.
-struct ScaledRoot {
-  const Operation* rsqrt = nullptr; // null: it is something else
-  double factor = 1;
-};
-
-ScaledRoot scaled_root(const Context& c, ValueId id) {
-  ScaledRoot root{c.producer(id), 1};
-  if (root.rsqrt != nullptr && std::string_view(root.rsqrt->name()) == "mul") {
-    const Literal* factor = c.b.function().constant(*root.rsqrt, "y");
-    if (factor == nullptr || factor->type.elements() != 1) return {};
-    root = {c.producer(root.rsqrt->input("x")), factor->number()};
-  }
-  const double square = root.factor * root.factor;
-  const bool is_root = root.rsqrt != nullptr && std::string_view(root.rsqrt->name()) == "rsqrt";
-  return is_root && square >= 0x1p-14 && square <= 0x1p14 ? root : ScaledRoot{};
-}
-
-// y = x r, r = f rsqrt(mean(x^2) + epsilon), an RMS norm: straight to x, r (dy - y mean(dy y)/f^2).
-// It reads y, so that x need not be kept, and y is in the middle of fp16's range where x may not
-// be.
+// y = x r, r = f / sqrt(mean(x^2) + epsilon), an RMS norm: straight to x, r (dy - y mean(dy
+// y)/f^2). It reads y, so that x need not be kept, and y is in the middle of fp16's range where x
+// may not be. Not for an f whose square fp16 does not hold.
 bool rms_norm(Context& c, std::string_view normed, std::string_view root) {
   const ValueId x = c.input(normed);
   const ValueId r = c.input(root);
-  const auto [rsqrt, factor] = scaled_root(c, r);
-  if (rsqrt == nullptr || squared_operand_of_mean(c, rsqrt->input("x")) != x) return false;
+  const std::optional<InverseRms> inverse = find_inverse_rms(c.b.function(), r);
+  if (!inverse || inverse->x != x) return false;
+  const double square = inverse->factor * inverse->factor;
+  if (square < 0x1p-14 || square > 0x1p14) return false;
   if (c.shape(root).size() != c.shape(normed).size()) return false; // the number's axes
   std::vector<int64_t> axes;
   for (size_t axis = 0; axis < c.shape(normed).size(); ++axis)
@@ -49,7 +34,7 @@ bool rms_norm(Context& c, std::string_view normed, std::string_view root) {
   if (axes.empty()) return false;
   Builder& b = c.b;
   ValueId mean = b.reduce("reduce_mean", b.mul(c.dy(), c.output()), axes, true);
-  if (factor != 1) mean = b.mul(mean, 1 / (factor * factor));
+  if (square != 1) mean = b.mul(mean, 1 / square);
   c.add(normed, b.mul(b.sub(c.dy(), b.mul(c.output(), mean)), r));
   return true;
 }

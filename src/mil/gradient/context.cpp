@@ -146,17 +146,6 @@ const RuleEntry* find_rule(std::string_view op) {
   return found == table.end() ? nullptr : found->second;
 }
 
-ValueId squared_operand_of_mean(const Context& c, ValueId id) {
-  const Operation* mean = c.producer(id);
-  if (mean == nullptr || std::string_view(mean->name()) != "reduce_mean") return no_value;
-  const Operation* square = c.producer(mean->input("x"));
-  const bool keeps_rank = c.b.shape(id).size() == c.b.shape(mean->input("x")).size();
-  if (square == nullptr || !keeps_rank) return no_value;
-  const std::string_view name = square->name();
-  const ValueId x = square->input("x");
-  return name == "square" || (name == "mul" && x == square->input("y")) ? x : no_value;
-}
-
 ValueId integers(Builder& b, const std::vector<int64_t>& values) {
   return b.constant(Literal::int32s(values));
 }

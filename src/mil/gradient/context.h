@@ -118,9 +118,6 @@ std::span<const RuleEntry> constant_rules();
 // nullptr for an op that cannot be differentiated.
 const RuleEntry* find_rule(std::string_view op);
 
-// The x of reduce_mean(x * x), keep_dims; no_value when `id` is something else.
-ValueId squared_operand_of_mean(const Context& c, ValueId id);
-
 // Helpers that write ops.
 ValueId integers(Builder& b, const std::vector<int64_t>& values);
 ValueId negate(Builder& b, ValueId x);

@@ -1,6 +1,7 @@
 // Gradients of element-wise ops of one tensor. At a kink the gradient is the one that PyTorch
 // gives: zero at the bounds of relu, relu6 and leaky_relu's zero takes the slope, clip keeps it.
 #include "mil/gradient/context.h"
+#include "mil/rms_norm.h"
 
 #include <cmath>
 #include <numbers>
@@ -133,7 +134,7 @@ void rsqrt_of_mean_square(Context& c, ValueId x) {
 
 // -y^3/2, one factor after the other: in fp16 y^3 alone overflows from y = 40 on.
 void rsqrt(Context& c) {
-  const ValueId x = squared_operand_of_mean(c, c.input("x"));
+  const ValueId x = squared_operand_of_mean(c.b.function(), c.input("x"));
   if (x != no_value) return rsqrt_of_mean_square(c, x);
   const ValueId y = c.output();
   c.add("x", c.b.mul(c.b.mul(c.b.mul(c.b.mul(c.dy(), y), y), y), -0.5));

@@ -261,6 +261,21 @@ TEST_CASE("options of the arithmetic: four lanes, narrow sums, tables, crops, de
     REQUIRE(model.load());
     CHECK(model.run(given).at("y") == std::vector<double>{2048});
   }
+  SUBCASE("narrow_squares: a norm whose squares are infinite") {
+    const std::string text =
+        program(tensor({1, 64, 1, 1}) + " x",
+                tensor({1, 1, 1, 1}) + " y = reduce_l2_norm(x = x, axes = tensor<int32, "
+                                       "[1]>([1]), keep_dims = bool(true));\n",
+                "y");
+    Model model(text);
+    model.ready();
+    const Values given = {{"x", std::vector<double>(64, 300)}};
+    CHECK(model.run(given).at("y") == std::vector<double>{2400});
+    REQUIRE(model.unload());
+    REQUIRE(ane_emulator_set("narrow_squares", "1") == 1);
+    REQUIRE(model.load());
+    CHECK(std::isinf(model.run(given).at("y").front()));
+  }
   SUBCASE("lut: the errors that were measured") {
     REQUIRE(ane_emulator_set("lut", "1") == 1);
     std::vector<double> x;

@@ -83,6 +83,7 @@ bool may_use(const std::string& op, const Rules& rules) {
   if (op == "concat") return rules.has_concat;
   if (op == "pad") return !rules.has_concat; // what concat is written with then
   if (op == "reduce_mean") return !rules.narrow_reduce_sum;
+  if (op == "reduce_l2_norm") return !rules.narrow_l2_norm;
   if (op == "scaled_dot_product_attention") return rules.native_causal_attention;
   const bool table =
       op == "sigmoid" || op == "silu" || op == "tanh" || op == "gelu" || op == "softplus";
@@ -319,6 +320,7 @@ std::map<std::string, Rules> rules_variants() {
   variants["no rsqrt"].has_rsqrt = false;
   variants["no concat"].has_concat = false;
   variants["wide sums"].narrow_reduce_sum = false;
+  variants["wide norms"].narrow_l2_norm = false;
   variants["exact slices"].clamps_width_slices = false;
   variants["free width"].clamps_width_slices = false;
   variants["free width"].reshapes_width = true;

@@ -55,6 +55,24 @@ TEST_CASE("the same seed and threads give the same bits; f16 learns too") {
   CHECK(narrow->eval(OwnedBatch(9).view()).loss < 0.5 * std::log(64.0));
 }
 
+// Trained models have such channels, at the first position above all (Sun et al. 2024).
+TEST_CASE("f16 keeps what a residual stream of some thousands says") {
+  model::Config config = small_config();
+  config.tie_embeddings = false;
+  const auto model = std::make_shared<model::Model>(config);
+  model::initialize(model->parameters(), config, 1, model->weights());
+  const auto device = backend::open_device("cpu", {.threads = 2});
+  const std::span<float> embedding = model->values(model->parameters().embedding());
+  for (size_t token = 0; token < 64; token += 3)
+    embedding[token * static_cast<size_t>(config.hidden_size) + 5] = token % 2 == 0 ? 6000 : -3000;
+  const OwnedBatch batch(1);
+  train::SessionOptions options = small_options();
+  const double expected = train::Session(device, model, options).eval(batch.view()).loss;
+  options.precision = train::PrecisionMode::f16;
+  train::Session narrow(device, model, options);
+  CHECK(narrow.eval(batch.view()).loss == doctest::Approx(expected).epsilon(5e-4));
+}
+
 TEST_CASE("f16 skips a step whose gradients overflow and lowers the scale") {
   train::SessionOptions options = small_options();
   options.precision = train::PrecisionMode::f16;
