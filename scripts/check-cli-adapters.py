@@ -99,6 +99,10 @@ def check_finetune(work, base):
     for options in (("--rank", "4"), ("--alpha", "3"), ("--dropout", "0.5"), ("--dora",),
                     ("--targets", "q_proj"), ("--layers", "1")):
         refuse(2, "the flags describe another", *resume, "31", *options)
+    dropped = finetune(work, base, "dropped", "--dropout", "0.5", steps=1)[0]
+    refuse(2, "the flags describe another", "finetune", "--resume", "--checkpoint-root",
+           dropped + "-checkpoints", "--steps", "2", "--dropout", "0")
+    run(*resume, "30", "--dropout", "0", "--alpha", "16")
     refuse(2, "at least one layer", *resume, "31", "--layers", "0")
     # A model that has moved is found where the flag says, also by the next run.
     moved = os.path.join(work, "moved")
@@ -125,10 +129,16 @@ def check_options(work, base):
                  "--data", os.path.join(work, "chats"), "--steps", "4", "--sequence-length", "128",
                  "--checkpoint-root", full)
     check("trained layers.1.*,norm.weight" in out, out)
-    run("finetune", "--resume", "--checkpoint-root", full, "--steps", "6")
+    resume = ("finetune", "--resume", "--checkpoint-root", full, "--steps")
+    run(*resume, "6")
+    run(*resume, "7", "--full", "--trainable", "layers.1.*,norm.weight")
+    for patterns in ("norm.weight", "layers.*", ""):
+        refuse(1, "optimizer", *resume, "8", "--full", "--trainable", patterns)
+    check(not os.path.exists(os.path.join(full, "step-00000008")), os.listdir(full))
     refuse(1, "seen one of a model", "eval", "--model", base, "--adapter", full, "--data",
            os.path.join(work, "chats"))
     for options, text in ((("--full", "--rank", "2"), "no adapter"),
+                          (("--full", "--dropout", "0"), "no adapter"),
                           (("--trainable", "norm.weight"), "--full"),
                           (("--targets", "q_prj"), "q_prj"),
                           (("--rank-pattern", "q_proj"), "PATTERN=RANK"),

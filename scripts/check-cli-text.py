@@ -319,6 +319,39 @@ def check_resumed_settings(work, base):
     check(sections["properties"]["model"] == base, sections["properties"])
     check("--model is not used" in run(*resume, "3", "--model", "tiny")[1], "no note")
     check(run(*resume, "4", "--model", base)[1] == "", "a note")
+    # What is given counts whatever its value, from a configuration file as well.
+    check_resumed_zeros(work, base)
+
+
+def check_resumed_zeros(work, base):
+    root = os.path.join(work, "zeros")
+    run("train", "--model", base, "--data", os.path.join(work, "text.txt"), "--sequence-length",
+        "32", "--steps", "1", "--split", "0.1", "--patience", "9", "--min-delta", "0.5",
+        "--document-separator", "\\n", "--strict", "--checkpoint-root", root)
+    resume = ("train", "--resume", "--checkpoint-root", root, "--steps")
+
+    def properties(step):
+        with open(os.path.join(root, f"step-{step:08d}", "state.json"), encoding="utf-8") as file:
+            return json.load(file)["sections"]["properties"]
+
+    def kept(step):
+        return [properties(step).get(key) or "" for key in ("patience", "min_delta", "split")]
+
+    check(kept(1) == ["9", "0.5", "0.1"], properties(1))
+    check(json.loads(properties(1)["data_options"])["strict"] == "true", properties(1))
+    config = write(os.path.join(work, "zeros.json"),
+                   json.dumps({"train": {"min_delta": 0, "strict": False}}))
+    run(*resume, "2", "--config", config)
+    check(kept(2) == ["9", "", "0.1"], properties(2))
+    check(json.loads(properties(2)["data_options"])["strict"] == "false", properties(2))
+    run(*resume, "3", "--min-delta", "0.25")
+    check(kept(3) == ["9", "0.25", "0.1"], properties(3))
+    # Without patience there is nothing that needs a delta, unless it is asked for.
+    refuse(2, "--min-delta needs --patience", *resume, "4", "--patience", "0", "--min-delta", "1")
+    run(*resume, "4", "--patience", "0", "--eval-every", "0")
+    check(kept(4) == ["", "", "0.1"], properties(4))
+    run(*resume, "5", "--split", "0", "--restart-data")
+    check(kept(5) == ["", "", "0"], properties(5))
 
 
 def check_layouts(work, base):

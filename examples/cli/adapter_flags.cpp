@@ -76,13 +76,7 @@ bool same_shape(const Adapter& left, const Adapter& right) {
 
 } // namespace
 
-bool AdapterFlags::given() const {
-  return rank != 0 || alpha != 0 || dropout != 0 || rslora || dora || !targets.empty() ||
-         first_layer != 0 || layer_count != 0 || !overrides.empty();
-}
-
 void check_adapter_flags(const AdapterFlags& flags, const Model& model, const Adapter& adapter) {
-  if (!flags.given()) return;
   const Adapter described = create_adapter(model, flags, 0);
   if (same_shape(described, adapter)) return;
   throw UsageError("a run goes on with its adapter, " + adapter_text(adapter) +

@@ -25,13 +25,11 @@ struct AdapterFlags {
   int32_t first_layer = 0;
   int32_t layer_count = 0;
   std::vector<Override> overrides;
-
-  bool given() const;
 };
 
 std::vector<Option> adapter_options(AdapterFlags& flags);
 Adapter create_adapter(const Model& model, const AdapterFlags& flags, uint64_t seed);
-// Throws UsageError when flags were given that describe another adapter than this one of `model`.
+// Throws UsageError when the flags describe another adapter than this one of `model`.
 void check_adapter_flags(const AdapterFlags& flags, const Model& model, const Adapter& adapter);
 // "rank 8, alpha 16: q_proj, v_proj of 28 layers, 2.3 M weights, 0.38 % of the model"
 std::string adapter_text(const Adapter& adapter);

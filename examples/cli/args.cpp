@@ -23,7 +23,7 @@ Apply store_number(const char* key, double& target) {
 }
 
 Apply store_switch(bool& target) {
-  return [&target](const std::string&) { target = true; };
+  return [&target](const std::string& text) { target = text == "true"; };
 }
 
 std::string parse_choice(const std::string& flag, const std::string& choices,

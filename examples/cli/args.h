@@ -13,7 +13,8 @@ struct Option {
   std::string key;   // "learning_rate"; the flag is --learning-rate
   std::string value; // "N"; empty for a switch
   std::string help;
-  std::function<void(const std::string&)> apply; // a switch gets "true"
+  // A switch gets "true" from its flag, "true" or "false" from a configuration file.
+  std::function<void(const std::string&)> apply;
 };
 
 struct OptionGroup {

@@ -4,6 +4,9 @@
 #include "json.h"
 #include "text.h"
 
+#include <algorithm>
+#include <utility>
+
 namespace cli {
 namespace {
 
@@ -83,13 +86,10 @@ void apply_section(const CommandLine& line, const cJSON* section, const std::str
     const std::string shown = std::string("'") + item->string + "' in " + origin;
     const Option& option = require_option(line, item->string, shown, false);
     if (option.key == "config") throw UsageError("a configuration file cannot name another one");
-    const bool is_switch = option.value.empty();
-    if (is_switch && !cJSON_IsBool(item)) {
+    if (option.value.empty() && !cJSON_IsBool(item)) {
       throw UsageError(shown + " must be true or false");
     }
-    if (is_switch) {
-      if (cJSON_IsTrue(item)) option.apply("true");
-    } else if (cJSON_IsString(item)) {
+    if (cJSON_IsString(item)) {
       option.apply(item->valuestring);
     } else if (cJSON_IsNumber(item) || cJSON_IsBool(item)) {
       option.apply(json_text(item));
@@ -192,11 +192,30 @@ void check_finetune(const TrainConfig& config) {
   if (!flags.output.empty())
     throw UsageError("--output is of adapters; --export writes what --full has trained");
   if (flags.quantize.given()) throw UsageError("--quantize and --full exclude each other");
-  if (flags.adapter.given())
+  if (config.describes_adapter())
     throw UsageError("--full trains no adapter: --rank and the like do not go with it");
 }
 
+void note_given(TrainConfig& config, CommandLine& line) {
+  for (OptionGroup& group : line.groups) {
+    for (Option& option : group.options) {
+      option.apply = [&config, key = option.key,
+                      apply = std::move(option.apply)](const std::string& text) {
+        apply(text);
+        config.given.insert(key);
+      };
+    }
+  }
+}
+
 } // namespace
+
+bool TrainConfig::describes_adapter() const {
+  AdapterFlags unused;
+  const std::vector<Option> options = adapter_options(unused);
+  return std::any_of(options.begin(), options.end(),
+                     [this](const Option& option) { return is_given(option.key); });
+}
 
 void check_evaluations(const TrainConfig& config) {
   if (config.patience > 0 && config.eval_every == 0)
@@ -235,6 +254,7 @@ CommandLine train_command_line(TrainConfig& config) {
          store_number("min_delta", config.min_delta)}}});
   line.groups.push_back(progress_group(config));
   line.groups.push_back({"Device", device_options(config.device)});
+  note_given(config, line);
   return line;
 }
 

@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,11 @@ struct FinetuneFlags {
 };
 
 struct TrainConfig {
+  // The keys of the options that were given, whatever their values: what a resumed run does not
+  // take from its checkpoint.
+  std::set<std::string> given;
+  bool is_given(const std::string& key) const { return given.count(key) != 0; }
+
   std::string model = "tiny"; // a built-in name, a JSON object, or the path of a model
   std::string data;
   std::string validation;
@@ -68,6 +74,7 @@ struct TrainConfig {
   FinetuneFlags finetune;
   const char* command() const { return finetune.on ? "finetune" : "train"; }
   bool trains_adapter() const { return finetune.on && !finetune.full; }
+  bool describes_adapter() const; // an option of adapter_options was given
 };
 
 // The flags, bound to `config`.

@@ -179,22 +179,23 @@ void take_properties(TrainRun& run) {
                  model.c_str());
     config.model = model;
   }
-  if (config.data.empty()) config.data = property(run.session, "data");
+  const auto find = [&](const char* key) {
+    return config.is_given(key) ? std::string() : property(run.session, key);
+  };
+  if (const std::string data = find("data"); !data.empty()) config.data = data;
   if (config.data.empty()) throw UsageError("the checkpoint names no data, --data is required");
-  if (config.validation.empty() && !config.split) {
-    config.validation = property(run.session, "validation");
-    const std::string split = property(run.session, "split");
+  if (!config.is_given("validation") && !config.is_given("split")) {
+    config.validation = find("validation");
+    const std::string split = find("split");
     if (!split.empty()) config.split = parse_number("split", split);
   }
-  const auto integer = [&run](const char* key, int64_t& target) {
-    const std::string text = property(run.session, key);
-    if (target == 0 && !text.empty()) target = parse_integer(key, text);
-  };
-  integer("steps", config.steps);
-  integer("patience", config.patience);
+  const std::string steps = find("steps");
+  if (!steps.empty()) config.steps = parse_integer("steps", steps);
   if (config.steps == 0) config.steps = 1000;
-  const std::string min_delta = property(run.session, "min_delta");
-  if (config.min_delta == 0 && !min_delta.empty())
+  const std::string patience = find("patience");
+  if (!patience.empty()) config.patience = parse_integer("patience", patience);
+  const std::string min_delta = find("min_delta");
+  if (config.patience > 0 && !min_delta.empty())
     config.min_delta = parse_number("min_delta", min_delta);
 }
 
@@ -231,7 +232,8 @@ void resume(TrainRun& run) {
   run.session = resume_session(run, path, nullptr);
   run.options = initialised<anet_session_options>();
   call(anet_session_get_options, run.session.get(), &run.options);
-  if (run.options.trainable != nullptr) config.finetune.trainable = run.options.trainable;
+  const std::string trainable = run.options.trainable == nullptr ? "" : run.options.trainable;
+  if (!config.is_given("trainable")) config.finetune.trainable = trainable;
   const anet_session_options kept = run.options;
   take_properties(run);
   apply_session_options(config, run.options);
@@ -240,15 +242,17 @@ void resume(TrainRun& run) {
       config.finetune.trainable.empty() ? nullptr : config.finetune.trainable.c_str();
   run.layout = config.rows.layout(config.data);
   set_layout(config.rows, run.layout, run.options);
-  const bool same_layout =
-      run.options.documents == kept.documents && run.options.length_buckets == kept.length_buckets;
-  if (!config.session.empty() || !same_layout) {
+  const bool same = run.options.documents == kept.documents &&
+                    run.options.length_buckets == kept.length_buckets &&
+                    config.finetune.trainable == trainable;
+  if (!config.session.empty() || !same) {
     run.session.reset();
     run.session = resume_session(run, path, &run.options);
   }
   if (config.trains_adapter()) {
     run.adapter = create<Adapter>(anet_session_get_adapter, run.session.get());
-    check_adapter_flags(config.finetune.adapter, run.model, run.adapter);
+    if (config.describes_adapter())
+      check_adapter_flags(config.finetune.adapter, run.model, run.adapter);
   } else {
     run.model = create<Model>(anet_session_get_model, run.session.get());
     run.text = open_text(config.text, facts_of_model(run.model, path));
