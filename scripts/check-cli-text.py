@@ -441,6 +441,16 @@ def check_evaluations(work, base):
             check(found == steps, command, options, found)
             shutil.rmtree(root + "-checkpoints", ignore_errors=True)
         refuse(2, "--eval-every 0", *command, *arguments, "--eval-every", "0", "--patience", "2")
+    # Samples come with the evaluations, until it is said how often.
+    for options, steps in (((), [0, 10, 20]), (("--sample-every", "7"), [0, 7, 14, 20]),
+                           (("--sample-every", "0"), [0, 20])):
+        run("train", *arguments, "--eval-every", "10", "--sample", "After", "--sample-tokens", "1",
+            *options)
+        with open(log, encoding="utf-8") as file:
+            records = [json.loads(line) for line in file]
+        found = [record["step"] for record in records if record["event"] == "sample"]
+        check(found == steps, options, found)
+    refuse(2, "--sample-every needs", "train", *arguments, "--sample-every", "7")
 
 
 def check_early_stop(work, base):

@@ -33,7 +33,7 @@ struct CommandLine {
 using Apply = std::function<void(const std::string&)>;
 Apply store(std::string& target);
 int32_t parse_count(const char* key, const std::string& text);
-template <typename Integer>
+template <typename Integer> // or a std::optional of one
 Apply store_integer(const char* key, Integer& target) {
   return [key, &target](const std::string& text) {
     target = static_cast<Integer>(parse_count(key, text));

@@ -149,14 +149,13 @@ OptionGroup progress_group(TrainConfig& config) {
       "Progress",
       {{"eval_every", "N",
         "steps between validation losses; 0: the first and last alone (a tenth of --steps)",
-        [&config](const std::string& text) {
-          config.eval_every = parse_count("eval_every", text);
-        }},
+        store_integer("eval_every", config.eval_every)},
        {"eval_windows", "N", "rows in a validation loss; 0: all (64)",
         store_integer("eval_windows", config.eval_windows)},
        {"sample", "PROMPT", "write samples that go on from it, through the chat template if any",
         store(config.sample)},
-       {"sample_every", "N", "steps between samples (with each validation loss)",
+       {"sample_every", "N",
+        "steps between samples; 0: the first and last alone (with each validation loss)",
         store_integer("sample_every", config.sample_every)},
        {"sample_tokens", "N", "(120)", store_integer("sample_tokens", config.sample_tokens)},
        {"log", "FILE", "one JSON object a line for every event", store(config.log)},

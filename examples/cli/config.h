@@ -62,8 +62,8 @@ struct TrainConfig {
 
   std::optional<int64_t> eval_every; // unset: ten times in a run; 0: before and after it alone
   uint64_t eval_windows = 64;
-  std::string sample;       // prompt; empty: no samples
-  int64_t sample_every = 0; // 0: with each evaluation
+  std::string sample;                  // prompt; empty: no samples
+  std::optional<int64_t> sample_every; // unset: with each evaluation; 0: first and last alone
   int32_t sample_tokens = 120;
 
   std::string log;

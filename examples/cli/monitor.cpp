@@ -41,7 +41,7 @@ void Monitor::on_event(const anet_fit_event& event) {
     // A skipped step leaves the number, and with it the model, where they were.
     if (evaluated_step() == event.step.step) break;
     evaluation(event.step.step, event.eval, event.improved != 0);
-    if (config_.sample_every == 0) take_sample(event.step.step);
+    if (!config_.sample_every) take_sample(event.step.step);
     break;
   case ANET_EVENT_SAMPLE:
     take_sample(event.step.step);

@@ -63,7 +63,7 @@ anet_fit_options fit_options(const TrainRun& run, int64_t steps) {
   options.save_every = config.save_every;
   options.patience = config.patience;
   options.min_delta = config.min_delta;
-  options.sample_every = config.sample_every;
+  options.sample_every = config.sample_every.value_or(0);
   // Early stopping without the best weights would be of little use, and adapters are small.
   const bool keeps_best = config.patience > 0 || config.trains_adapter();
   if (keeps_best && config.save_every == 0 && !config.checkpoint_root.empty())

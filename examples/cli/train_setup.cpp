@@ -322,7 +322,7 @@ void open_data(TrainRun& run) {
 
 void open_generator(TrainRun& run) {
   if (run.config.sample.empty()) {
-    if (run.config.sample_every > 0) throw UsageError("--sample-every needs --sample");
+    if (run.config.sample_every.value_or(0) > 0) throw UsageError("--sample-every needs --sample");
     return;
   }
   auto options = initialised<anet_generator_options>();
