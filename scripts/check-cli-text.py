@@ -554,6 +554,32 @@ def check_export(work, base, model):
         check("parameters" in out and "format" in out, out)
 
 
+def check_seeds(work, base):
+    """Every number of 64 bits is a seed, in each command and in configuration files."""
+    root, text = os.path.join(work, "seeds"), os.path.join(work, "text.txt")
+    train = ("train", "--model", base, "--data", text, "--sequence-length", "32", "--steps", "1")
+    generate = ("generate", "--model", base, "--prompt", "After", "--max-tokens", "9")
+    limits = "--seed expects a number from 0 to 18446744073709551615"
+    for seed in ("18446744073709551616", "-1", "+1", " 1", "1.5", "1e3", ""):
+        refuse(2, f"{limits}, got '{seed}'", *train, "--seed", seed)
+        refuse(2, f"{limits}, got '{seed}'", *generate, "--seed", seed)
+    for seed in (0, 2**31, 10**15, 2**53 - 1, 2**53 + 1, 2**63, 2**64 - 1):
+        config = write(root + ".json", json.dumps(
+            {"session": {"seed": seed if seed < 2**53 else str(seed)}}))
+        for options in (("--seed", str(seed)), ("--config", config)):
+            run(*train, "--checkpoint-root", root, *options)
+            run("train", "--resume", "--checkpoint-root", root, "--steps", "2")
+            with open(os.path.join(root, "step-00000002", "state.json"), encoding="utf-8") as file:
+                check(json.load(file)["sections"]["session"]["seed"] == seed, options)
+            shutil.rmtree(root)
+    # What a double does not hold is not rounded in silence.
+    for seed in (2**53, 2**53 + 1, 2**64 - 1):
+        refuse(2, "only as a string", *train, "--config",
+               write(root + ".json", json.dumps({"session": {"seed": seed}})))
+    written = [run(*generate, "--seed", str(seed))[0] for seed in (2**64 - 1, 2**64 - 1, 2**32, 0)]
+    check(written[0] == written[1] and len(set(written)) == 3, written)
+
+
 # --- Bad input ------------------------------------------------------------------------------------
 
 def check_bad_input(work, base, bad):
@@ -613,6 +639,7 @@ def main():
         check_null_tokens(work)
         check_date(work, base)
         check_evaluations(work, base)
+        check_seeds(work, base)
         check_early_stop(work, base)
         check_generate(work, model)
         check_eval(work, model)

@@ -18,6 +18,10 @@ int32_t parse_count(const char* key, const std::string& text) {
   throw UsageError(flag_of(key) + " expects a number from 0 to 2147483647, got '" + text + "'");
 }
 
+Apply store_unsigned(const char* key, uint64_t& target) {
+  return [key, &target](const std::string& text) { target = parse_unsigned(flag_of(key), text); };
+}
+
 Apply store_number(const char* key, double& target) {
   return [key, &target](const std::string& text) { target = parse_number(flag_of(key), text); };
 }

@@ -29,7 +29,8 @@ struct CommandLine {
   std::vector<OptionGroup> groups;
 };
 
-// What an option does with its value. Integers are from 0 to 2147483647; UsageError otherwise.
+// What an option does with its value. Integers are from 0 to 2147483647 unless a
+// function says otherwise; UsageError for others.
 using Apply = std::function<void(const std::string&)>;
 Apply store(std::string& target);
 int32_t parse_count(const char* key, const std::string& text);
@@ -39,6 +40,7 @@ Apply store_integer(const char* key, Integer& target) {
     target = static_cast<Integer>(parse_count(key, text));
   };
 }
+Apply store_unsigned(const char* key, uint64_t& target); // of 64 bits
 Apply store_number(const char* key, double& target);
 Apply store_switch(bool& target); // of an option without a value
 // Throws UsageError listing `choices` ("padded|packed") unless the value is one of them.

@@ -5,12 +5,13 @@
 #include "text.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 namespace cli {
 namespace {
 
-enum class Kind { integer, number, boolean, word, bytes };
+enum class Kind { integer, unsigned_integer, number, boolean, word, bytes };
 
 struct SessionKey {
   const char* key;
@@ -44,7 +45,7 @@ constexpr SessionKey session_keys[] = {
     {"activation_checkpointing", Kind::boolean, "0|1", "recompute activations to save memory (0)"},
     {"loss_chunk", Kind::integer, "N", "positions whose logits are in memory at once"},
     {"max_memory", Kind::bytes, "SIZE", "refuse to start above it, as 2G or 512M (no limit)"},
-    {"seed", Kind::integer, "N", "of weights, data order and samples (0)"},
+    {"seed", Kind::unsigned_integer, "N", "of weights, data order and samples (0)"},
 };
 
 bool parse_boolean(const std::string& flag, const std::string& text) {
@@ -58,6 +59,8 @@ std::string json_literal(const SessionKey& key, const std::string& text) {
   switch (key.kind) {
   case Kind::integer:
     return std::to_string(parse_integer(flag, text));
+  case Kind::unsigned_integer:
+    return std::to_string(parse_unsigned(flag, text));
   case Kind::number:
     return exact_number(parse_number(flag, text));
   case Kind::bytes:
@@ -81,6 +84,13 @@ OptionGroup session_group(TrainConfig& config) {
   return group;
 }
 
+// cJSON has doubles, which hold all integers below 2^53.
+std::string number_text(const std::string& shown, double value) {
+  if (value != std::floor(value)) return exact_number(value);
+  if (std::abs(value) < 0x1p53) return std::to_string(static_cast<int64_t>(value));
+  throw UsageError(shown + ": a number from 2^53 on is exact only as a string, in quotes");
+}
+
 void apply_section(const CommandLine& line, const cJSON* section, const std::string& origin) {
   for (const cJSON* item = section->child; item != nullptr; item = item->next) {
     const std::string shown = std::string("'") + item->string + "' in " + origin;
@@ -91,8 +101,10 @@ void apply_section(const CommandLine& line, const cJSON* section, const std::str
     }
     if (cJSON_IsString(item)) {
       option.apply(item->valuestring);
-    } else if (cJSON_IsNumber(item) || cJSON_IsBool(item)) {
-      option.apply(json_text(item));
+    } else if (cJSON_IsNumber(item)) {
+      option.apply(number_text(shown, item->valuedouble));
+    } else if (cJSON_IsBool(item)) {
+      option.apply(cJSON_IsTrue(item) ? "true" : "false");
     } else {
       throw UsageError(shown + " must be a number, a string or a boolean");
     }

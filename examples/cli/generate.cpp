@@ -59,7 +59,7 @@ CommandLine generate_command_line(GenerateConfig& config) {
          {"repetition_penalty", "X", "at least 1; 0: off (0)",
           store_number("repetition_penalty", config.repetition_penalty)},
          {"seed", "N", "the same seed writes the same text (0)",
-          store_integer("seed", config.seed)}}},
+          store_unsigned("seed", config.seed)}}},
        {"Text", std::move(text)},
        {"Device", device_options(config.device)}}};
 }

@@ -87,8 +87,7 @@ int run_prompts(const GenerateConfig& config) {
     Batch batch{std::vector<std::string>(count)};
     std::vector<anet_prompt> given;
     for (size_t i = first; i < first + count; ++i)
-      given.push_back(
-          {prompts[i].ids.data(), prompts[i].ids.size(), static_cast<uint64_t>(config.seed) + i});
+      given.push_back({prompts[i].ids.data(), prompts[i].ids.size(), config.seed + i});
     std::vector<anet_generation_result> results(count, initialised<anet_generation_result>());
     try {
       call(anet_generator_generate_batch, writer.generator.get(), given.data(), count, &sampling,

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -68,6 +69,13 @@ int64_t parse_integer(const std::string& option, const std::string& text) {
     throw UsageError(option + " expects an integer, got '" + text + "'");
   }
   return value;
+}
+
+uint64_t parse_unsigned(const std::string& option, const std::string& text) {
+  uint64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error == std::errc() && end == text.data() + text.size()) return value;
+  throw UsageError(option + " expects a number from 0 to 18446744073709551615, got '" + text + "'");
 }
 
 double parse_number(const std::string& option, const std::string& text) {

@@ -16,6 +16,7 @@ std::string format_duration(double seconds); // "1:05", "2:03:10"
 
 // Throw UsageError naming the option.
 int64_t parse_integer(const std::string& option, const std::string& text);
+uint64_t parse_unsigned(const std::string& option, const std::string& text); // of 64 bits
 double parse_number(const std::string& option, const std::string& text);
 uint64_t parse_bytes(const std::string& option, const std::string& text); // "2G", "512M", "1000"
 

@@ -55,7 +55,7 @@ anet_sampling_options sampling_options(const GenerateConfig& config,
   sampling.min_p = config.temperature > 0 ? config.min_p : 0;
   sampling.top_k = static_cast<int32_t>(config.top_k);
   sampling.repetition_penalty = config.repetition_penalty;
-  sampling.seed = static_cast<uint64_t>(config.seed);
+  sampling.seed = config.seed;
   sampling.stop_ids = stop_ids.empty() ? nullptr : stop_ids.data();
   sampling.stop_count = static_cast<uint32_t>(stop_ids.size());
   return sampling;

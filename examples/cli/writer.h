@@ -27,7 +27,7 @@ struct GenerateConfig {
   DeviceFlags device;
   int64_t max_tokens = 200;
   int64_t top_k = 0;
-  int64_t seed = 0;
+  uint64_t seed = 0;
   int64_t batch_size = 8;
   int64_t context_length = 0;
   double temperature = 0.8;
