@@ -1583,7 +1583,8 @@ ANET_API anet_status anet_session_get_adapter(const anet_session *session, anet_
                                               anet_error **error) ANET_CHECK;
 /**
  * Goes on with another adapter of the same model, ranks and modules: between steps, compiling
- * nothing. The optimizer's moments of each adapter are kept until the session ends.
+ * nothing. The optimizer's moments of each adapter are kept until the session ends. After a failure
+ * the session goes on with the adapter that it had.
  * @return ANET_E_INVALID_ARGUMENT for an adapter of another model, ANET_E_SHAPE_MISMATCH naming the
  *         module, ANET_E_INVALID_STATE between forward_backward and optimizer_step or for a session
  *         that trains a model, ANET_E_BUSY while another session trains the adapter.

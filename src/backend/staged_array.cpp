@@ -3,6 +3,7 @@
 #include "base/status.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace anet::backend {
 
@@ -55,13 +56,16 @@ StagedPart whole(size_t size, DataType dtype) {
   return {0, Layout::contiguous(dtype, {static_cast<int64_t>(size)})};
 }
 
+std::unique_ptr<Buffer> import_values(Device& device, std::span<float> values) {
+  return device.import(reinterpret_cast<std::byte*>(values.data()), values.size_bytes(),
+                       whole(values.size(), DataType::fp32).layout);
+}
+
 } // namespace
 
 StagedArray::StagedArray(Device& device, std::span<float> values, std::span<const StagedPart> parts)
     : values_(values), host_memory_(device.capabilities().host_memory) {
-  if (host_memory_)
-    in_place_ = device.import(reinterpret_cast<std::byte*>(values.data()), values.size_bytes(),
-                              whole(values.size(), DataType::fp32).layout);
+  if (host_memory_) in_place_ = import_values(device, values);
   std::vector<StagedPart> copied = parts_to_copy(host_memory_, parts);
   for (const StagedPart& part : copied) {
     const auto end = static_cast<size_t>(part.offset + mil::element_count(part.layout.shape));
@@ -74,6 +78,16 @@ StagedArray::StagedArray(Device& device, std::span<float> values, std::span<cons
   for (const StagedPart& part : copied)
     copies_.push_back(
         {part, device.allocate(part.layout), TensorCopy(flat_layout(part), part.layout)});
+}
+
+std::unique_ptr<Buffer> StagedArray::exchange(Device& device, std::span<float> values) {
+  if (values.size() != values_.size())
+    fail(Status::internal, "expected an array of ", values_.size(), " elements, seen one of ",
+         values.size());
+  std::unique_ptr<Buffer> buffer;
+  if (host_memory_) buffer = import_values(device, values);
+  values_ = values;
+  return std::exchange(in_place_, std::move(buffer));
 }
 
 std::span<uint16_t> StagedArray::mirror() const {

@@ -34,6 +34,12 @@ public:
   // copy; copies are in the order in which their first parts come.
   StagedArray(Device& device, std::span<float> values, std::span<const StagedPart> parts);
 
+  // Goes on with other values, as many; copies are of the old ones until they are renewed. Returns
+  // what views of parts in place refer to, and have to refer to in_place() from now on instead.
+  // When it throws nothing has changed.
+  std::unique_ptr<Buffer> exchange(Device& device, std::span<float> values);
+  Buffer* in_place() { return in_place_.get(); } // null where the device does not read the host's
+
   // Throws internal for a part that the constructor was not given.
   View view(const StagedPart& part) const;
   // One more than the index of the copy that a part is in, 0 for a part in place: how many copies

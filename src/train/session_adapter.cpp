@@ -14,15 +14,19 @@ std::string describe(const model::LoraModule& module) {
 }
 
 // Programs and arrays are laid out by modules, ranks and scales.
+bool is_laid_out_alike(const model::LoraModule& a, const model::LoraModule& b) {
+  return a.target.module == b.target.module && a.target.rank == b.target.rank &&
+         a.scale == b.scale && (a.magnitude < 0) == (b.magnitude < 0);
+}
+
 void check_same_modules(const model::Adapter& seen, const model::Adapter& expected) {
-  for (size_t i = 0; i < std::max(seen.modules().size(), expected.modules().size()); ++i) {
-    const auto at = [i](const model::Adapter& adapter) {
-      return i < adapter.modules().size() ? describe(adapter.modules()[i]) : std::string("none");
-    };
-    if (at(seen) != at(expected))
-      fail(Status::shape_mismatch, "expected the modules of the session's adapter, ", at(expected),
-           ", seen ", at(seen));
-  }
+  const auto left = seen.modules(), right = expected.modules();
+  const auto differ =
+      std::mismatch(left.begin(), left.end(), right.begin(), right.end(), is_laid_out_alike);
+  if (differ.first == left.end() && differ.second == right.end()) return;
+  fail(Status::shape_mismatch, "expected the modules of the session's adapter, ",
+       differ.second == right.end() ? "none" : describe(*differ.second), ", seen ",
+       differ.first == left.end() ? "none" : describe(*differ.first));
 }
 
 } // namespace
@@ -60,18 +64,24 @@ void Session::check_swap(const model::Adapter* adapter) const {
 void Session::swap_adapter(std::shared_ptr<model::Adapter> adapter) {
   check_swap(adapter.get());
   if (adapter == adapter_) return;
+  // All that can fail comes before anything changes.
   auto claim = std::make_unique<TrainingClaim>(adapter);
-  auto& state = resting_.try_emplace(adapter).first->second;
-  if (plan_.can_train() && state.arrays.empty())
-    state.arrays = state_.optimizer().fresh_state().arrays;
-  auto& own = resting_.try_emplace(adapter_).first->second;
-  try {
-    plan_.bind(adapter->weights());
-  } catch (...) {
-    plan_.bind(adapter_->weights());
-    throw;
+  Optimizer& optimizer = state_.optimizer();
+  const auto rested = resting_.find(adapter);
+  OptimizerState state;
+  if (plan_.can_train() && (rested == resting_.end() || rested->second.arrays.empty()))
+    state = optimizer.fresh_state();
+  decltype(resting_) own; // one node, to be moved
+  OptimizerState& resting = own.try_emplace(adapter_).first->second;
+  plan_.rebind(adapter->weights());
+
+  if (rested != resting_.end()) {
+    if (!rested->second.arrays.empty()) state.arrays = std::move(rested->second.arrays);
+    state.updates = rested->second.updates;
+    resting_.erase(rested);
   }
-  own = state_.optimizer().exchange(std::move(state));
+  resting = optimizer.exchange(std::move(state));
+  resting_.merge(own);
   adapter_ = std::move(adapter);
   claim_ = std::move(claim);
   staged_trained_.reset();

@@ -129,24 +129,20 @@ MemoryPlan StepPlan::memory() const {
 }
 
 void StepPlan::bind(std::span<float> trained) {
-  if (!buffers_) {
-    kernels_->workspace().reserve();
-    allocate_buffers();
-  }
-  settle();
+  kernels_->workspace().reserve();
+  allocate_buffers();
   trained_ = trained;
-  update_.reset();
   const auto stage = [&](WeightArray array, std::span<float> values) {
     auto& staged = arrays_[static_cast<size_t>(array)];
     staged.emplace(device_, values, kernels_->weight_parts(array));
   };
   stage(WeightArray::trained, trained);
-  if (weights_.model() && !arrays_[static_cast<size_t>(WeightArray::frozen)]) {
+  if (weights_.model()) {
     // Nothing writes through it: ports only read.
     const auto values = weights_.model()->weights();
     stage(WeightArray::frozen, {const_cast<float*>(values.data()), values.size()});
   }
-  if (weights_.norms_size() > 0 && norms_.values().empty()) {
+  if (weights_.norms_size() > 0) {
     norms_ = FlatArray(weights_.norms_size());
     stage(WeightArray::norms, norms_.values());
   }
@@ -159,6 +155,18 @@ void StepPlan::bind(std::span<float> trained) {
                            dtype_of(options_) == DataType::fp16 && staged.copy_count() > 0 &&
                            weights_.norms_size() == 0;
   make_all_calls();
+}
+
+void StepPlan::rebind(std::span<float> trained) {
+  settle();
+  StagedArray& staged = *arrays_[static_cast<size_t>(WeightArray::trained)];
+  const std::unique_ptr<Buffer> before = staged.exchange(device_, trained);
+  trained_ = trained;
+  for (Calls& calls : calls_)
+    for (std::vector<Call>* pass : {&calls.training, &calls.narrow_training, &calls.evaluation})
+      for (Call& call : *pass)
+        for (backend::View& view : call.inputs)
+          if (before && view.buffer == before.get()) view.buffer = staged.in_place();
 }
 
 std::span<uint16_t> StepPlan::trained_mirror() const {

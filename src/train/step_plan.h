@@ -89,9 +89,12 @@ public:
   ~StepPlan();
 
   MemoryPlan memory() const;
-  // Allocates what evaluation needs and binds it. The array of the trained weights outlives the
-  // plan, or the next call.
+  // Allocates what evaluation needs and binds it; once. The array of the trained weights outlives
+  // the plan, or its use ends with `rebind`.
   void bind(std::span<float> trained);
+  // Goes on with another array of trained weights, laid out alike; the next pass has to renew the
+  // copies. When it throws nothing has changed.
+  void rebind(std::span<float> trained);
   // The same for training; once. The gradients outlive the plan. `optimizer`, which the next steps
   // ask for the norm, gets squares of narrow gradients ahead.
   void bind_gradients(std::span<float> gradients, Optimizer& optimizer);

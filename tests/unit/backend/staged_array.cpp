@@ -67,6 +67,31 @@ TEST_CASE("fp32 in host memory is used in place") {
         f.values.values().data() + 32);
 }
 
+TEST_CASE("other values are read in place at once, and by copies when they are renewed") {
+  Fixture f;
+  const std::vector<StagedPart> parts = {{32, Layout::contiguous(DataType::fp32, {4, 5})},
+                                         {16, padded(6, 9)}};
+  StagedArray array(*f.device, f.values.values(), parts);
+  array.renew_all(f.device->thread_pool());
+  View in_place = array.view(parts[0]);
+  const View copy = array.view(parts[1]);
+  const std::vector<float> before = f.read(copy);
+  FlatArray others{400};
+  Random(4).fill_normal(others.values(), 0, 1);
+  const std::unique_ptr<Buffer> old = array.exchange(*f.device, others.values());
+  CHECK(in_place.buffer == old.get());
+  in_place.buffer = array.in_place();
+  CHECK(reinterpret_cast<float*>(in_place.buffer->data() + in_place.offset) ==
+        others.values().data() + 32);
+  CHECK(array.view(parts[1]).buffer == copy.buffer);
+  CHECK(f.read(copy) == before);
+  array.renew_all(f.device->thread_pool());
+  std::swap(f.values, others);
+  CHECK(f.read(copy) == f.rounded(16, 54));
+  CHECK(status_of([&] { array.exchange(*f.device, others.values().first(399)); }) ==
+        Status::internal);
+}
+
 TEST_CASE("a matrix is staged transposed where its port wants that") {
   Fixture f;
   const std::vector<StagedPart> parts = {{16, padded(6, 9)}, {16, padded(9, 6), true}};

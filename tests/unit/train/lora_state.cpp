@@ -1,5 +1,6 @@
 // Adapters over time: dropout, swapping, checkpoints.
 #include "base/status.h"
+#include "failing_allocation.h"
 #include "lora_support.h"
 #include "train/dropout.h"
 
@@ -211,6 +212,84 @@ TEST_CASE("swapping adapters equals training each alone") {
   train::Session second(cpu(), small_adapter(small_model(), {}, 2), small_options());
   train_steps(second, 2, 20);
   CHECK(copy(two->weights()) == copy(second.weights()));
+}
+
+namespace {
+
+// Swaps `adapter` in again and again: each time another allocation fails, once with all that come
+// after it, until there are no more. Returns how many failed.
+template <typename Check>
+int64_t swap_without_memory(train::Session& session, const std::shared_ptr<model::Adapter>& adapter,
+                            Check&& check) {
+  for (int64_t before = 0;; ++before)
+    for (const bool stays : {true, false}) {
+      CAPTURE(before);
+      CAPTURE(stays);
+      bool refused = false;
+      {
+        const FailingAllocation failing(before, stays);
+        try {
+          session.swap_adapter(adapter);
+        } catch (const std::bad_alloc&) {
+          refused = true;
+        } catch (const Error& error) {
+          refused = error.status() == Status::out_of_memory;
+        }
+        REQUIRE(refused == failing.failed());
+      }
+      if (!refused) return before;
+      check();
+    }
+}
+
+} // namespace
+
+TEST_CASE("a swap that memory does not suffice for has not begun") {
+  train::SessionOptions options = small_options();
+  SUBCASE("weights in place") {}
+  SUBCASE("copies of weights") { options.precision = train::PrecisionMode::bf16; }
+  SUBCASE("state of one array") {
+    options.optimizer = train::OptimizerKind::sgd;
+    options.momentum = 0.9;
+  }
+  model::LoraOptions lora;
+  SUBCASE("norms of weights") { lora.dora = true; }
+  const auto model = small_model(), same_model = small_model();
+  const auto one = small_adapter(model, lora, 1), two = small_adapter(model, lora, 2);
+  train::Session session(cpu(), one, options);
+  const auto other_one = small_adapter(same_model, lora, 1),
+             other_two = small_adapter(same_model, lora, 2);
+  train::Session control(cpu(), other_one, options);
+  const OwnedBatch unseen(99);
+
+  const auto swap = [&](const std::shared_ptr<model::Adapter>& next,
+                        const std::shared_ptr<model::Adapter>& control_next) {
+    const auto before = session.adapter();
+    const auto users = next.use_count();
+    const double loss = control.eval(unseen.view()).loss;
+    const int64_t failures = swap_without_memory(session, next, [&] {
+      CHECK(session.adapter() == before);
+      CHECK(session.eval(unseen.view()).loss == loss);
+      CHECK(next.use_count() == users);
+      const train::TrainingClaim nobody_trains(next);
+    });
+    CHECK(failures > 1);
+    CHECK(session.adapter() == next);
+    control.swap_adapter(control_next);
+  };
+  const auto train = [&](int64_t count, uint64_t seed) {
+    train_steps(session, count, seed);
+    train_steps(control, count, seed);
+    CHECK(copy(session.weights()) == copy(control.weights()));
+  };
+  swap(two, other_two); // before anything is trained
+  train(2, 20);
+  swap(one, other_one); // new to training
+  train(2, 10);
+  swap(two, other_two); // known
+  train(2, 22);
+  CHECK(copy(one->weights()) == copy(other_one->weights()));
+  CHECK(copy(two->weights()) == copy(other_two->weights()));
 }
 
 TEST_CASE("adapters of other shapes, models or sessions cannot be swapped in") {
