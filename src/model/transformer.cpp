@@ -63,6 +63,23 @@ ValueId rotate(Builder& b, ValueId x, ValueId cosines, ValueId sines) {
   return b.concat({first, second}, channel_axis);
 }
 
+// The same as x cos + swap(x sin), where swap, a product with a matrix, makes (-x2, x1) of (x1,
+// x2): fewer passes on the engine than parts. The tables are of whole heads, [1, head_dim, 1,
+// positions], and may hold a factor and the weight of the heads' norm. Gradients meet the matrix
+// before the sines, which would make some of them denormals, and those are 0 to products of M1
+// (ane-facts.md 6, R).
+ValueId rotate_whole(Builder& b, ValueId x, ValueId cosines, ValueId sines) {
+  const int64_t head_dim = b.shape(x)[channel_axis], half = head_dim / 2;
+  std::vector<double> swap(static_cast<size_t>(head_dim * head_dim), 0);
+  for (int64_t i = 0; i < half; ++i) {
+    swap[static_cast<size_t>(i * head_dim + half + i)] = -1;
+    swap[static_cast<size_t>((half + i) * head_dim + i)] = 1;
+  }
+  const mil::Type type{b.type(x).dtype, {head_dim, head_dim, 1, 1}, {}};
+  const ValueId matrix = b.constant(mil::Literal::numbers(type, swap));
+  return b.add(b.mul(x, cosines), b.linear(b.mul(x, sines), matrix));
+}
+
 // Products with matrices of the model, with what an adapter adds to them.
 class Linear {
 public:
@@ -189,13 +206,13 @@ public:
   // into sequences.
   Heads project(int64_t batch, ValueId cosines, ValueId sines, double query_scale) {
     const Linear::Input input = normalised_input(hidden_, input_norm, "attention_dropout");
-    const ValueId query = heads(projection(input, "q_proj"), config_.head_count, "q_norm_weight");
-    const ValueId key = heads(projection(input, "k_proj"), config_.kv_head_count, "k_norm_weight");
-    const ValueId value = heads(projection(input, "v_proj"), config_.kv_head_count, nullptr);
-    const ValueId turned_query = rotate(b_, query, cosines, sines);
-    const ValueId scaled = query_scale == 1 ? turned_query : b_.mul(turned_query, query_scale);
-    const ValueId turned_key = rotate(b_, key, cosines, sines);
-    return {sequences(scaled, config_.group_size(), batch), sequences(turned_key, 1, batch),
+    const auto turned = [&](const char* module, int64_t count, const char* norm, double factor) {
+      return rotated(heads(projection(input, module), count), norm, cosines, sines, factor);
+    };
+    const ValueId query = turned("q_proj", config_.head_count, "q_norm_weight", query_scale);
+    const ValueId key = turned("k_proj", config_.kv_head_count, "k_norm_weight", 1);
+    const ValueId value = heads(projection(input, "v_proj"), config_.kv_head_count);
+    return {sequences(query, config_.group_size(), batch), sequences(key, 1, batch),
             sequences(value, 1, batch)};
   }
 
@@ -265,11 +282,10 @@ private:
 
   ValueId parameter(const std::string& port) const { return parameters_.at(port); }
 
-  // A folded norm's weight has no readers but adapters.
+  // The weight of a norm that matrices have has no readers but adapters.
   bool is_read(const std::string& port) const {
-    if (!folded_.contains(port)) return true;
-    return std::any_of(norms.begin(), norms.end(), [&](const BlockNorm& norm) {
-      return norm.weight == port && linear_.adapts(norm.modules);
+    return std::none_of(norms.begin(), norms.end(), [&](const BlockNorm& norm) {
+      return norm.weight == port && folded_.contains(port) && !linear_.adapts(norm.modules);
     });
   }
 
@@ -292,11 +308,26 @@ private:
     return config_.qkv_bias ? b_.add(y, parameter(name + "_bias")) : y;
   }
 
-  // [1, count*head_dim, 1, positions] -> [count, head_dim, 1, positions], normalised
-  ValueId heads(ValueId x, int64_t count, const char* norm) {
-    x = b_.reshape(x, {count, config_.head_dim, 1, positions_});
-    if (norm == nullptr || !config_.qk_norm) return x;
-    return rms_norm(b_, x, parameter(norm), channel_axis, config_.norm_epsilon);
+  // [1, count*head_dim, 1, positions] -> [count, head_dim, 1, positions]
+  ValueId heads(ValueId x, int64_t count) {
+    return b_.reshape(x, {count, config_.head_dim, 1, positions_});
+  }
+
+  // Heads with their norm and their positions, times a factor.
+  ValueId rotated(ValueId x, const char* norm, ValueId cosines, ValueId sines, double factor) {
+    const bool is_folded = folded_.contains(norm);
+    if (config_.qk_norm) x = normalised(b_, x, channel_axis, config_.norm_epsilon);
+    if (config_.qk_norm && !is_folded) x = b_.mul(x, parameter(norm));
+    if (dtype_ == DataType::fp16) {
+      const auto whole = [&](ValueId table) {
+        table = b_.concat({table, table}, channel_axis);
+        if (factor != 1) table = b_.mul(table, factor);
+        return is_folded ? b_.mul(table, parameter(norm)) : table;
+      };
+      return rotate_whole(b_, x, whole(cosines), whole(sines));
+    }
+    const ValueId y = rotate(b_, x, cosines, sines);
+    return factor == 1 ? y : b_.mul(y, factor);
   }
 
   // [kv_heads*group, head_dim, 1, B*S] -> [B*kv_heads, group, head_dim, S]. Query head h belongs to

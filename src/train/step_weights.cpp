@@ -166,14 +166,19 @@ bool StepWeights::has_constants(int32_t layer) const {
                      [&](const Entry& entry) { return is_constant(*entry.parameter); });
 }
 
+const model::Parameter* StepWeights::find_parameter(int32_t layer, std::string_view port) const {
+  const auto all = parameters_->layer(layer);
+  const auto found = std::find_if(all.begin(), all.end(),
+                                  [&](const auto& parameter) { return parameter.port == port; });
+  return found == all.end() ? nullptr : &*found;
+}
+
 StepWeights::NormMatrices StepWeights::matrices_behind(int32_t layer,
                                                        const model::BlockNorm& norm) const {
   const auto find = [&](const std::string& port) {
-    const auto all = parameters_->layer(layer);
-    const auto found = std::find_if(all.begin(), all.end(),
-                                    [&](const auto& parameter) { return parameter.port == port; });
-    if (found == all.end()) fail(Status::internal, "expected a parameter ", port, ", seen none");
-    return &*found;
+    const model::Parameter* found = find_parameter(layer, port);
+    if (found == nullptr) fail(Status::internal, "expected a parameter ", port, ", seen none");
+    return found;
   };
   NormMatrices result{find(norm.weight), {}};
   for (const char* module : norm.modules)
@@ -205,6 +210,9 @@ model::FoldedNorms StepWeights::folded_norms(int32_t layer, DataType dtype) cons
   for (const model::BlockNorm& norm : model::block_norms())
     if (const auto factor = fold_factor(matrices_behind(layer, norm)))
       folded.emplace(norm.weight, *factor);
+  for (const char* norm : model::head_norms)
+    if (const model::Parameter* weight = find_parameter(layer, norm))
+      if (is_constant(*weight)) folded.emplace(norm, 1);
   return folded;
 }
 

@@ -62,8 +62,9 @@ public:
   // Rows of the ports or constants that the head's matrix is in, one after the other; empty: one.
   std::vector<int64_t> head_rows() const;
   bool has_constants(int32_t layer) const;
-  // The norms of a layer whose weights can be in the constants behind them: in fp16, where norm and
-  // matrices are constants that are not compressed and fp16 holds the products.
+  // The norms of a layer whose weights can be elsewhere, in fp16: in the constants behind them,
+  // where norm and matrices are constants that are not compressed and fp16 holds the products; or
+  // in RoPE's tables, where those of the heads are constants.
   model::FoldedNorms folded_norms(int32_t layer, mil::DataType dtype) const;
   // In the type that programs compute in; codes and fp32 weights are not copied.
   Constants constants(int32_t layer, mil::DataType dtype,
@@ -96,6 +97,8 @@ private:
     const model::Parameter* weight = nullptr;
     std::vector<const model::Parameter*> matrices;
   };
+  // nullptr when the layer has no parameter of that port.
+  const model::Parameter* find_parameter(int32_t layer, std::string_view port) const;
   NormMatrices matrices_behind(int32_t layer, const model::BlockNorm& norm) const;
   std::optional<double> fold_factor(const NormMatrices& norm) const;
   void add_folded(Constants& constants, const NormMatrices& norm, double factor) const;
