@@ -70,6 +70,9 @@ public:
   // The gradient of any value, complete when every op that reads the value comes later.
   ValueId gradient_of(ValueId id) const { return gradients_.of(id); }
 
+  // A value of the function that is differentiated.
+  bool is_given(ValueId id) const { return static_cast<size_t>(id) < function_.values.size(); }
+
   bool wanted(std::string_view argument) const;
   bool wanted(ValueId id) const { return gradients_.wanted(id); }
   void add(std::string_view argument, ValueId gradient) {

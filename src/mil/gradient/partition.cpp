@@ -30,11 +30,19 @@ bool is_constant_op(const Operation& op) {
 
 class Partitioner {
 public:
-  explicit Partitioner(const Joint& joint) : joint_(joint), needs_seed_(joint.is_seed) {
+  explicit Partitioner(const Joint& joint)
+      : joint_(joint), needs_seed_(joint.is_seed), forward_can_(joint.is_forward) {
+    for (ValueId id : joint.function.inputs) forward_can_[at(id)] = true;
     for (const Operation& op : joint.function.ops) {
-      bool needs = false;
-      for_each_operand(op, [&](ValueId id) { needs |= needs_seed_[at(id)]; });
-      for (ValueId id : op.outputs) needs_seed_[at(id)] = needs;
+      bool needs = false, can = !is_expensive(op);
+      for_each_operand(op, [&](ValueId id) {
+        needs |= needs_seed_[at(id)];
+        can = can && forward_can_[at(id)];
+      });
+      for (ValueId id : op.outputs) {
+        needs_seed_[at(id)] = needs;
+        forward_can_[at(id)] = forward_can_[at(id)] || (can && !needs);
+      }
     }
   }
 
@@ -55,12 +63,13 @@ public:
   std::vector<bool> candidates() const {
     std::vector<bool> result(joint_.function.values.size(), false);
     for (size_t i = 0; i < result.size(); ++i) {
-      result[i] = is_candidate(static_cast<ValueId>(i));
+      result[i] = joint_.is_forward[i] && is_candidate(static_cast<ValueId>(i));
     }
     return result;
   }
 
-  // The candidates of the least total cost from which everything that backward reads follows by
+  // The candidates, and what gradients are made of without depending on one, of the least total
+  // cost from which everything that backward reads follows by
   // cheap ops. Each value is two nodes, joined by an edge as wide as the value is large. The
   // source feeds the results of expensive ops, the sink takes what backward reads, and an op that
   // can run again carries from its operands to its result. A tap is a cut edge. The result of an op
@@ -112,7 +121,7 @@ private:
 
   bool is_candidate(ValueId id) const {
     const Operation* producer = producer_of(joint_.function, id);
-    return joint_.is_forward[at(id)] && producer != nullptr && !is_constant_op(*producer);
+    return forward_can_[at(id)] && producer != nullptr && !is_constant_op(*producer);
   }
 
   // An output of the function is there anyway.
@@ -154,6 +163,8 @@ private:
 
   const Joint& joint_;
   std::vector<bool> needs_seed_; // by value: depends on a seed
+  // By value: the function computes it, or could do so cheaply where only its gradients need it.
+  std::vector<bool> forward_can_;
 };
 
 } // namespace

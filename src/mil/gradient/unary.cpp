@@ -1,6 +1,7 @@
 // Gradients of element-wise ops of one tensor. At a kink the gradient is the one that PyTorch
 // gives: zero at the bounds of relu, relu6 and leaky_relu's zero takes the slope, clip keeps it.
 #include "mil/gradient/context.h"
+#include "mil/passes/rewriter.h"
 #include "mil/rms_norm.h"
 
 #include <cmath>
@@ -10,8 +11,17 @@ namespace anet::mil::gradient {
 
 namespace {
 
-// Most rules multiply dy by something.
-void scale(Context& c, ValueId factor) { c.add("x", c.b.mul(c.dy(), factor)); }
+// Most rules multiply dy by something. Where dy is a product with another value of the function, as
+// behind a gate, these two are multiplied first: what no gradient takes part in can be tapped.
+void scale(Context& c, ValueId factor) {
+  const Operation* product = producer_of(c.b.function(), c.dy());
+  if (product != nullptr && std::string_view(product->name()) == "mul") {
+    const ValueId gradient = product->input("x"), gate = product->input("y");
+    if (c.is_given(gate) && !c.is_given(gradient) && c.b.shape(gate) == c.b.shape(factor))
+      return c.add("x", c.b.mul(gradient, c.b.mul(gate, factor)));
+  }
+  c.add("x", c.b.mul(c.dy(), factor));
+}
 
 ValueId compare(Context& c, std::string_view op, ValueId x, double bound) {
   return c.b.binary(op, x, c.b.scalar(c.b.type(x).dtype, bound));

@@ -230,15 +230,38 @@ TEST_CASE("what costs more to compute again than to keep is tapped") {
   const ValueId w = b.matmul(m, b.input("n", fp32({8, 1})), false, false, "w");
   const ValueId factor = b.unary("exp", b.unary("sin", w), "factor");
   b.output(b.mul(x, factor), "y");
+  b.output(b.mul(w, b.input("z", fp32({8, 1}))), "v");
   const Function function = std::move(b).finish();
   DifferentiateOptions options;
-  options.with_respect_to = {"x", "n"};
+  options.with_respect_to = {"x", "z"};
   CHECK(differentiate(function, options).taps == std::vector<std::string>{"w"});
-  // Beside w, which the gradient of sine reads: 32 bytes kept against 4 * 32 read and written.
+  // Beside w, which the gradient of z reads: 32 bytes kept against 4 * 32 read and written.
   options.tap_costs = {.tap = 3, .recomputed = 1};
   CHECK(differentiate(function, options).taps == std::vector<std::string>{"w", "factor"});
   options.tap_costs = {.tap = 5, .recomputed = 1};
   CHECK(differentiate(function, options).taps == std::vector<std::string>{"w"});
+}
+
+TEST_CASE("the slope of an activation behind a gate is the forward pass's work") {
+  Builder b;
+  const ValueId x = b.input("x", fp32({4, 8}));
+  const ValueId gate = b.matmul(x, b.input("w", fp32({8, 8})), false, false);
+  const ValueId up = b.matmul(x, b.input("u", fp32({8, 8})), false, false);
+  b.output(b.mul(b.unary("silu", gate, "activated"), up), "y");
+  const Function function = std::move(b).finish();
+  const Derivative derivative = differentiate(function, {});
+  CHECK(derivative.taps.size() == 2); // the activation, and its slope times the other factor
+  CHECK(derivative.taps.front() == "activated");
+  CHECK(count_ops(derivative.backward, "mul") == 2);
+  for (const char* op : {"silu", "sigmoid", "sub", "add"}) {
+    CAPTURE(op);
+    CHECK(count_ops(derivative.backward, op) == (op == std::string("add") ? 1 : 0)); // to x's
+  }
+  Random random(5);
+  const TensorMap inputs = random_inputs(function, random, -1, 1, {});
+  const TensorMap seeds = random_seeds(function, random);
+  const TensorMap gradients = run_backward(derivative, inputs, seeds, Precision::f64);
+  CHECK(worst_gradient_error(function, inputs, gradients, seeds) < 1e-6);
 }
 
 TEST_CASE("the gradient of attention sums over values where they are fewer than keys") {
