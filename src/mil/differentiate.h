@@ -17,9 +17,9 @@ namespace anet::mil {
 // fewest bytes (a minimum cut; `TapCosts` may count computing again as well), and of several such
 // the one that recomputes the least. Inputs, constants and what the function returns anyway count
 // as nothing. So a matmul result is tapped itself, or behind the pointwise op that follows it,
-// whichever backward needs and is smaller. What a rule computes for itself counts as well where it
-// follows from forward values by pointwise ops, such as the slope of an activation; the
-// probabilities of attention do not.
+// whichever backward needs and is smaller. What a rule computes for itself is tapped where that
+// costs less and it follows from forward values by pointwise ops, such as the slope of an
+// activation; the probabilities of attention do not.
 enum class Taps : uint8_t {
   automatic,
   all,    // tap every forward value that a gradient reads

@@ -86,7 +86,7 @@ public:
       const Operation* producer = producer_of(function, id);
       if (needs_seed_[i] || producer == nullptr || is_constant_op(*producer)) continue;
       network.add_edge(in(id), out(id),
-                       is_candidate(id) ? costs.tap * size_of(id) : FlowNetwork::unlimited);
+                       is_candidate(id) ? cost_of(id, costs) : FlowNetwork::unlimited);
       if (is_candidate(id) && is_expensive(*producer)) {
         network.add_edge(source, in(id), FlowNetwork::unlimited);
       } else {
@@ -122,6 +122,11 @@ private:
   bool is_candidate(ValueId id) const {
     const Operation* producer = producer_of(joint_.function, id);
     return forward_can_[at(id)] && producer != nullptr && !is_constant_op(*producer);
+  }
+
+  // Forward values win a tie: devices know the patterns around them.
+  int64_t cost_of(ValueId id, const TapCosts& costs) const {
+    return costs.tap * size_of(id) + (joint_.is_forward[at(id)] ? 0 : 1);
   }
 
   // An output of the function is there anyway.

@@ -249,7 +249,11 @@ TEST_CASE("the slope of an activation behind a gate is the forward pass's work")
   const ValueId up = b.matmul(x, b.input("u", fp32({8, 8})), false, false);
   b.output(b.mul(b.unary("silu", gate, "activated"), up), "y");
   const Function function = std::move(b).finish();
-  const Derivative derivative = differentiate(function, {});
+  DifferentiateOptions options;
+  for (const std::string& tap : differentiate(function, options).taps)
+    CHECK(function.find(tap) >= 0);
+  options.tap_costs = {.tap = 5, .recomputed = 2};
+  const Derivative derivative = differentiate(function, options);
   CHECK(derivative.taps.size() == 2); // the activation, and its slope times the other factor
   CHECK(derivative.taps.front() == "activated");
   CHECK(count_ops(derivative.backward, "mul") == 2);
