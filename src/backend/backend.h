@@ -128,7 +128,7 @@ struct CompileOptions {
   // Ports that are not named get the layout that the device likes best (Kernel::inputs tells).
   std::map<std::string, Layout> port_layouts;
   // Outputs whose values are added to what the bound buffer holds (gradient accumulation). They
-  // are complete only after Device::synchronize.
+  // are complete only after Kernel::synchronize.
   std::vector<std::string> accumulate;
   // Outputs, and values inside that lie between the engine and the host, whose infinities the
   // caller finds itself: Kernel::overflowed may leave them out. Names of others do nothing.
@@ -173,7 +173,7 @@ struct Placement {
 };
 
 struct RunOptions {
-  // No other run writes to the views before Device::synchronize, so overflows may be looked for
+  // No other run writes to the views before Kernel::synchronize, so overflows may be looked for
   // beside later runs. Maps wait for that.
   bool keeps_views = false;
 };
@@ -195,12 +195,15 @@ public:
   void run(std::span<const View> inputs, std::span<const View> outputs) {
     run(inputs, outputs, {});
   }
+  // Waits for what runs left to do in the background, the accumulated outputs. Throws the first
+  // error that happened there, once.
+  virtual void synchronize() {}
   // True when the last run made an infinity in fp16, out of finite numbers. The outputs need not
   // show it: the ANE's arithmetic turns 0 * Inf and Inf - Inf into 0 (ane-facts.md 6, R). A device
   // that cannot look inside reports what its outputs show. What the run left to the background
-  // counts once Device::synchronize returned, until it has been told and a run comes after that.
+  // counts once `synchronize` has returned or thrown, until a run comes after that.
   virtual bool overflowed() const = 0;
-  // Complete after Device::synchronize.
+  // Complete after `synchronize`.
   virtual RunTotals totals() const = 0;
   virtual Placement placement() const = 0;
 
@@ -226,9 +229,6 @@ public:
   // Throws unsupported with the reason that `supports` gives, or invalid_program.
   virtual std::unique_ptr<Kernel> compile(const mil::Function& function,
                                           const CompileOptions& options) = 0;
-  // Waits for what runs left to do in the background, the accumulated outputs. Throws the first
-  // error that happened there.
-  virtual void synchronize() = 0;
   // Wraps the platform's shared memory (an IOSurfaceRef, retained) without copying; throws
   // unsupported where the device cannot.
   virtual std::unique_ptr<Buffer> import_native(void* handle, const Layout& layout) = 0;

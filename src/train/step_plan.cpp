@@ -345,24 +345,26 @@ void StepPlan::complete(std::span<const Call> calls, PassResult& result) {
   const auto start = std::chrono::steady_clock::now();
   result.bytes_staged += update_->finish();
   if (norm_) norm_->finish();
-  device_.synchronize();
-  for (const Call& call : calls) result.overflowed |= call.kernel->overflowed();
+  for (const Call& call : calls) {
+    call.kernel->synchronize();
+    result.overflowed |= call.kernel->overflowed();
+  }
   result.seconds[static_cast<size_t>(Phase::backward)] += seconds_since(start);
 }
 
-// After a failure, whose error matters more than another one found here. Overflows of this pass are
-// not the next one's.
+// After a failure, whose error matters more than another one found here.
 void StepPlan::quiesce(std::span<const Call> calls) noexcept {
   if (norm_) norm_->finish();
   try {
     update_->finish();
   } catch (...) { // NOLINT(bugprone-empty-catch): see above
   }
-  try {
-    device_.synchronize();
-  } catch (...) { // NOLINT(bugprone-empty-catch): see above
+  for (const Call& call : calls) {
+    try {
+      call.kernel->synchronize();
+    } catch (...) { // NOLINT(bugprone-empty-catch): see above
+    }
   }
-  for (const Call& call : calls) static_cast<void>(call.kernel->overflowed());
 }
 
 // What changes seldom or is small is renewed before the pass, the trained weights beside it.

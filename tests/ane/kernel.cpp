@@ -71,7 +71,7 @@ void check_backward(Device& device, const BlockCase& block) {
   for (const std::string& name : block.programs.gradients)
     runner.write_output(name, mil::make_tensor(function.type(function.output(name))));
   runner.run(block.backward_inputs);
-  device.synchronize();
+  runner.kernel().synchronize();
   TensorMap results;
   for (size_t i = 0; i < runner.outputs().size(); ++i)
     results[runner.kernel().outputs()[i].name] = backend::testing::read_tensor(runner.outputs()[i]);

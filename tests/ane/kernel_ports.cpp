@@ -41,28 +41,17 @@ PortBinding bind_one(const Shape& source, const Shape& engine) {
 class RecordingJob final : public Background::Job {
 public:
   RecordingJob(std::vector<int>& log, int number) : log_(log), number_(number) {}
-  bool fails = false;
 
 protected:
-  void run() override {
+  void run() noexcept override {
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
     log_.push_back(number_);
-    if (fails) fail(Status::out_of_range, "job ", number_);
   }
 
 private:
   std::vector<int>& log_;
   int number_;
 };
-
-Status synchronize(Background& background) {
-  try {
-    background.synchronize();
-  } catch (const Error& error) {
-    return error.status();
-  }
-  return Status::ok;
-}
 
 } // namespace
 
@@ -143,21 +132,6 @@ TEST_CASE("background jobs run in order, and waiting means done") {
   background.wait(first);
   CHECK(log.back() == 1);
   background.drain(); // nothing to wait for
-}
-
-TEST_CASE("the first error of the background is thrown once, by synchronize") {
-  std::vector<int> log;
-  Background background;
-  RecordingJob good(log, 1), bad(log, 2);
-  bad.fails = true;
-  background.submit(bad);
-  background.submit(good);
-  background.drain();
-  CHECK(log == std::vector<int>{2, 1}); // the next one ran
-  const uint64_t epoch = background.epoch();
-  CHECK(synchronize(background) == Status::out_of_range);
-  CHECK(background.epoch() == epoch + 1);
-  CHECK(synchronize(background) == Status::ok);
 }
 
 TEST_CASE("what is queued runs before the background goes") {

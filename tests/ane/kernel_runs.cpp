@@ -147,7 +147,7 @@ TEST_CASE("sums go on in the background while the engine computes") {
     check_near({{"y", seen.at("y")}}, {{"y", expected.at("y")}}, tolerance, "y");
     add_to(sum, expected.at("d"));
   }
-  device->synchronize();
+  runner.kernel().synchronize();
   check_near({{"d", output_of(runner, runner.kernel(), "d")}}, {{"d", sum}}, tolerance, "sum");
   CHECK(runner.kernel().totals().host_seconds > 0);
   CHECK(runner.kernel().totals().evaluations == 9);
@@ -164,7 +164,7 @@ TEST_CASE("what the engine returns can be accumulated, fp16 too") {
   runner.write_output("y", mil::make_tensor(sum.type));
   runner.run(inputs);
   runner.run(inputs);
-  device->synchronize();
+  runner.kernel().synchronize();
   check_near({{"y", output_of(runner, runner.kernel(), "y")}}, {{"y", sum}}, tolerance, "y");
 }
 
@@ -185,7 +185,7 @@ TEST_CASE("rows of an embedding are added to its sums, and no table is made for 
   runner.write_output(gradient, mil::make_tensor(sum.type));
   runner.run(inputs);
   runner.run(inputs);
-  device->synchronize();
+  runner.kernel().synchronize();
   check_near({{gradient, output_of(runner, runner.kernel(), gradient)}}, {{gradient, sum}}, 1e-6,
              "rows");
   // Less than a table would take in fp16.
@@ -229,7 +229,7 @@ TEST_CASE("a loss runs on both sides, and its sums add up") {
     for (double& value : expected.at(name).values) value *= 3;
   }
   for (int i = 0; i < 3; ++i) runner.run(inputs);
-  device->synchronize();
+  runner.kernel().synchronize();
   TensorMap seen;
   for (const auto& [name, tensor] : expected) seen[name] = output_of(runner, runner.kernel(), name);
   check_near(seen, expected, 2e-2, "head");
@@ -254,10 +254,10 @@ TEST_CASE("runs do not allocate once the bindings are known") {
   for (const Port& port : kernel.outputs())
     out.emplace_back(*buffers.emplace_back(environment->allocate(port.layout)));
   for (int i = 0; i < 5; ++i) kernel.run(in, out);
-  environment->background()->synchronize();
+  kernel.synchronize();
   const int64_t before = allocation_count() - engine->inside();
   for (int i = 0; i < 10; ++i) kernel.run(in, out);
-  environment->background()->synchronize();
+  kernel.synchronize();
   CHECK(allocation_count() - engine->inside() == before);
   CHECK(kernel.totals().evaluations == 15);
 }
@@ -420,7 +420,7 @@ TEST_CASE("an overflow that may be looked for later is known after a synchronize
     const auto overflows = [&](double value) {
       run(value);
       const bool at_once = runner.kernel().overflowed();
-      device->synchronize();
+      runner.kernel().synchronize();
       if (audit_every == 1) CHECK(at_once == runner.kernel().overflowed());
       return runner.kernel().overflowed();
     };
@@ -430,13 +430,8 @@ TEST_CASE("an overflow that may be looked for later is known after a synchronize
     CHECK_FALSE(overflows(2));
     run(100);
     run(2); // another run before the synchronize
-    device->synchronize();
-    CHECK(runner.kernel().overflowed());
-    run(100);
-    device->synchronize(); // by somebody else, between two runs of ours
-    run(2);
-    device->synchronize();
-    CHECK(runner.kernel().overflowed());
+    runner.kernel().synchronize();
+    CHECK(runner.kernel().overflowed()); // asked once more
     CHECK_FALSE(overflows(2));
   }
 }
@@ -449,12 +444,12 @@ TEST_CASE("an infinity in what the host adds up is seen by the host") {
   runner.write_output("d", mil::make_tensor({DataType::fp32, {1, 1, 48, 48}, {}}));
   TensorMap inputs = random_inputs(function, 1);
   runner.run(inputs);
-  device->synchronize();
+  runner.kernel().synchronize();
   CHECK_FALSE(runner.kernel().overflowed());
   for (auto& [name, tensor] : inputs)
     std::fill(tensor.values.begin(), tensor.values.end(), 2.0); // y is 256, d is not finite
   runner.run(inputs);
-  device->synchronize();
+  runner.kernel().synchronize();
   CHECK(runner.kernel().overflowed());
 }
 
@@ -507,8 +502,8 @@ TEST_CASE("kernels of one workspace share memory that reserve allocates") {
   for (Runner* runner : {&first, &second}) {
     check_near({{"d_hidden", runner->run(inputs).at("d_hidden")}},
                {{"d_hidden", expected.at("d_hidden")}}, 2e-2, "shared");
+    runner->kernel().synchronize();
   }
-  device->synchronize();
 }
 
 TEST_CASE("the host runs all of it when told to, or when it is faster") {
@@ -551,7 +546,7 @@ TEST_CASE("the host runs all of it when told to, or when it is faster") {
     const mil::Function summed = summed_function();
     Runner runner(*device, summed, summing({"d"}));
     runner.run(random_inputs(summed, 6));
-    device->synchronize();
+    runner.kernel().synchronize();
     CHECK(runner.kernel().placement().where == "ane+cpu");
     CHECK(runner.kernel().totals().engine_flops == 2 * 48 * 64 * 24); // y alone
     CHECK(runner.kernel().totals().host_flops == 2 * 48 * 48 * 24);

@@ -1,7 +1,5 @@
 #include "backend/ane/background.h"
 
-#include <utility>
-
 namespace anet::backend::ane {
 
 Background::~Background() {
@@ -35,13 +33,6 @@ void Background::drain() {
   done_.wait(lock, [&] { return first_ == nullptr && !busy_; });
 }
 
-void Background::synchronize() {
-  std::unique_lock lock(mutex_);
-  done_.wait(lock, [&] { return first_ == nullptr && !busy_; });
-  epoch_.fetch_add(1, std::memory_order_acq_rel);
-  if (std::exception_ptr error = std::exchange(error_, nullptr)) std::rethrow_exception(error);
-}
-
 void Background::work() {
   std::unique_lock lock(mutex_);
   while (true) {
@@ -52,14 +43,8 @@ void Background::work() {
     if (first_ == nullptr) last_ = nullptr;
     busy_ = true;
     lock.unlock();
-    std::exception_ptr error;
-    try {
-      job.run();
-    } catch (...) {
-      error = std::current_exception();
-    }
+    job.run();
     lock.lock();
-    if (error && !error_) error_ = error;
     busy_ = false;
     job.pending_ = false;
     done_.notify_all();

@@ -1,10 +1,7 @@
 // One worker thread for what a kernel leaves to do after its run: sums that nothing waits for.
 #pragma once
 
-#include <atomic>
 #include <condition_variable>
-#include <cstdint>
-#include <exception>
 #include <mutex>
 #include <thread>
 
@@ -20,7 +17,7 @@ public:
     virtual ~Job() = default;
 
   protected:
-    virtual void run() = 0;
+    virtual void run() noexcept = 0; // keeps its errors for whoever asks it
 
   private:
     friend class Background;
@@ -39,10 +36,6 @@ public:
   void wait(const Job& job);
   // Waits for everything.
   void drain();
-  // drain(), then throws the first error of a job since the last call.
-  void synchronize();
-  // Raised by every synchronize; what jobs report belongs to one epoch.
-  uint64_t epoch() const { return epoch_.load(std::memory_order_acquire); }
 
 private:
   void work();
@@ -54,8 +47,6 @@ private:
   Job* last_ = nullptr;
   bool busy_ = false;
   bool stop_ = false;
-  std::exception_ptr error_;
-  std::atomic<uint64_t> epoch_{0};
   std::thread thread_;
 };
 

@@ -130,8 +130,6 @@ public:
 
   int64_t programs_left() const override { return environment_->slots()->remaining(); }
 
-  void synchronize() override { environment_->background()->synchronize(); }
-
   std::string report() const override {
     return make_report(*environment_, capabilities_).to_string(2);
   }

@@ -5,6 +5,7 @@
 #include "base/status.h"
 
 #include <chrono>
+#include <utility>
 
 namespace anet::backend::ane {
 
@@ -73,11 +74,9 @@ void AneKernel::run(std::span<const View> inputs, std::span<const View> outputs,
          " reserved bytes, seen one that is not reserved");
   }
   Background& background = *environment_->background();
-  // Another user of the device may have synchronized: what was not told yet stays.
-  if (const uint64_t epoch = background.epoch(); epoch != epoch_) {
-    epoch_ = epoch;
-    Found told = Found::told;
-    found_.compare_exchange_strong(told, Found::nothing, std::memory_order_relaxed);
+  if (std::exchange(synchronized_, false)) {
+    const std::lock_guard lock(mutex_);
+    background_overflowed_ = false;
   }
   overflowed_ = false;
   totals_.runs += 1;
@@ -121,14 +120,12 @@ bool AneKernel::run_host(const KernelStep& step, const BoundViews& views, Thread
   return overflowed || step.host->overflowed();
 }
 
-// The first to synchronize hears of an error, and may be another user of the device: ours has to
-// discard what this run was for all the same.
-void AneKernel::Epilogue::run() {
+void AneKernel::Epilogue::run() noexcept {
   try {
     kernel_.run_epilogue(set_);
   } catch (...) {
-    kernel_.found_.store(Found::untold, std::memory_order_relaxed);
-    throw;
+    const std::lock_guard lock(kernel_.mutex_);
+    if (!kernel_.background_error_) kernel_.background_error_ = std::current_exception();
   }
 }
 
@@ -146,16 +143,22 @@ void AneKernel::run_epilogue(size_t set) {
     overflowed |= run_host(step, views, pool);
     flops += step.host->statistics().flops;
   }
-  if (overflowed) found_.store(Found::untold, std::memory_order_relaxed);
   const std::lock_guard lock(mutex_);
+  background_overflowed_ |= overflowed;
   background_totals_.host_seconds += seconds_since(start);
   background_totals_.host_flops += flops;
 }
 
+void AneKernel::synchronize() {
+  for (const Epilogue& epilogue : epilogues_) environment_->background()->wait(epilogue);
+  synchronized_ = true;
+  const std::lock_guard lock(mutex_);
+  if (background_error_) std::rethrow_exception(std::exchange(background_error_, nullptr));
+}
+
 bool AneKernel::overflowed() const {
-  Found untold = Found::untold;
-  found_.compare_exchange_strong(untold, Found::told, std::memory_order_relaxed);
-  return overflowed_ || found_.load(std::memory_order_relaxed) != Found::nothing;
+  const std::lock_guard lock(mutex_);
+  return overflowed_ || background_overflowed_;
 }
 
 RunTotals AneKernel::totals() const {

@@ -6,8 +6,8 @@
 #include "backend/backend.h"
 
 #include <array>
-#include <atomic>
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -58,6 +58,7 @@ public:
   using Kernel::run;
   void run(std::span<const View> inputs, std::span<const View> outputs,
            const RunOptions& options) override;
+  void synchronize() override;
   bool overflowed() const override;
   RunTotals totals() const override;
   Placement placement() const override;
@@ -74,7 +75,7 @@ private:
     Epilogue(AneKernel& kernel, size_t set) : kernel_(kernel), set_(set) {}
 
   protected:
-    void run() override;
+    void run() noexcept override;
 
   private:
     AneKernel& kernel_;
@@ -96,12 +97,11 @@ private:
   std::array<bool, 2> looks_later_{}; // by set: the run that bound it
   size_t set_ = 0;
   bool overflowed_ = false;
-  // What the background found, and whether somebody has asked since.
-  enum class Found : uint8_t { nothing, untold, told };
-  mutable std::atomic<Found> found_{Found::nothing};
-  uint64_t epoch_ = 0;
+  bool synchronized_ = false; // since the last run
   RunTotals totals_;
-  mutable std::mutex mutex_;    // of what follows
+  mutable std::mutex mutex_;           // of what follows
+  bool background_overflowed_ = false; // of the runs since a synchronize
+  std::exception_ptr background_error_;
   RunTotals background_totals_; // host_seconds and host_flops
   std::shared_ptr<PlacementRecord> record_;
   uint64_t changes_ = 0;

@@ -120,8 +120,6 @@ public:
     }
   }
 
-  void synchronize() override {} // runs leave nothing to the background
-
   std::unique_ptr<Buffer> import_native(void*, const Layout&) override {
     fail(Status::unsupported, "expected a device that shares the platform's surfaces, seen cpu");
   }

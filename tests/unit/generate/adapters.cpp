@@ -97,7 +97,6 @@ public:
     ++count_;
     return inner_->compile(function, options);
   }
-  void synchronize() override { inner_->synchronize(); }
   std::unique_ptr<backend::Buffer> import_native(void* handle,
                                                  const backend::Layout& layout) override {
     return inner_->import_native(handle, layout);

@@ -101,7 +101,6 @@ public:
                                            const backend::CompileOptions& options) override {
     return inner_->compile(function, options);
   }
-  void synchronize() override { inner_->synchronize(); }
   std::string report() const override { return inner_->report(); }
 
 private:
