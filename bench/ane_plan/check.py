@@ -172,9 +172,11 @@ def records(library, framework, folder):
             heads = 2 * s["hidden_size"] * record.TOKENS ** 2
             weights = 2 * 2 * (4 * 768 ** 2 + 3 * 768 * 2048) * record.TOKENS
             head = 2 * record.SMALL_VOCABULARY * 768 * record.TOKENS
+            halves = 2 * 64 * 768 * record.TOKENS  # of heads, swapped by a product with a constant
             check(f"{workload}: FLOPs in closed form",
-                  flops == 3 * weights + 3 * head + 2 * (2 + 4) * heads)
-            check(f"{workload}: each port's bytes once", outer == ports)
+                  flops == 3 * weights + 3 * head + 2 * (2 + 4) * heads + 2 * (2 + 2) * halves)
+            check(f"{workload}: each port's bytes once, and the constant's in each pass of a layer",
+                  outer == ports + 2 * 2 * 2 * 64 * 64)
         else:
             check(f"{workload}: constants beside the ports", outer > ports)
         check(f"{workload}: phases", {use.phase for use in uses} == {"forward", "loss", "backward"})
