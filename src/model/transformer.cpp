@@ -315,10 +315,11 @@ private:
 
   // Heads with their norm and their positions, times a factor.
   ValueId rotated(ValueId x, const char* norm, ValueId cosines, ValueId sines, double factor) {
-    const bool is_folded = folded_.contains(norm);
+    const bool has_whole_tables = dtype_ == DataType::fp16;
+    const bool is_folded = has_whole_tables && folded_.contains(norm);
     if (config_.qk_norm) x = normalised(b_, x, channel_axis, config_.norm_epsilon);
     if (config_.qk_norm && !is_folded) x = b_.mul(x, parameter(norm));
-    if (dtype_ == DataType::fp16) {
+    if (has_whole_tables) {
       const auto whole = [&](ValueId table) {
         table = b_.concat({table, table}, channel_axis);
         if (factor != 1) table = b_.mul(table, factor);

@@ -510,6 +510,39 @@ TEST_CASE("norms whose weights are in the matrices have the results and the grad
   }
 }
 
+// In double its constants alone round; the two types write norms and RoPE in ways of their own.
+TEST_CASE("a block in fp16 is the one in fp32, with norms of the heads in its tables or not") {
+  const model::Config config = config_of(true, true);
+  REQUIRE(config.qk_norm);
+  const auto results = [&](DataType dtype, const model::FoldedNorms& folded) {
+    const mil::Function block = model::block_function(config, dtype, 2, 3, model::Attention::causal,
+                                                      {}, model::AttentionForm::products, folded);
+    mil::DifferentiateOptions options;
+    options.outputs = {"hidden_out"};
+    options.with_respect_to = {"hidden", "q_proj_weight", "k_proj_weight"};
+    const mil::Function both = mil::value_and_gradient(block, options);
+    mil::TensorMap inputs = random_inputs(both, 5);
+    set_tables(inputs, config, {0, 1, 2, 0, 1, 2}, 3);
+    for (auto& [name, tensor] : inputs) tensor.type.dtype = dtype;
+    return mil::interpret(both, inputs, mil::Precision::f64);
+  };
+  model::FoldedNorms folded;
+  for (const char* norm : model::head_norms) folded.emplace(norm, 1);
+  const mil::TensorMap expected = results(DataType::fp32, {});
+  for (const mil::TensorMap& seen : {results(DataType::fp16, {}), results(DataType::fp16, folded),
+                                     results(DataType::fp32, folded)}) {
+    for (const auto& [name, tensor] : expected) {
+      CAPTURE(name);
+      double largest = 0, error = 0;
+      for (size_t i = 0; i < tensor.values.size(); ++i) {
+        largest = std::max(largest, std::abs(tensor.values[i]));
+        error = std::max(error, std::abs(tensor.values[i] - seen.at(name).values[i]));
+      }
+      CHECK(error <= 2e-3 * largest);
+    }
+  }
+}
+
 TEST_CASE("uniform logits cost log(vocabulary) a counted token") {
   const model::Config config = config_of(false, false);
   const mil::Function loss = model::loss_function(config, DataType::fp32, 5);
