@@ -216,6 +216,8 @@ unit-$(1): $(OBJ)/unit_$(1)
 .PHONY: unit-$(1)
 endef
 $(foreach layer,$(UNIT_LAYERS),$(eval $(call unit_rules,$(layer))))
+# These count allocations, or let them fail.
+$(OBJ)/unit_backend $(OBJ)/unit_train: $(OBJ)/tests/unit/allocation.o
 
 # The C ABI through the public header and the shared library alone.
 CAPI_SOURCES := $(sort $(shell find tests/capi -name '*.cpp' -o -name '*.c'))
@@ -275,8 +277,8 @@ emulator-test: $(EMULATOR_TEST)  ## The emulator against ane-facts, by a client 
 # The Neural Engine's backend against the emulator, which the program looks for in its own folder.
 # It runs the op cases and counts allocations as the unit tests of the backend do.
 ANE_SOURCES := $(sort $(wildcard tests/ane/*.cpp)) \
-  $(addprefix tests/unit/backend/,support.cpp op_cases.cpp shape_cases.cpp allocation_count.cpp \
-                                        ane_lowered.cpp)
+  $(addprefix tests/unit/,allocation.cpp $(addprefix backend/,support.cpp op_cases.cpp shape_cases.cpp \
+                                                              ane_lowered.cpp))
 ANE_OBJECTS := $(ANE_SOURCES:%.cpp=$(OBJ)/%.o)
 ANE_TEST    := $(if $(filter Linux,$(OS)),$(if $(filter-out 0,$(ANE)),$(OBJ)/ane_test))
 

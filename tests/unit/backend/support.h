@@ -2,6 +2,8 @@
 // by the reference interpreter.
 #pragma once
 
+#include "../allocation.h"
+
 #include "backend/backend.h"
 #include "mil/builder.h"
 #include "mil/interpreter.h"
@@ -103,7 +105,6 @@ struct Tolerance {
 void check_close(const TensorMap& actual, const TensorMap& expected, Tolerance tolerance,
                  const std::string& what);
 
-// How often operator new was called so far, on any thread.
-int64_t allocation_count();
+using test::allocation_count;
 
 } // namespace anet::backend::testing

@@ -1,6 +1,6 @@
 // Adapters over time: dropout, swapping, checkpoints.
+#include "../allocation.h"
 #include "base/status.h"
-#include "failing_allocation.h"
 #include "lora_support.h"
 #include "train/dropout.h"
 

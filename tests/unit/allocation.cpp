@@ -1,9 +1,10 @@
 // Replaces operator new, in a file of its own so that the compiler does not see both ends of a
 // pair and take them for a mistake.
-#include "support.h"
+#include "allocation.h"
 
 #include <algorithm>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -15,6 +16,22 @@
 namespace {
 
 std::atomic<int64_t> allocations{0};
+
+struct Failures {
+  bool armed = false;
+  bool stays = false;
+  bool failed = false;
+  int64_t before = 0; // allocations that do not fail
+};
+
+thread_local Failures failures;
+
+bool is_to_fail() noexcept {
+  if (!failures.armed || (failures.failed && !failures.stays)) return false;
+  if (failures.before-- > 0) return false;
+  failures.failed = true;
+  return true;
+}
 
 #if defined(__aarch64__) && defined(__linux__)
 
@@ -52,7 +69,7 @@ bool is_counted(const void*) { return true; }
 
 void* allocate(size_t size, const void* caller) noexcept {
   if (is_counted(caller)) allocations.fetch_add(1, std::memory_order_relaxed);
-  return std::malloc(size == 0 ? 1 : size);
+  return is_to_fail() ? nullptr : std::malloc(size == 0 ? 1 : size);
 }
 
 void* allocate_or_throw(size_t size, const void* caller) {
@@ -78,4 +95,16 @@ void operator delete[](void* memory) noexcept { std::free(memory); }
 void operator delete[](void* memory, size_t) noexcept { std::free(memory); }
 void operator delete[](void* memory, const std::nothrow_t&) noexcept { std::free(memory); }
 
-int64_t anet::backend::testing::allocation_count() { return allocations.load(); }
+namespace anet::test {
+
+int64_t allocation_count() { return allocations.load(); }
+
+FailingAllocation::FailingAllocation(int64_t before, bool stays) {
+  failures = {.armed = true, .stays = stays, .failed = false, .before = before};
+}
+
+FailingAllocation::~FailingAllocation() { failures = {}; }
+
+bool FailingAllocation::failed() const { return failures.failed; }
+
+} // namespace anet::test
