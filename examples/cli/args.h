@@ -29,8 +29,8 @@ struct CommandLine {
   std::vector<OptionGroup> groups;
 };
 
-// What an option does with its value. Integers are from 0 to 2147483647 unless a
-// function says otherwise; UsageError for others.
+// What an option does with its value. Integers are from 0 to 2147483647 unless a function says
+// otherwise; UsageError for others.
 using Apply = std::function<void(const std::string&)>;
 Apply store(std::string& target);
 int32_t parse_count(const char* key, const std::string& text);

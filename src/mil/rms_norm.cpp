@@ -50,8 +50,8 @@ std::optional<InverseRms> found_by_mean(const Function& function, ValueId id) {
 }
 
 // With the norm |x| = sqrt(sum(x^2)), n elements and e = sqrt(n epsilon):
-// factor sqrt(n) rsqrt((e / |x|)^2 + 1) / |x|. So small a norm that the square would be infinite is
-// replaced by one that is still next to nothing beside e.
+// factor sqrt(n) rsqrt((e / |x|)^2 + 1) / |x|. A norm so small that the square would be infinite is
+// replaced by a larger one, next to nothing beside e still.
 ValueId by_norm(Builder& b, ValueId x, int64_t axis, double epsilon, double factor) {
   constexpr double largest_ratio = 128, least_normal_half = 0x1p-14;
   const DataType dtype = b.type(x).dtype;
@@ -74,7 +74,8 @@ std::optional<InverseRms> found_by_norm(const Function& function, ValueId id) {
   const std::optional<double> factor = number(function, *scaled, "y");
   const Operation* root = producer_named(function, scaled->input("x"), "rsqrt");
   const Operation* sum = producer_named(function, norm->input("x"), "reduce_l2_norm");
-  if (!factor || root == nullptr || sum == nullptr || !keeps_rank(function, *sum)) return {};
+  if (!factor || root == nullptr || sum == nullptr || !keeps_rank(function, *sum))
+    return std::nullopt;
   const Operation* square = producer_named(function, root->input("x"), "mul");
   if (square == nullptr || number(function, *root, "epsilon") != 1) return std::nullopt;
   const Operation* ratio = producer_named(function, square->input("x"), "real_div");

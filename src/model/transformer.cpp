@@ -63,11 +63,10 @@ ValueId rotate(Builder& b, ValueId x, ValueId cosines, ValueId sines) {
   return b.concat({first, second}, channel_axis);
 }
 
-// The same as x cos + swap(x sin), where swap, a product with a matrix, makes (-x2, x1) of (x1,
-// x2): fewer passes on the engine than parts. The tables are of whole heads, [1, head_dim, 1,
-// positions], and may hold a factor and the weight of the heads' norm. Gradients meet the matrix
-// before the sines, which would make some of them denormals, and those are 0 to products of M1
-// (ane-facts.md 6, R).
+// The same as x cos + swap(x sin), where swap makes (-x2, x1) by a product with a matrix: fewer
+// passes on the engine than parts. The tables, [1, head_dim, 1, positions], are of whole heads and
+// may hold a factor and the weight of the heads' norm. Gradients meet the matrix before the sines,
+// which would make some of them denormals, and those are 0 to products of M1 (ane-facts.md 6, R).
 ValueId rotate_whole(Builder& b, ValueId x, ValueId cosines, ValueId sines) {
   const int64_t head_dim = b.shape(x)[channel_axis], half = head_dim / 2;
   std::vector<double> swap(static_cast<size_t>(head_dim * head_dim), 0);

@@ -53,9 +53,8 @@ inline constexpr std::array head_norms = {"q_norm_weight", "k_norm_weight"};
 // Norms whose weights are elsewhere, by port. Those of block_norms() are in the matrices behind
 // them, with a factor that stays: what a norm multiplies by instead. A matrix comes with its
 // columns multiplied by what the norm lacks, weight / factor. The port then stands for that, and
-// exists where an adapter of those modules needs it: a matrix A is multiplied inside. Those of the
-// heads (head_norms) are in RoPE's tables, with the factor 1; in fp16, which has tables of whole
-// heads.
+// exists where an adapter of those modules needs it: a matrix A is multiplied inside. Those of
+// head_norms are in RoPE's tables in fp16, whose tables are of whole heads; their factor is 1.
 using FoldedNorms = std::map<std::string, double, std::less<>>;
 
 // hidden [1, D, 1, B*S], rope_cos and rope_sin [1, head_dim/2, 1, B*S], mask [1, 1, S, S], or with

@@ -17,9 +17,9 @@ void sub(Context& c) {
   if (c.wanted("y")) c.add_broadcast("y", c.dy(), Sign::minus);
 }
 
-// y = x r, r = f / sqrt(mean(x^2) + epsilon), an RMS norm: straight to x, r (dy - y mean(dy
-// y)/f^2). It reads y, so that x need not be kept, and y is in the middle of fp16's range where x
-// may not be. Not for an f whose square fp16 does not hold.
+// An RMS norm, y = x r with r = f / sqrt(mean(x^2) + epsilon): straight to x,
+// r (dy - y mean(dy y) / f^2). It reads y, so that x need not be kept, and y is in the middle of
+// fp16's range where x may not be. Not for an f whose square fp16 does not hold.
 bool rms_norm(Context& c, std::string_view normed, std::string_view root) {
   const ValueId x = c.input(normed);
   const ValueId r = c.input(root);
