@@ -66,7 +66,8 @@ ValueId rotate(Builder& b, ValueId x, ValueId cosines, ValueId sines) {
 // The same as x cos + swap(x sin), where swap makes (-x2, x1) by a product with a matrix: fewer
 // passes on the engine than parts. The tables, [1, head_dim, 1, positions], are of whole heads and
 // may hold a factor and the weight of the heads' norm. Gradients meet the matrix before the sines,
-// which would make some of them denormals, and those are 0 to products of M1 (ane-facts.md 6, R).
+// which would make some of them denormals, and those are 0 to products of M1 (ane-facts.md 6, R);
+// where the matrix adds up both (backend/ane/fewer_passes.h), a sum loses at most 2^-13 to that.
 ValueId rotate_whole(Builder& b, ValueId x, ValueId cosines, ValueId sines) {
   const int64_t head_dim = b.shape(x)[channel_axis], half = head_dim / 2;
   std::vector<double> swap(static_cast<size_t>(head_dim * head_dim), 0);

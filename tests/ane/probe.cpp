@@ -78,6 +78,7 @@ TEST_CASE("every chip gets the rules of the facts") {
     CHECK(flag(report, "slices_width"));
     CHECK(flag(report, "computed_convolution") == (profile != "m3")); // a reshape as above
     CHECK(flag(report, "has_rsqrt"));
+    CHECK(flag(report, "broadcasts_both"));
     CHECK(flag(report, "fp32_ports"));
     CHECK(flag(report, "int8_ports"));
     CHECK_FALSE(flag(report, "native_causal_attention"));
@@ -102,6 +103,8 @@ TEST_CASE("a quirk is found, and kernels live with it") {
   check("narrow_squares", "1", [](const Json& r) { CHECK(flag(r, "narrow_l2_norm")); });
   check("narrow_squares", "0", [](const Json& r) { CHECK_FALSE(flag(r, "narrow_l2_norm")); });
   check("narrow_sum", "0", [](const Json& r) { CHECK_FALSE(flag(r, "narrow_reduce_sum")); });
+  check("reject_broadcast_of_both", "1",
+        [](const Json& r) { CHECK_FALSE(flag(r, "broadcasts_both")); });
   check("slice_clamp", "1", [](const Json& r) { CHECK(flag(r, "clamps_width_slices")); });
   check("reject_concat", "1", [](const Json& r) { CHECK_FALSE(flag(r, "has_concat")); });
   check("reject_width_reshape", "1", [](const Json& r) {

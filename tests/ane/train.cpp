@@ -167,6 +167,18 @@ TEST_CASE("so it does with a residual stream of some thousands, however the engi
   }
 }
 
+// RoPE is written in two ways.
+TEST_CASE("so it does whether an op may broadcast both of its operands or not") {
+  for (const char* refused : {"0", "1"}) {
+    CAPTURE(refused);
+    AneFixture f;
+    f.options.ane.cache_directory = f.temporary.path() + "/cache";
+    f.emulator.set("reject_broadcast_of_both", refused);
+    for (const model::Config& config : {small_config(), odd_config()})
+      CHECK(engine_share(compare_with_cpu(f, half_options(), config, 5)) >= 0.95);
+  }
+}
+
 TEST_CASE("parts of training run where they are placed") {
   const Part parts[] = {Part::forward, Part::loss, Part::input_gradient, Part::weight_gradient};
   for (const Part part : parts) {

@@ -34,7 +34,7 @@ bool contains(const std::array<const char*, count>& list, std::string_view key) 
   return false;
 }
 
-constexpr std::array<const char*, 27> flags = {"lut",
+constexpr std::array<const char*, 28> flags = {"lut",
                                                "four_lane",
                                                "slice_clamp",
                                                "flush_denormals",
@@ -50,6 +50,7 @@ constexpr std::array<const char*, 27> flags = {"lut",
                                                "reject_const_matmul",
                                                "reject_matmul_reshape_tail",
                                                "reject_reduce_mean",
+                                               "reject_broadcast_of_both",
                                                "reject_width_reshape",
                                                "reject_width_concat",
                                                "reject_width_slice",
@@ -235,27 +236,28 @@ Rules Control::rules() const {
   const std::lock_guard lock(mutex_);
   const Rules usual;
   const Profile& chip = settings_.profile;
-  return {.conv_bias = flag("conv_bias", usual.conv_bias),
-          .sdpa_mask = flag("sdpa_mask", usual.sdpa_mask),
-          .affine_constexpr = flag("affine_constexpr", usual.affine_constexpr),
-          .build_info = flag("build_info", usual.build_info),
-          .reject_concat = flag("reject_concat", usual.reject_concat),
-          .reject_const_matmul = flag("reject_const_matmul", chip.reject_const_matmul),
-          .reject_matmul_reshape_tail =
-              flag("reject_matmul_reshape_tail", usual.reject_matmul_reshape_tail),
-          .reject_reduce_mean = flag("reject_reduce_mean", usual.reject_reduce_mean),
-          .reject_width_reshape = flag("reject_width_reshape", chip.reject_width_moves),
-          .reject_width_concat = flag("reject_width_concat", chip.reject_width_moves),
-          .reject_width_slice = flag("reject_width_slice", usual.reject_width_slice),
-          .reject_square_activation =
-              flag("reject_square_activation", usual.reject_square_activation),
-          .small_surface_zeros = flag("small_surface_zeros", usual.small_surface_zeros),
-          .weight_param_ignored = flag("weight_param_ignored", usual.weight_param_ignored),
-          .no_multi_input = flag("no_multi_input", usual.no_multi_input),
-          .size_binding = flag("size_binding", usual.size_binding),
-          .weight_reload = flag("weight_reload", usual.weight_reload),
-          .tile_poison = flag("tile_poison", chip.tile_poison),
-          .garbage_padding = flag("garbage_padding", usual.garbage_padding)};
+  return {
+      .conv_bias = flag("conv_bias", usual.conv_bias),
+      .sdpa_mask = flag("sdpa_mask", usual.sdpa_mask),
+      .affine_constexpr = flag("affine_constexpr", usual.affine_constexpr),
+      .build_info = flag("build_info", usual.build_info),
+      .reject_concat = flag("reject_concat", usual.reject_concat),
+      .reject_const_matmul = flag("reject_const_matmul", chip.reject_const_matmul),
+      .reject_matmul_reshape_tail =
+          flag("reject_matmul_reshape_tail", usual.reject_matmul_reshape_tail),
+      .reject_reduce_mean = flag("reject_reduce_mean", usual.reject_reduce_mean),
+      .reject_broadcast_of_both = flag("reject_broadcast_of_both", usual.reject_broadcast_of_both),
+      .reject_width_reshape = flag("reject_width_reshape", chip.reject_width_moves),
+      .reject_width_concat = flag("reject_width_concat", chip.reject_width_moves),
+      .reject_width_slice = flag("reject_width_slice", usual.reject_width_slice),
+      .reject_square_activation = flag("reject_square_activation", usual.reject_square_activation),
+      .small_surface_zeros = flag("small_surface_zeros", usual.small_surface_zeros),
+      .weight_param_ignored = flag("weight_param_ignored", usual.weight_param_ignored),
+      .no_multi_input = flag("no_multi_input", usual.no_multi_input),
+      .size_binding = flag("size_binding", usual.size_binding),
+      .weight_reload = flag("weight_reload", usual.weight_reload),
+      .tile_poison = flag("tile_poison", chip.tile_poison),
+      .garbage_padding = flag("garbage_padding", usual.garbage_padding)};
 }
 
 int64_t Control::number(const char* key) const {

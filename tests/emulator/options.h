@@ -51,8 +51,9 @@ struct Rules {
   bool reject_const_matmul = false; // M1
   bool reject_matmul_reshape_tail = false;
   bool reject_reduce_mean = false;
-  bool reject_width_reshape = false; // any that changes the last extent (M2 Max, M3 Ultra)
-  bool reject_width_concat = false;  // along the last axis (M2 Max, M3 Ultra)
+  bool reject_broadcast_of_both = false; // an op of operands that both broadcast; no source says
+  bool reject_width_reshape = false;     // any that changes the last extent (M2 Max, M3 Ultra)
+  bool reject_width_concat = false;      // along the last axis (M2 Max, M3 Ultra)
   bool reject_width_slice = false;
   bool reject_square_activation = true;
   bool small_surface_zeros = false;  // silent zeros in place of status 0x1d

@@ -87,12 +87,22 @@ void check_factor(const Call& call, const char* argument) {
   }
 }
 
+void check_broadcast(const Call& call, const Rules& rules) {
+  if (!rules.reject_broadcast_of_both) return;
+  if (!one_of(call.op().name, {"add", "sub", "mul", "real_div", "maximum", "minimum", "pow"}))
+    return;
+  const auto result = broadcast_shapes(call.shape("x"), call.shape("y"));
+  if (result && *result != call.shape("x") && *result != call.shape("y"))
+    call.fail("both operands broadcast (option reject_broadcast_of_both)");
+}
+
 void check_quirks(const Call& call, const Profile& profile, const Rules& rules) {
   const std::string& name = call.op().name;
   if (name == "conv") check_conv(call, profile, rules);
   if (name == "matmul") check_matmul(call, profile, rules);
   if (name == "layer_norm") check_layer_norm(call, profile);
   if (name == "einsum") check_einsum(call);
+  check_broadcast(call, rules);
   if (name == "pixel_shuffle") check_factor(call, "upscale_factor");
   if (name == "pixel_unshuffle") check_factor(call, "downscale_factor");
   if (name == "concat" && rules.reject_concat)

@@ -1,5 +1,6 @@
 #include "backend/ane/lower.h"
 
+#include "backend/ane/fewer_passes.h"
 #include "backend/ane/lower_peaks.h"
 #include "backend/ane/lowering.h"
 #include "mil/op_table.h"
@@ -371,7 +372,9 @@ std::string why_unsupported(const mil::Function& function, const mil::Operation&
 }
 
 Lowered lower(const mil::Function& function, const Rules& rules, const LowerOptions& options) {
-  const mil::Function source = mil::eliminate_dead_code(function);
+  // Without readers that nobody reads, and without what has no reader any more.
+  const mil::Function source =
+      mil::eliminate_dead_code(with_fewer_passes(mil::eliminate_dead_code(function), rules));
   Lowering lowering(source, rules, false);
   Ports ports(lowering, options);
   ports.declare_inputs();

@@ -2,6 +2,7 @@
 
 #include "mil/interpreter.h"
 #include "mil/op_table.h"
+#include "mil/passes/rewriter.h"
 
 #include <algorithm>
 #include <cstring>
@@ -222,10 +223,10 @@ const mil::Operation* Lowering::producer(ValueId value) const {
   return op < 0 ? nullptr : &source.ops[static_cast<size_t>(op)];
 }
 
-bool Lowering::is_constant(ValueId value) const {
-  const mil::Operation* op = producer(value);
+bool is_constant(const mil::Function& function, ValueId value) {
+  const mil::Operation* op = mil::producer_of(function, value);
   while (op != nullptr && (is_view(op->name()) || std::string_view(op->name()) == "transpose")) {
-    op = producer(op->input("x"));
+    op = mil::producer_of(function, op->input("x"));
   }
   return op != nullptr && (op->schema == mil::const_schema() || is_compressed(*op));
 }

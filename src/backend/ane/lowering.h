@@ -46,6 +46,10 @@ struct Frame {
   size_t slot_of(size_t axis) const;
 };
 
+// Known at compile time: a `const`, a compressed constant, or either seen through ops that move
+// elements.
+bool is_constant(const mil::Function& function, ValueId value);
+
 class Lowering {
 public:
   // A trial finds out whether ops can be lowered: the values of large constants stay unread.
@@ -81,9 +85,7 @@ public:
   void write(ValueId value, ValueId result) { values_[static_cast<size_t>(value)] = result; }
   void write(ValueId result) { write(output(), result); }
 
-  // Known at compile time: a `const`, a compressed constant, or either seen through ops that move
-  // elements.
-  bool is_constant(ValueId value) const;
+  bool is_constant(ValueId value) const { return ane::is_constant(source, value); }
   bool is_number(ValueId value) const { return is_constant(value) && elements(value) == 1; }
   // In fp16 unless the constant is not floating; decompressed. Empty data in a trial.
   Literal constant(ValueId value) const;

@@ -106,6 +106,7 @@ void probe_parameters(Prober& prober, Rules& rules) {
 void probe_ops(Prober& prober, Rules& rules) {
   rules.has_concat = prober.computes("concat", probes::concat());
   rules.has_rsqrt = prober.computes("rsqrt", probes::rsqrt());
+  rules.broadcasts_both = prober.computes("broadcast_of_both", probes::broadcast_of_both());
   rules.reshapes_width = prober.computes("width_reshape", probes::width_reshape());
   rules.concats_width = prober.computes("width_concat", probes::width_concat());
   rules.slices_width = prober.computes("width_slice_at_0", probes::leading_width_slice());

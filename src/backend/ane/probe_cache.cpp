@@ -12,7 +12,7 @@ namespace anet::backend::ane {
 
 namespace {
 
-constexpr int64_t format = 4;
+constexpr int64_t format = 5;
 constexpr int64_t max_file_size = 1 << 20;
 
 std::string environment_variable(const char* name) {
@@ -47,6 +47,7 @@ void visit_flags(RulesType& rules, Visit&& visit) {
   visit("has_concat", rules.has_concat);
   visit("narrow_reduce_sum", rules.narrow_reduce_sum);
   visit("narrow_l2_norm", rules.narrow_l2_norm);
+  visit("broadcasts_both", rules.broadcasts_both);
   visit("clamps_width_slices", rules.clamps_width_slices);
   visit("reshapes_width", rules.reshapes_width);
   visit("concats_width", rules.concats_width);

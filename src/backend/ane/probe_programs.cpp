@@ -138,6 +138,14 @@ mil::Function concat() {
   return std::move(b).finish();
 }
 
+mil::Function broadcast_of_both() {
+  constexpr int64_t heads = 3, tables = 2;
+  Builder b;
+  const ValueId of_heads = b.input("heads", half({heads, 1, depth, columns}));
+  const ValueId of_tables = b.input("tables", half({1, tables, depth, columns}));
+  return finish(b, b.mul(of_heads, of_tables));
+}
+
 mil::Function width_reshape() {
   constexpr int64_t heads = 4;
   Builder b;

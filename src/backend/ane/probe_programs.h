@@ -33,6 +33,8 @@ mil::Function computed_convolution();
 // A weight beside the activations in one input, and one below the other.
 mil::Function packed_inputs();
 mil::Function concat();
+// Each of several heads times each of several tables of their channels, as in RoPE.
+mil::Function broadcast_of_both();
 // Rows split into heads, and heads joined to rows; both keep the order of the elements.
 mil::Function width_reshape();
 mil::Function width_concat();

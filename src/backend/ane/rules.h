@@ -38,6 +38,8 @@ struct Rules {
   bool has_concat = true;        // else pads and additions
   bool narrow_reduce_sum = true; // sums add up in fp16: written as matmul with ones
   bool narrow_l2_norm = true;    // its squares do: written as the norm of x / max |x|
+  // One op broadcasts both of its operands, each along another axis. No source says so: probed.
+  bool broadcasts_both = false; // else RoPE is two products, a swap of halves and a sum
   // Slices along the width that do not begin at 0 turn magnitudes above 4094 into infinities
   // (ane-facts.md 6, R: M1, M2): made along the height, between two transposes. Packed inputs lie
   // below each other then.

@@ -644,6 +644,23 @@ TEST_CASE("probes: quirks that single reports have") {
     REQUIRE(ane_emulator_set("no_multi_input", "1") == 1);
     CHECK(model.run(given).at("y")[0] == 0);
   }
+  SUBCASE("operands that both broadcast") {
+    const std::string text = program("tensor<fp16, [2, 1, 1, 3]> a, tensor<fp16, [1, 2, 1, 3]> b",
+                                     "tensor<fp16, [2, 2, 1, 3]> y = mul(x = a, y = b);\n", "y");
+    const Values given = {{"a", {1, 2, 3, 4, 5, 6}}, {"b", {1, 1, 1, 10, 100, 1000}}};
+    Model model(text);
+    model.ready();
+    CHECK(model.run(given).at("y") ==
+          std::vector<double>{1, 2, 3, 10, 200, 3000, 4, 5, 6, 40, 500, 6000});
+    REQUIRE(ane_emulator_set("reject_broadcast_of_both", "1") == 1);
+    const std::string other = program("tensor<fp16, [2, 1, 1, 4]> a, tensor<fp16, [1, 2, 1, 4]> b",
+                                      "tensor<fp16, [2, 2, 1, 4]> y = mul(x = a, y = b);\n", "y");
+    CHECK_FALSE(Model(other).compile());
+    CHECK(std::string(ane_emulator_last_refusal()).find("both operands") != std::string::npos);
+    CHECK(Model(program("tensor<fp16, [2, 2, 1, 4]> a, tensor<fp16, [1, 2, 1, 1]> b",
+                        "tensor<fp16, [2, 2, 1, 4]> y = mul(x = a, y = b);\n", "y"))
+              .compile());
+  }
   SUBCASE("M3 compiles nothing that changes the length of rows, but slices") {
     const std::string wide = "tensor<fp16, [1, 4, 1, 64]>";
     const std::string reshape = "tensor<fp16, [1, 4, 2, 16]> y = reshape(x = x, shape = "

@@ -321,6 +321,7 @@ std::map<std::string, Rules> rules_variants() {
   variants["no concat"].has_concat = false;
   variants["wide sums"].narrow_reduce_sum = false;
   variants["wide norms"].narrow_l2_norm = false;
+  variants["broadcasts of both operands"].broadcasts_both = true;
   variants["exact slices"].clamps_width_slices = false;
   variants["free width"].clamps_width_slices = false;
   variants["free width"].reshapes_width = true;

@@ -1,0 +1,246 @@
+#include "backend/ane/fewer_passes.h"
+
+#include "backend/ane/lowering.h"
+#include "mil/passes.h"
+#include "mil/passes/rewriter.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace anet::backend::ane {
+
+namespace {
+
+using mil::Operation;
+using mil::Rewriter;
+
+// Heads have no more channels; the matrix of a swap has as many rows and columns.
+constexpr int64_t most_swapped_channels = 1024;
+
+// What a matrix with one 1 or -1 in each row and column makes of x: sign[i] * x[from[i]].
+struct Swap {
+  std::vector<size_t> from;
+  std::vector<double> sign;
+
+  size_t size() const { return from.size(); }
+};
+
+// swap(table * x), or table * swap(x)
+struct Crossed {
+  ValueId table;
+  Swap swap;
+  bool swaps_last;
+};
+
+// straight * x + crossed
+struct Rotation {
+  ValueId x, straight;
+  Crossed crossed;
+};
+
+struct Factors {
+  ValueId one, other;
+};
+
+class Source {
+public:
+  explicit Source(const mil::Function& function)
+      : function_(function), readers_(function.values.size(), 0) {
+    for (const Operation& op : function.ops)
+      for (const mil::Argument& argument : op.arguments)
+        for (const ValueId id : argument.values) ++readers_[static_cast<size_t>(id)];
+    for (const ValueId id : function.outputs) ++readers_[static_cast<size_t>(id)];
+  }
+
+  std::optional<Rotation> rotation(const Operation& sum) const {
+    for (const auto& [first, second] : factors(sum)) {
+      const Operation* straight = only_for_one(first, "mul");
+      if (straight == nullptr) continue;
+      for (const auto& [x, table] : factors(*straight)) {
+        if (!is_table(table, x)) continue;
+        std::optional<Crossed> crossed = swapped_last(x, second);
+        if (!crossed) crossed = swapped_first(x, second);
+        if (crossed) return Rotation{x, table, *std::move(crossed)};
+      }
+    }
+    return std::nullopt;
+  }
+
+private:
+  const Shape& shape(ValueId id) const { return function_.type(id).shape; }
+
+  static std::array<Factors, 2> factors(const Operation& op) {
+    const ValueId x = op.input("x"), y = op.input("y");
+    return {Factors{x, y}, Factors{y, x}};
+  }
+
+  // The op behind a value that nothing but one argument reads.
+  const Operation* only_for_one(ValueId id, std::string_view name) const {
+    const Operation* op = mil::producer_of(function_, id);
+    const bool found = op != nullptr && name == op->name();
+    return found && readers_[static_cast<size_t>(id)] == 1 ? op : nullptr;
+  }
+
+  // Rows of one element would take a transpose each.
+  bool is_image(ValueId x) const {
+    const mil::Type& type = function_.type(x);
+    return type.dtype == DataType::fp16 && type.shape.size() == 4 && type.shape[height_slot] == 1 &&
+           type.shape[width_slot] > 1;
+  }
+
+  // No constant, because an op of constants alone has no place in a program.
+  bool is_table(ValueId table, ValueId x) const {
+    if (!is_image(x) || shape(x)[channel_slot] > most_swapped_channels) return false;
+    Shape expected = shape(x);
+    expected[0] = 1;
+    return function_.type(table).dtype == DataType::fp16 && shape(table) == expected &&
+           !is_constant(function_, table);
+  }
+
+  std::optional<Crossed> swapped_last(ValueId x, ValueId addend) const {
+    const Operation* conv = only_for_one(addend, "conv");
+    const Operation* product = conv == nullptr ? nullptr : only_for_one(conv->input("x"), "mul");
+    if (product == nullptr) return std::nullopt;
+    for (const auto& [operand, table] : factors(*product)) {
+      if (operand != x || !is_table(table, x)) continue;
+      if (std::optional<Swap> found = swap(*conv)) return Crossed{table, *std::move(found), true};
+    }
+    return std::nullopt;
+  }
+
+  std::optional<Crossed> swapped_first(ValueId x, ValueId addend) const {
+    const Operation* product = only_for_one(addend, "mul");
+    if (product == nullptr) return std::nullopt;
+    for (const auto& [operand, table] : factors(*product)) {
+      const Operation* conv = only_for_one(operand, "conv");
+      if (conv == nullptr || conv->input("x") != x || !is_table(table, x)) continue;
+      if (std::optional<Swap> found = swap(*conv)) return Crossed{table, *std::move(found), false};
+    }
+    return std::nullopt;
+  }
+
+  // What a convolution does that only swaps channels.
+  std::optional<Swap> swap(const Operation& conv) const {
+    const int64_t channels = shape(conv.input("x"))[channel_slot];
+    const Literal* strides = function_.constant(conv, "strides");
+    const std::vector<int64_t> steps =
+        strides == nullptr ? std::vector<int64_t>{} : strides->integers();
+    const bool is_plain = std::all_of(steps.begin(), steps.end(), [](int64_t s) { return s == 1; });
+    ValueId weight = conv.input("weight");
+    if (!is_plain || conv.argument("bias") != nullptr ||
+        shape(conv.outputs.front()) != shape(conv.input("x")) ||
+        shape(weight) != Shape{channels, channels, 1, 1})
+      return std::nullopt;
+    const Operation* op = mil::producer_of(function_, weight);
+    const bool transposed = op != nullptr && std::string_view(op->name()) == "transpose";
+    if (transposed) {
+      if (function_.constant(*op, "perm")->integers() != std::vector<int64_t>{1, 0, 2, 3})
+        return std::nullopt;
+      weight = op->input("x");
+    }
+    const Literal* literal = function_.constant(weight);
+    if (literal == nullptr) return std::nullopt;
+    return swap_of(literal->numbers(), static_cast<size_t>(channels), transposed);
+  }
+
+  static std::optional<Swap> swap_of(const std::vector<double>& matrix, size_t channels,
+                                     bool transposed) {
+    Swap result;
+    std::vector<bool> taken(channels, false);
+    for (size_t row = 0; row < channels; ++row) {
+      for (size_t column = 0; column < channels; ++column) {
+        const double entry = matrix[transposed ? column * channels + row : row * channels + column];
+        if (entry == 0) continue;
+        if (std::fabs(entry) != 1 || result.size() > row || taken[column]) return std::nullopt;
+        taken[column] = true;
+        result.from.push_back(column);
+        result.sign.push_back(entry);
+      }
+      if (result.size() != row + 1) return std::nullopt;
+    }
+    return result;
+  }
+
+  const mil::Function& function_;
+  std::vector<int> readers_; // by value
+};
+
+class Writer {
+public:
+  explicit Writer(Rewriter& rewriter) : r_(rewriter) {}
+
+  ValueId write(const Rotation& rotation) {
+    const ValueId x = r_.mapped(rotation.x), straight = r_.mapped(rotation.straight);
+    const Swap& swap = rotation.crossed.swap;
+    ValueId crossed = r_.mapped(rotation.crossed.table);
+    const Shape shape = r_.result().type(x).shape;
+    const auto channels = static_cast<int64_t>(swap.size());
+    const int64_t width = shape[width_slot];
+    if (!rotation.crossed.swaps_last) crossed = convolved(crossed, returned(swap), channels);
+    const ValueId axis = r_.constant(Literal::int32(channel_slot));
+    const ValueId tables =
+        r_.add("concat", {{"values", {straight, crossed}, true}, {"axis", {axis}}});
+    const ValueId products = product(reshaped(x, {shape[0], 1, channels, width}),
+                                     reshaped(tables, {1, 2, channels, width}));
+    return convolved(reshaped(products, {shape[0], 2 * channels, 1, width}),
+                     swapped_and_added(swap), channels);
+  }
+
+private:
+  ValueId reshaped(ValueId x, const Shape& shape) {
+    const ValueId extents = r_.constant(Literal::int32s(shape));
+    return r_.add("reshape", {{"x", {x}}, {"shape", {extents}}});
+  }
+
+  ValueId product(ValueId x, ValueId y) { return r_.add("mul", {{"x", {x}}, {"y", {y}}}); }
+
+  // matrix [channels, inputs] times x
+  ValueId convolved(ValueId x, const std::vector<double>& matrix, int64_t channels) {
+    const int64_t inputs = std::ssize(matrix) / channels;
+    const ValueId weight =
+        r_.constant(Literal::numbers({DataType::fp16, {channels, inputs, 1, 1}, {}}, matrix));
+    return r_.add("conv", {{"x", {x}}, {"weight", {weight}}});
+  }
+
+  // [I | P]
+  static std::vector<double> swapped_and_added(const Swap& swap) {
+    std::vector<double> matrix(2 * swap.size() * swap.size(), 0);
+    for (size_t row = 0; row < swap.size(); ++row) {
+      double* entries = &matrix[row * 2 * swap.size()];
+      entries[row] = 1;
+      entries[swap.size() + swap.from[row]] = swap.sign[row];
+    }
+    return matrix;
+  }
+
+  // Back to where the swap takes each channel from, without signs.
+  static std::vector<double> returned(const Swap& swap) {
+    std::vector<double> matrix(swap.size() * swap.size(), 0);
+    for (size_t row = 0; row < swap.size(); ++row) matrix[swap.from[row] * swap.size() + row] = 1;
+    return matrix;
+  }
+
+  Rewriter& r_;
+};
+
+} // namespace
+
+mil::Function with_fewer_passes(const mil::Function& function, const Rules& rules) {
+  if (!rules.broadcasts_both) return function;
+  const Source source(function);
+  Rewriter rewriter(function);
+  Writer writer(rewriter);
+  for (const Operation& op : function.ops) {
+    ValueId written = mil::no_value;
+    if (std::string_view(op.name()) == "add")
+      if (const std::optional<Rotation> rotation = source.rotation(op))
+        written = writer.write(*rotation);
+    if (written == mil::no_value)
+      rewriter.keep(rewriter.with_mapped_arguments(op));
+    else
+      rewriter.replace(op.outputs.front(), written);
+  }
+  return std::move(rewriter).finish().function;
+}
+
+} // namespace anet::backend::ane

@@ -1,0 +1,17 @@
+// Several ops as one product. On the engine each op reads and writes memory, but what products add
+// up never leaves it. Internal to lower.cpp.
+#pragma once
+
+#include "backend/ane/rules.h"
+#include "mil/program.h"
+
+namespace anet::backend::ane {
+
+// The same function where x c + P (x s) and x c + (P x) s are written otherwise, tables c and s
+// times channels whose places a constant P swaps, as RoPE and its gradient are: one product of x
+// with both tables, and one with [I | P], which swaps and adds. Where the engine broadcasts both
+// operands of an op. Results have the same bits, but for products below 2^-14 where an engine takes
+// these as 0.
+mil::Function with_fewer_passes(const mil::Function& function, const Rules& rules);
+
+} // namespace anet::backend::ane
