@@ -166,15 +166,17 @@ def records(library, framework, folder):
         flops = sum(use.evaluations * use.program.total("flops") for use in uses)
         # RoPE's halves of heads are swapped by a product with a constant. On the engine the same
         # product adds, which takes twice as much, and gradients want the sines' halves swapped too,
-        # once a program: both layers are in one where their weights are constants.
+        # once a program: both layers are in one where their weights are constants. Where norms are
+        # trained, a mean of each one's gradient is a product.
+        is_full = workload.endswith("full")
         halves, sines = 2 * 64 * 768 * record.TOKENS, 2 * 64 * 64 * record.TOKENS
-        backward = 2 if workload.endswith("full") else 1
-        added = 2 * (2 + 2) * halves + backward * 2 * sines
-        check(f"{workload}: FLOPs as the library counts them, and what joining RoPE's ops adds",
+        means = (2 * 2 + 1) * 2 * 768 * record.TOKENS if is_full else 0
+        added = 2 * (2 + 2) * halves + (2 if is_full else 1) * 2 * sines + means
+        check(f"{workload}: FLOPs as the library counts them, and what joining ops adds",
               flops == log["engine_flops"] + added)
         outer = sum(use.outer() for use in uses)
         ports = sum(n * sum(log["bytes"][name]) for name, n in log["evaluations"].items())
-        if workload.endswith("full"):
+        if is_full:
             s = record.SHAPES["stories110m"]
             heads = 2 * s["hidden_size"] * record.TOKENS ** 2
             weights = 2 * 2 * (4 * 768 ** 2 + 3 * 768 * 2048) * record.TOKENS

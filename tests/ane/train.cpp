@@ -32,6 +32,14 @@ backend::RunTotals compare_with_cpu(AneFixture& f, const train::SessionOptions& 
   return runs.work;
 }
 
+// Steps of a model with norms of heads that do not blow up what rounding leaves of small gradients:
+// AdamW's first moves every weight as far, and one whose gradient is nearly 0 either way.
+train::SessionOptions small_steps() {
+  train::SessionOptions options = half_options();
+  options.learning_rate = 1e-3;
+  return options;
+}
+
 } // namespace
 
 TEST_CASE("training on the engine follows training on the CPU") {
@@ -47,6 +55,7 @@ TEST_CASE("so do other shapes and options") {
   AneFixture f;
   train::SessionOptions options = half_options();
   SUBCASE("heads that share keys, biases, norms of heads, odd extents") {
+    options = small_steps();
     options.batch_size = 3;
     options.sequence_length = 30;
     compare_with_cpu(f, options, odd_config(), 8);
@@ -70,7 +79,7 @@ TEST_CASE("so it does on every chip") {
     CAPTURE(profile);
     AneFixture f;
     f.emulator.set("profile", profile);
-    train::SessionOptions options = half_options();
+    train::SessionOptions options = small_steps();
     options.initial_loss_scale = 256; // with which no step overflows
     const backend::RunTotals work = compare_with_cpu(f, options, odd_config(), 5);
     CHECK(engine_share(work) >= 0.95);
@@ -175,7 +184,7 @@ TEST_CASE("so it does whether an op may broadcast both of its operands or not") 
     f.options.ane.cache_directory = f.temporary.path() + "/cache";
     f.emulator.set("reject_broadcast_of_both", refused);
     for (const model::Config& config : {small_config(), odd_config()})
-      CHECK(engine_share(compare_with_cpu(f, half_options(), config, 5)) >= 0.95);
+      CHECK(engine_share(compare_with_cpu(f, small_steps(), config, 5)) >= 0.95);
   }
 }
 
@@ -320,7 +329,7 @@ TEST_CASE("matrices are staged transposed too, where the engine takes them as ke
     AneFixture f;
     f.options.ane.cache_directory = f.temporary.path() + "/cache"; // other answers than the chip's
     f.emulator.set("weight_param_ignored", ignored);
-    compare_with_cpu(f, half_options(), odd_config(), 5);
+    compare_with_cpu(f, small_steps(), odd_config(), 5);
     return train::Session::plan_memory(*f.open(), odd_config(), half_options()).staged;
   };
   const model::ParameterTable table(odd_config());

@@ -66,6 +66,23 @@ public:
     return std::nullopt;
   }
 
+  // What `mean`, taken over channels of (d w) n, is a product of: w, and the d n that an op before
+  // it has made.
+  std::optional<Factors> weighted_mean(const Operation& mean) const {
+    const Operation* product = only_for_one(mean.input("x"), "mul");
+    if (product == nullptr || !is_over_channels(mean)) return std::nullopt;
+    for (const auto& [weighted, n] : factors(*product)) {
+      const Operation* inner = mil::producer_of(function_, weighted);
+      if (inner == nullptr || std::string_view(inner->name()) != "mul") continue;
+      for (const auto& [d, weight] : factors(*inner)) {
+        if (!is_channel_weight(weight, d) || function_.type(n) != function_.type(d)) continue;
+        const ValueId made = product_before(mean, d, n);
+        if (made != mil::no_value) return Factors{weight, made};
+      }
+    }
+    return std::nullopt;
+  }
+
 private:
   const Shape& shape(ValueId id) const { return function_.type(id).shape; }
 
@@ -161,6 +178,29 @@ private:
     return result;
   }
 
+  bool is_over_channels(const Operation& mean) const {
+    const ValueId x = mean.input("x");
+    const Literal* axes = function_.constant(mean, "axes");
+    return is_image(x) && axes != nullptr && axes->integers() == std::vector<int64_t>{1} &&
+           shape(mean.outputs.front()).size() == 4;
+  }
+
+  bool is_channel_weight(ValueId weight, ValueId x) const {
+    return function_.type(weight).dtype == DataType::fp16 && is_image(x) &&
+           shape(weight) == Shape{1, shape(x)[channel_slot], 1, 1} &&
+           !is_constant(function_, weight);
+  }
+
+  ValueId product_before(const Operation& end, ValueId x, ValueId y) const {
+    for (const Operation& op : function_.ops) {
+      if (&op == &end) break;
+      if (std::string_view(op.name()) != "mul") continue;
+      const ValueId a = op.input("x"), b = op.input("y");
+      if ((a == x && b == y) || (a == y && b == x)) return op.outputs.front();
+    }
+    return mil::no_value;
+  }
+
   const mil::Function& function_;
   std::vector<int> readers_; // by value
 };
@@ -186,7 +226,24 @@ public:
                      swapped_and_added(swap), channels);
   }
 
+  // A power of two near the root of the divisor goes into the weight, the rest comes after the sum:
+  // so fp16 holds the sum of most means that it holds, and the weight.
+  ValueId write_mean(const Factors& factors) {
+    const ValueId weight = r_.mapped(factors.one), value = r_.mapped(factors.other);
+    const Shape shape = r_.result().type(value).shape;
+    const auto channels = static_cast<double>(shape[channel_slot]);
+    const double part = std::exp2(std::ceil(std::log2(channels) / 2));
+    const ValueId row = reshaped(weight, {1, 1, 1, shape[channel_slot]});
+    const ValueId sum =
+        r_.add("matmul",
+               {{"x", {product(row, number(1 / part))}},
+                {"y", {reshaped(value, {shape[0], 1, shape[channel_slot], shape[width_slot]})}}});
+    return r_.add("real_div", {{"x", {sum}}, {"y", {number(channels / part)}}});
+  }
+
 private:
+  ValueId number(double value) { return r_.constant(Literal::scalar(DataType::fp16, value)); }
+
   ValueId reshaped(ValueId x, const Shape& shape) {
     const ValueId extents = r_.constant(Literal::int32s(shape));
     return r_.add("reshape", {{"x", {x}}, {"shape", {extents}}});
@@ -226,15 +283,19 @@ private:
 } // namespace
 
 mil::Function with_fewer_passes(const mil::Function& function, const Rules& rules) {
-  if (!rules.broadcasts_both) return function;
   const Source source(function);
   Rewriter rewriter(function);
   Writer writer(rewriter);
   for (const Operation& op : function.ops) {
+    const std::string_view name = op.name();
     ValueId written = mil::no_value;
-    if (std::string_view(op.name()) == "add")
+    if (name == "add" && rules.broadcasts_both) {
       if (const std::optional<Rotation> rotation = source.rotation(op))
         written = writer.write(*rotation);
+    } else if (name == "reduce_mean") {
+      if (const std::optional<Factors> mean = source.weighted_mean(op))
+        written = writer.write_mean(*mean);
+    }
     if (written == mil::no_value)
       rewriter.keep(rewriter.with_mapped_arguments(op));
     else

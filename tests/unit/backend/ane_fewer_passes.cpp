@@ -3,6 +3,7 @@
 #include "ane_lowered.h"
 #include "mil/builder.h"
 #include "mil/differentiate.h"
+#include "mil/rms_norm.h"
 #include "support.h"
 
 #include <algorithm>
@@ -14,6 +15,7 @@
 using namespace anet;
 using namespace anet::backend;
 using namespace anet::backend::testing;
+using ane::Lowered;
 using ane::Rules;
 using mil::Builder;
 using mil::Literal;
@@ -163,4 +165,65 @@ TEST_CASE("what is read elsewhere, or is no such rotation, stays as it is") {
     r.matrix[channels / 2] = 0;
     r.matrix[channels / 2 + 1] = 1;
   });
+}
+
+namespace {
+
+// x / rms(x) * w, and its gradients by x and, unless it is frozen, by w.
+Function norm_gradient(int64_t size, bool frozen) {
+  Builder b;
+  const ValueId x = b.input("x", half({1, size, 1, positions}));
+  const ValueId w = b.input("w", half({1, size, 1, 1}));
+  b.output(b.mul(b.mul(x, mil::inverse_rms(b, x, 1, 1e-5)), w), "y");
+  mil::DifferentiateOptions options{
+      .with_respect_to = {"x"}, .outputs = {"y"}, .taps = mil::Taps::automatic, .tap_names = {}};
+  if (!frozen) options.with_respect_to.push_back("w");
+  return mil::differentiate(std::move(b).finish(), options).backward;
+}
+
+int64_t count_passes(const Function& function, const std::string& op, int64_t elements) {
+  return std::count_if(function.ops.begin(), function.ops.end(), [&](const mil::Operation& o) {
+    return op == o.name() && function.type(o.outputs.front()).elements() == elements;
+  });
+}
+
+} // namespace
+
+TEST_CASE("the mean in a norm's gradient is a product of its weight with what the weight's is") {
+  for (const int64_t size : {24, 64, 768, 1000}) {
+    const Function backward = norm_gradient(size, false), frozen = norm_gradient(size, true);
+    for (const bool narrow : {false, true}) {
+      Rules rules;
+      rules.narrow_reduce_sum = narrow;
+      const Function result = lowered(backward, rules);
+      CHECK(count_ops(result, "matmul") == 1);
+      CHECK(count_ops(result, "reduce_mean") == 0);
+      const Function plain = lowered(frozen, rules);
+      CHECK(count_ops(plain, "matmul") == 0);
+      // The norm n again, d w, d n, what the mean takes away, and all times the root; in the other
+      // d w n in place of d n.
+      for (const Function* function : {&result, &plain})
+        CHECK(count_passes(*function, "mul", size * positions) == 5);
+      check_values(backward, rules, 2e-3);
+      check_values(frozen, rules, 2e-3);
+    }
+  }
+}
+
+TEST_CASE("that mean is infinite before it is wrong, and large before it is infinite") {
+  constexpr int64_t size = 768;
+  const Function backward = norm_gradient(size, false);
+  const Lowered by_product = ane::lower(backward, {}, {});
+  TensorMap inputs;
+  for (const ValueId id : backward.inputs)
+    inputs[backward.value(id).name] = mil::make_tensor(backward.type(id), 1);
+  const auto largest = [&](double gradient) {
+    for (double& value : inputs.at("d_y").values) value = gradient;
+    const TensorMap outputs = mil::interpret(
+        by_product.function, lowered_inputs(by_product, inputs), mil::Precision::f16);
+    return source_outputs(backward, by_product, outputs).at("d_x").values.front();
+  };
+  // Of a gradient of so many in each channel nothing is left when the mean is taken away.
+  CHECK(std::fabs(largest(1000)) <= 1);
+  CHECK(std::isinf(largest(3000)));
 }
