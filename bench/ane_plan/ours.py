@@ -124,9 +124,9 @@ def uses_of(log):
         yield Use(phase_of(text), program, entry["evaluations"], unbounded)
 
 
-def transposed(log, uses):
-    """Whether backward programs have their weights transposed."""
-    return any(use.phase == "backward" and "_weight_transposed" in pathlib.Path(e["text"]).read_text()
+def reads(log, uses, phase, port):
+    """Whether programs of a phase have a port with such a name."""
+    return any(use.phase == phase and port in pathlib.Path(e["text"]).read_text()
                for e, use in zip(log["programs"], uses))
 
 
@@ -139,7 +139,9 @@ def plan_of(log):
     host_flops = log["head_host_flops"] + log["block_host_flops"]
     if log["mode"] == "lora":
         trained = parameters["adapter"]
-        return Plan(log["workload"], uses, trained, update=(UPDATE + UPDATED) * trained,
+        # Beside frozen weights in forward programs, alone in those of the backward pass.
+        copies = 1 + reads(log, uses, "forward", "_weight_joined")
+        return Plan(log["workload"], uses, trained, update=(UPDATE + copies * UPDATED) * trained,
                     groups=log["groups"], layers_a_program=log["layers_a_program"],
                     loss=LOGIT * logits,
                     beside_backward=ACCUMULATED * trained, optimizer=NORM * trained,
@@ -164,7 +166,8 @@ def plan_of(log):
                 groups=log["groups"],
                 loss=LOGIT * logits,
                 beside_backward=(ACCUMULATED * gradients + NARROW_NORM * narrow
-                                 + TRANSPOSED * transposed(log, uses) * parameters["layers"]),
+                                 + TRANSPOSED * parameters["layers"]
+                                 * reads(log, uses, "backward", "_weight_transposed")),
                 embedding=EMBEDDING * rows,
                 optimizer=NORM * (trained - narrow) + bool(narrow_head) * (NARROW_NORM + NORM) * rows,
                 inspecting=inspecting, host_flops=host_flops)

@@ -10,17 +10,6 @@ def ops(plan, change):
     return plan.rewrite(lambda use: replace(use, program=use.program.rewrite(change)))
 
 
-def joined_adapters(plan):
-    """A frozen weight and its adapter's second matrix side by side, as one runtime weight of a
-    convolution over both inputs: no sum in the forward pass."""
-    def change(use):
-        if use.phase != "forward":
-            return use
-        return replace(use, program=use.program.rewrite(
-            lambda op: None if op.tag == "adapter sum" else op))
-    return plan.rewrite(change)
-
-
 def grouped(layers):
     """So many layers in a program that has one; what lies between them is still written."""
     def change(plan):
@@ -67,7 +56,6 @@ def int8_constants(plan):
 
 
 CHANGES = {
-    "adapters joined to their weights": joined_adapters,
     "2 layers a program": grouped(2),
     "optimizer state in bf16": half_moments,
     "layers' gradients on the CPU": cpu_gradients,
@@ -78,7 +66,7 @@ CHANGES = {
 OPTIONS = ("optimizer state in bf16",)
 
 # Worth building where they save time, each on top of those before.
-PROPOSED = ("optimizer state in bf16", "adapters joined to their weights", "2 layers a program")
+PROPOSED = ("optimizer state in bf16", "2 layers a program")
 
 
 def sensitivity(plan, chip):

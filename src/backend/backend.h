@@ -94,8 +94,11 @@ struct Capabilities {
   bool leaves_host_free = false;  // programs run beside the CPU, which may do other work meanwhile
   bool transposed_parameters = false; // a matrix that a program reads transposed is better given so
   bool stacks_products = false;       // small matrices that multiply the same are better stacked
-  mil::TapCosts tap_costs = {};       // what backward programs had better be given
-  std::vector<DataType> compute;      // precisions with native speed
+  // A weight that stays as it is had better be an input beside the one that is added to it than a
+  // constant whose product is added to the other's.
+  bool joins_products = false;
+  mil::TapCosts tap_costs = {};  // what backward programs had better be given
+  std::vector<DataType> compute; // precisions with native speed
   // Logits in fp32 that training holds at once. Less memory means that the head, which every chunk
   // of positions reads, is read more often.
   int64_t logit_bytes = int64_t{32} << 20;

@@ -10,12 +10,13 @@ namespace anet::backend {
 namespace {
 
 bool is_in_place(bool host_memory, const StagedPart& part) {
-  return host_memory && !part.transposed && part.layout.dtype == DataType::fp32 &&
-         part.layout.is_contiguous();
+  return host_memory && part.target == nullptr && !part.transposed &&
+         part.layout.dtype == DataType::fp32 && part.layout.is_contiguous();
 }
 
 bool same_place(const StagedPart& a, const StagedPart& b) {
-  return a.offset == b.offset && a.transposed == b.transposed && same_bytes(a.layout, b.layout);
+  return a.offset == b.offset && a.transposed == b.transposed && a.target == b.target &&
+         a.target_offset == b.target_offset && same_bytes(a.layout, b.layout);
 }
 
 // Without repetitions, in the order of their first occurrence.
@@ -34,7 +35,7 @@ std::vector<StagedPart> parts_to_copy(bool host_memory, std::span<const StagedPa
 bool has_mirror(bool host_memory, size_t size, std::span<const StagedPart> copied) {
   int64_t elements = 0;
   for (const StagedPart& part : copied) {
-    const bool whole = part.layout.is_contiguous() && !part.transposed;
+    const bool whole = part.layout.is_contiguous() && !part.transposed && part.target == nullptr;
     if (part.layout.dtype != DataType::bf16 || !whole) return false;
     elements += mil::element_count(part.layout.shape);
   }
@@ -76,8 +77,8 @@ StagedArray::StagedArray(Device& device, std::span<float> values, std::span<cons
   mirrored_ = has_mirror(host_memory_, values.size(), copied);
   if (mirrored_) copied = {whole(values.size(), DataType::bf16)};
   for (const StagedPart& part : copied)
-    copies_.push_back(
-        {part, device.allocate(part.layout), TensorCopy(flat_layout(part), part.layout)});
+    copies_.push_back({part, part.target == nullptr ? device.allocate(part.layout) : nullptr,
+                       TensorCopy(flat_layout(part), part.layout)});
 }
 
 std::unique_ptr<Buffer> StagedArray::exchange(Device& device, std::span<float> values) {
@@ -92,7 +93,7 @@ std::unique_ptr<Buffer> StagedArray::exchange(Device& device, std::span<float> v
 
 std::span<uint16_t> StagedArray::mirror() const {
   if (!mirrored_) return {};
-  return {reinterpret_cast<uint16_t*>(copies_.front().buffer->data()), values_.size()};
+  return {reinterpret_cast<uint16_t*>(copies_.front().buffer().data()), values_.size()};
 }
 
 const StagedArray::Copy* StagedArray::find(const StagedPart& part) const {
@@ -111,7 +112,8 @@ View StagedArray::view(const StagedPart& part) const {
   if (copy == nullptr)
     return View(*in_place_, static_cast<size_t>(part.offset) * sizeof(float), part.layout);
   const int64_t begin = part.offset - copy->part.offset;
-  return View(*copy->buffer, static_cast<size_t>(begin) * sizeof(uint16_t), part.layout);
+  return View(copy->buffer(), part.target_offset + static_cast<size_t>(begin) * sizeof(uint16_t),
+              part.layout);
 }
 
 size_t StagedArray::copies_needed(const StagedPart& part) const {
@@ -122,13 +124,13 @@ size_t StagedArray::copies_needed(const StagedPart& part) const {
 StagedArray::Pieces::Pieces(StagedArray& array, size_t copy)
     : copy_(array.copies_.at(copy)),
       source_(reinterpret_cast<const std::byte*>(array.values_.data() + copy_.part.offset)),
-      mapping_(*copy_.buffer, true) {}
+      mapping_(copy_.buffer(), true) {}
 
 uint64_t StagedArray::renew(size_t copy, ThreadPool* pool) {
   const Copy& target = copies_.at(copy);
-  const Mapping mapping(*target.buffer, true);
+  const Mapping mapping(target.buffer(), true);
   target.conversion.run(reinterpret_cast<const std::byte*>(values_.data() + target.part.offset),
-                        mapping.data(), pool);
+                        mapping.data() + target.part.target_offset, pool);
   return target.conversion.bytes();
 }
 
@@ -144,7 +146,8 @@ uint64_t StagedArray::copy_bytes(const Device& device, size_t size,
   const std::vector<StagedPart> copied = parts_to_copy(host_memory, parts);
   if (has_mirror(host_memory, size, copied)) return size * sizeof(uint16_t);
   uint64_t bytes = 0;
-  for (const StagedPart& part : copied) bytes += static_cast<uint64_t>(part.layout.span_bytes());
+  for (const StagedPart& part : copied)
+    if (part.target == nullptr) bytes += static_cast<uint64_t>(part.layout.span_bytes());
   return bytes;
 }
 

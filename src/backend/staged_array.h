@@ -19,14 +19,18 @@ struct StagedPart {
   int64_t offset = 0;
   Layout layout;
   bool transposed = false; // the array holds the first two axes of the layout in the other order
+  // Where its copy goes, when that is a part of somebody else's buffer, which outlives the array.
+  Buffer* target = nullptr;
+  size_t target_offset = 0; // bytes
 };
 
 // Thread class: one thread at a time, but different copies may be renewed on different threads.
 class StagedArray {
   struct Copy {
     StagedPart part;
-    std::unique_ptr<Buffer> buffer;
-    TensorCopy conversion; // from the flat values
+    std::unique_ptr<Buffer> own; // null: the part has a target
+    TensorCopy conversion;       // from the flat values
+    Buffer& buffer() const { return own ? *own : *part.target; }
   };
 
 public:
@@ -62,7 +66,7 @@ public:
   public:
     Pieces(StagedArray& array, size_t copy);
     void renew(int64_t begin, int64_t end) const { // any thread
-      copy_.conversion.run_pieces(source_, mapping_.data(), begin, end);
+      copy_.conversion.run_pieces(source_, mapping_.data() + copy_.part.target_offset, begin, end);
     }
     uint64_t bytes() const { return copy_.conversion.bytes(); } // of all pieces
 
@@ -75,7 +79,7 @@ public:
   int64_t piece_size(size_t copy) const { return copies_.at(copy).conversion.piece_size(); }
   int64_t pieces(size_t copy) const { return copies_.at(copy).conversion.pieces(); }
 
-  // What the copies of these parts of an array of `size` elements would take.
+  // What the copies of these parts of an array of `size` elements would take, beside targets.
   static uint64_t copy_bytes(const Device& device, size_t size, std::span<const StagedPart> parts);
 
 private:

@@ -3,8 +3,10 @@
 
 #include "mil/program.h"
 
+#include <cstdint>
 #include <span>
 #include <string>
+#include <vector>
 
 namespace anet::mil {
 
@@ -23,5 +25,27 @@ Function optimize(const Function& function);
 // reads goes.
 Function transposed_inputs(const Function& function, std::span<const std::string> names,
                            const std::string& suffix);
+
+// A matrix [rows, columns + .., 1..]: the input `matrix`, then zeros, and among them from
+// `factor_column` on the input `factor`. Each is transposed or not.
+struct JoinedInput {
+  std::string name;
+  std::string matrix;
+  bool matrix_transposed = false;
+  std::string factor;
+  bool factor_transposed = false;
+  int64_t factor_column = 0;
+  int64_t factor_columns = 0; // how many it has
+  bool operator==(const JoinedInput&) const = default;
+};
+struct JoinedInputs {
+  Function function;
+  std::vector<JoinedInput> inputs;
+};
+// W x + B z, with W one of the inputs `matrices` and B another input, both 1x1 convolutions,
+// becomes [W B] (x; z): one product of an input of its own, where that moves less memory. Sums of
+// one x read it joined with all their z. W and B may be read transposed. Inputs that nothing reads
+// go.
+JoinedInputs joined_inputs(const Function& function, std::span<const std::string> matrices);
 
 } // namespace anet::mil

@@ -26,14 +26,16 @@ const backend::Port* port_of(std::span<const backend::Port> ports, const std::st
 } // namespace
 
 void StepPlan::bind_weights(const Kernel& kernel, std::span<const WeightPort> weights,
-                            Bindings& bindings, Call& call) const {
+                            std::span<const JoinedWeight> joined, Bindings& bindings,
+                            Call& call) const {
   bool writes_gradients = false;
+  for (const JoinedWeight& weight : joined) bindings.emplace_back(weight.port(), weight.view());
   for (const WeightPort& weight : weights) {
     const auto& array = arrays_[static_cast<size_t>(weight.array)];
     for (const backend::Port& port : kernel.inputs()) {
-      const auto part = part_of(weight, port);
+      const auto part = part_of(weight, port, joined);
       if (!part) continue;
-      bindings.emplace_back(port.name, array->view(*part));
+      if (part->target == nullptr) bindings.emplace_back(port.name, array->view(*part));
       if (weight.array == WeightArray::trained)
         call.copies_needed = std::max(call.copies_needed, array->copies_needed(*part));
     }
@@ -65,12 +67,13 @@ void StepPlan::bind_dropout(const Kernel& kernel, Bindings& bindings, Call& call
 }
 
 StepPlan::Call StepPlan::call(Kernel& kernel, Phase phase, int32_t layer,
-                              std::span<const WeightPort> weights, Bindings bindings) const {
+                              std::span<const WeightPort> weights, Bindings bindings,
+                              std::span<const JoinedWeight> joined) const {
   Call result;
   result.kernel = &kernel;
   result.phase = phase;
   result.layer = layer;
-  bind_weights(kernel, weights, bindings, result);
+  bind_weights(kernel, weights, joined, bindings, result);
   bind_dropout(kernel, bindings, result);
   const auto bound = [&](const backend::Port& port) {
     for (const auto& [name, view] : bindings)
@@ -126,11 +129,12 @@ StepPlan::Call StepPlan::block_call(size_t bucket, Phase phase, size_t index, bo
   for (size_t place = 0; place < static_cast<size_t>(group.count); ++place)
     bind_layer(block, group, place, training, bindings);
   const std::vector<WeightPort> weights = kernels_->weight_ports(group);
+  const std::span<const JoinedWeight> joined = kernels_->joined_weights(group);
   if (phase == Phase::backward)
     return call(narrow ? *block.narrow_backward : *block.backward, phase, group.first, weights,
-                std::move(bindings));
+                std::move(bindings), joined);
   Call result = call(training ? *block.forward : block.evaluating(), phase, group.first, weights,
-                     std::move(bindings));
+                     std::move(bindings), joined);
   // Layers that are trained have hidden states and taps of their own.
   result.options.keeps_views = training && group.first >= lowest_layer();
   return result;

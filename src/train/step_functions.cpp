@@ -104,6 +104,27 @@ mil::Function chained(std::span<const mil::Function* const> functions, bool back
   return mil::chain(links, returned);
 }
 
+// In all functions alike: one that would have another matrix of the same name stays as it is.
+void join_inputs(BlockFunctions& functions, std::span<const std::string> matrices) {
+  const auto join = [&](mil::Function& function) {
+    mil::JoinedInputs joined = mil::joined_inputs(function, matrices);
+    const auto contradicts = [&](const mil::JoinedInput& input) {
+      return std::any_of(functions.joined.begin(), functions.joined.end(), [&](const auto& known) {
+        return known.name == input.name && known != input;
+      });
+    };
+    if (std::any_of(joined.inputs.begin(), joined.inputs.end(), contradicts)) return;
+    function = std::move(joined.function);
+    for (mil::JoinedInput& input : joined.inputs)
+      if (std::find(functions.joined.begin(), functions.joined.end(), input) ==
+          functions.joined.end())
+        functions.joined.push_back(std::move(input));
+  };
+  join(functions.forward);
+  for (auto* function : {&functions.backward, &functions.evaluation})
+    if (*function) join(**function);
+}
+
 model::AdapterShape without_dropout(model::AdapterShape adapter) {
   adapter.dropout = false;
   return adapter;
@@ -139,6 +160,7 @@ BlockFunctions block_functions(const model::Config& config, DataType dtype, cons
   if (shape.adapter.dropout) result.evaluation = block(without_dropout(shape.adapter));
   if (!shape.backward) {
     result.forward = block(shape.adapter);
+    join_inputs(result, shape.joinable);
     return result;
   }
   mil::DifferentiateOptions options = by_inputs(with_hidden(shape), {"hidden_out"}, sizes.taps);
@@ -152,6 +174,7 @@ BlockFunctions block_functions(const model::Config& config, DataType dtype, cons
     result.narrow_backward = narrow_gradients(derivative.backward, shape.trained);
   result.backward = widen_gradients(std::move(derivative.backward), shape.trained);
   for (std::string& tap : derivative.taps) result.taps.push_back({std::move(tap), 0});
+  join_inputs(result, shape.joinable);
   return result;
 }
 
@@ -171,9 +194,15 @@ BlockFunctions chain_blocks(std::span<const BlockFunctions> layers) {
   if (layers.front().narrow_backward)
     result.narrow_backward =
         chained(all([](const auto& layer) { return &*layer.narrow_backward; }), true);
-  for (size_t place = 0; place < layers.size(); ++place)
+  for (size_t place = 0; place < layers.size(); ++place) {
     for (const BlockTap& tap : layers[place].taps)
       result.taps.push_back({placed_port(place, tap.port), place});
+    for (mil::JoinedInput input : layers[place].joined) {
+      for (std::string* port : {&input.name, &input.matrix, &input.factor})
+        *port = placed_port(place, *port);
+      result.joined.push_back(std::move(input));
+    }
+  }
   return result;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "mil/differentiate.h"
+#include "mil/passes.h"
 #include "mil/program.h"
 #include "model/transformer.h"
 #include "train/step_weights.h"
@@ -34,6 +35,7 @@ struct PartShape {
   std::vector<int64_t> head_rows = {}; // of the ports that the head's matrix is in; empty: of one
   bool wide_table = false;             // the embedding's rows are in fp32, whatever the rest is
   model::FoldedNorms folded = {};      // whose weights are in the constants behind them
+  std::vector<std::string> joinable = {}; // ports of matrices that an adapter's can be joined to
   bool operator==(const PartShape&) const = default;
 };
 
@@ -60,6 +62,7 @@ struct BlockFunctions {
   std::optional<mil::Function> narrow_backward; // with gradients as they are; of fp16 programs
   std::optional<mil::Function> evaluation;      // where it is not `forward`: without dropout
   std::vector<BlockTap> taps;
+  std::vector<mil::JoinedInput> joined; // of any of the functions
 };
 
 BlockFunctions block_functions(const model::Config& config, mil::DataType dtype,

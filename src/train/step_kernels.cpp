@@ -103,7 +103,8 @@ PartShape StepKernels::shape_of(int32_t layer) const {
           .hidden_gradient = layer > lowest,
           .head_rows = layer == weights_.head() ? weights_.head_rows() : std::vector<int64_t>(),
           .wide_table = layer == StepWeights::embedding && reads_wide_table(),
-          .folded = weights_.folded_norms(layer, dtype_)};
+          .folded = weights_.folded_norms(layer, dtype_),
+          .joinable = weights_.joinable_ports(layer)};
 }
 
 // A few rows of the fp32 weights, in place: an fp16 copy of them all would come first in every
@@ -231,8 +232,8 @@ bool StepKernels::compile_groups(const SessionOptions& options) {
     group.kernels = static_cast<size_t>(found - layers_.begin());
     if (found != layers_.end()) continue;
     const int64_t left = device_.programs_left();
-    const std::vector<BlockFunctions> functions = functions_of(options, group, known);
-    if (group.count > 1 && !has_ports_for(functions.front())) return false;
+    const GroupFunctions functions = functions_of(options, group, known);
+    if (group.count > 1 && !has_ports_for(functions.buckets.front())) return false;
     layers_.push_back(compile_group(functions));
     layers_.back().shape = shape;
     layers_.back().shared = shared;
@@ -255,21 +256,24 @@ void StepKernels::check_budget(const LayerGroup& group, int64_t left_before) con
          " more layers with weights of their own baked in");
 }
 
-// By bucket, with the constants of each layer.
-std::vector<BlockFunctions> StepKernels::functions_of(const SessionOptions& options,
+// With the constants of each layer.
+StepKernels::GroupFunctions StepKernels::functions_of(const SessionOptions& options,
                                                       const LayerGroup& group,
                                                       std::vector<NamedFunctions>& known) const {
   std::vector<std::vector<BlockFunctions>> buckets(static_cast<size_t>(options.length_buckets) + 1);
+  GroupFunctions result;
   for (int32_t layer = group.first; layer < group.end(); ++layer) {
     const PartShape shape = shape_of(layer);
     const NamedFunctions& functions = functions_of(options, shape, known);
     const Constants constants = weights_.constants(layer, dtype_, shape.folded);
+    const auto place = static_cast<size_t>(layer - group.first);
     for (size_t bucket = 0; bucket < buckets.size(); ++bucket)
       buckets[bucket].push_back(bound(functions.buckets[bucket], constants));
+    for (const std::string& port : shape.joinable)
+      result.matrices.emplace(placed_port(place, port), std::get<mil::Literal>(constants.at(port)));
   }
-  std::vector<BlockFunctions> result;
   for (std::vector<BlockFunctions>& layers : buckets)
-    result.push_back(group.count == 1 ? std::move(layers.front()) : chain_blocks(layers));
+    result.buckets.push_back(group.count == 1 ? std::move(layers.front()) : chain_blocks(layers));
   return result;
 }
 
@@ -282,14 +286,16 @@ bool StepKernels::has_ports_for(const BlockFunctions& functions) const {
          (fits(functions.forward) && (!functions.backward || fits(*functions.backward)));
 }
 
-StepKernels::LayerKernels
-StepKernels::compile_group(std::span<const BlockFunctions> functions_by_bucket) {
+StepKernels::LayerKernels StepKernels::compile_group(const GroupFunctions& functions) {
   LayerKernels kernels;
   Layouts weights; // the first kernel decides
-  for (const BlockFunctions& functions : functions_by_bucket) {
-    kernels.buckets.push_back(compile_block(kernels.buckets.size(), functions, weights));
+  for (const BlockFunctions& bucket : functions.buckets) {
+    kernels.buckets.push_back(compile_block(kernels.buckets.size(), bucket, weights));
     assign_slots(kernels.buckets.back());
   }
+  for (const mil::JoinedInput& input : functions.buckets.front().joined)
+    kernels.joined.emplace_back(device_, input, functions.matrices.at(input.matrix),
+                                weights.at(input.name));
   return kernels;
 }
 
@@ -341,6 +347,9 @@ BlockKernels StepKernels::compile_block(size_t at, const BlockFunctions& functio
     };
     result.backward = compile(*functions.backward, backward_labels[at], Role::backward, all,
                               gradients(*functions.backward));
+    for (const mil::JoinedInput& input : functions.joined)
+      if (has_port(*functions.backward, input.name))
+        weights.emplace(input.name, port_layout(result.backward->inputs(), input.name));
     if (functions.narrow_backward)
       result.narrow_backward =
           compile(*functions.narrow_backward, backward_labels[at], Role::backward, all, {},
@@ -468,7 +477,17 @@ Kernel& StepKernels::head(bool training, int64_t chunk) const {
   return *found->second;
 }
 
-std::optional<StagedPart> part_of(const WeightPort& weight, const backend::Port& port) {
+uint64_t StepKernels::joined_extra_bytes() const {
+  uint64_t bytes = 0;
+  for (const LayerKernels& layer : layers_)
+    for (const JoinedWeight& joined : layer.joined) bytes += joined.extra_bytes();
+  return bytes;
+}
+
+std::optional<StagedPart> part_of(const WeightPort& weight, const backend::Port& port,
+                                  std::span<const JoinedWeight> joined) {
+  for (const JoinedWeight& candidate : joined)
+    if (candidate.port() == port.name) return candidate.part_of(weight);
   if (port.name == weight.port) return StagedPart{weight.offset, port.layout};
   if (port.name == transposed_port(weight.port))
     return StagedPart{weight.offset, port.layout, true};
@@ -477,25 +496,26 @@ std::optional<StagedPart> part_of(const WeightPort& weight, const backend::Port&
 
 std::vector<StagedPart> StepKernels::weight_parts(WeightArray array) const {
   std::vector<StagedPart> parts;
-  const auto add = [&](const Kernel* kernel, const std::vector<WeightPort>& weights) {
+  const auto add = [&](const Kernel* kernel, const std::vector<WeightPort>& weights,
+                       std::span<const JoinedWeight> joined = {}) {
     if (kernel == nullptr) return;
     for (const WeightPort& weight : weights)
       for (const backend::Port& port : kernel->inputs())
-        if (const auto part = part_of(weight, port); part && weight.array == array)
+        if (const auto part = part_of(weight, port, joined); part && weight.array == array)
           parts.push_back(*part);
   };
   add(embedding_forward_.get(), weights_.ports(StepWeights::embedding));
   for (const LayerGroup& group : groups_)
     for (const BlockKernels& block : blocks(group)) {
-      add(block.forward.get(), weight_ports(group));
-      add(block.evaluation.get(), weight_ports(group));
+      add(block.forward.get(), weight_ports(group), joined_weights(group));
+      add(block.evaluation.get(), weight_ports(group), joined_weights(group));
     }
   for (const BySize* heads : {&head_training_, &head_evaluation_})
     for (const auto& [size, kernel] : *heads) add(kernel.get(), weights_.ports(weights_.head()));
   add(narrow_head(), weights_.ports(weights_.head()));
   for (size_t i = groups_.size(); i-- > 0;)
     for (const BlockKernels& block : blocks(groups_[i])) {
-      add(block.backward.get(), weight_ports(groups_[i]));
+      add(block.backward.get(), weight_ports(groups_[i]), joined_weights(groups_[i]));
       add(block.narrow_backward.get(), weight_ports(groups_[i]));
     }
   add(embedding_backward_.get(), weights_.ports(StepWeights::embedding));

@@ -5,6 +5,7 @@
 
 #include "backend/backend.h"
 #include "backend/staged_array.h"
+#include "train/joined_weight.h"
 #include "train/options.h"
 #include "train/step_functions.h"
 #include "train/step_weights.h"
@@ -59,14 +60,16 @@ struct BlockKernels {
 };
 
 // What a port of a kernel reads of a weight; nullopt: nothing.
-std::optional<backend::StagedPart> part_of(const WeightPort& weight, const backend::Port& port);
+std::optional<backend::StagedPart> part_of(const WeightPort& weight, const backend::Port& port,
+                                           std::span<const JoinedWeight> joined);
 
 class StepKernels {
 public:
   using Layouts = std::map<std::string, backend::Layout>; // by port
 
-  // Allocates nothing but what the device keeps of the programs. `options` is resolved. Throws
-  // compile_budget when constants take more programs than are left but could be ports.
+  // Allocates nothing but what the device keeps of the programs, and joined weights. `options` is
+  // resolved. Throws compile_budget when constants take more programs than are left but could be
+  // ports.
   StepKernels(backend::Device& device, const StepWeights& weights, const SessionOptions& options,
               mil::DataType dtype);
 
@@ -83,6 +86,11 @@ public:
   }
   // The ports of a group's weights, which are those of its layers, placed.
   std::vector<WeightPort> weight_ports(const LayerGroup& group) const;
+  // Those of its ports that read a frozen weight and a trained one.
+  std::span<const JoinedWeight> joined_weights(const LayerGroup& group) const {
+    return layers_[group.kernels].joined;
+  }
+  uint64_t joined_extra_bytes() const; // beyond the constants of as many programs
   backend::Kernel& head(bool training, int64_t chunk) const;
   // The training one with narrow gradients, for a head in one chunk; null: there is none.
   backend::Kernel* narrow_head() const { return narrow_head_.get(); }
@@ -117,6 +125,12 @@ private:
     PartShape shape;
     bool shared = true;
     std::vector<BlockKernels> buckets;
+    std::vector<JoinedWeight> joined;
+  };
+  // By bucket, and the frozen matrices of what is joined, by port.
+  struct GroupFunctions {
+    std::vector<BlockFunctions> buckets;
+    std::map<std::string, mil::Literal> matrices;
   };
   struct NamedFunctions {
     PartShape shape;
@@ -130,10 +144,10 @@ private:
   bool compile_groups(const SessionOptions& options);
   void forget_blocks();
   void check_budget(const LayerGroup& group, int64_t left_before) const;
-  std::vector<BlockFunctions> functions_of(const SessionOptions& options, const LayerGroup& group,
-                                           std::vector<NamedFunctions>& known) const;
+  GroupFunctions functions_of(const SessionOptions& options, const LayerGroup& group,
+                              std::vector<NamedFunctions>& known) const;
   bool has_ports_for(const BlockFunctions& functions) const;
-  LayerKernels compile_group(std::span<const BlockFunctions> functions_by_bucket);
+  LayerKernels compile_group(const GroupFunctions& functions);
   BlockKernels compile_block(size_t at, const BlockFunctions& functions, Layouts& weights);
   std::unique_ptr<backend::Kernel> compile_first(const mil::Function& forward);
   model::AttentionForm attention_form() const;

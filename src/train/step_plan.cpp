@@ -121,7 +121,7 @@ MemoryPlan StepPlan::memory() const {
   plan.staged = copies(WeightArray::trained, trained_size) +
                 copies(WeightArray::frozen, model_size) +
                 copies(WeightArray::norms, static_cast<size_t>(weights_.norms_size()));
-  plan.staged += weights_.constant_copy_bytes(dtype_of(options_));
+  plan.staged += weights_.constant_copy_bytes(dtype_of(options_)) + kernels_->joined_extra_bytes();
   plan.activations = kept * hidden + taps;
   plan.workspace = kernels_->workspace().size_bytes() + 2 * hidden + tables + batch +
                    flat(weights_.norms_size());

@@ -175,9 +175,10 @@ private:
   std::vector<Call> training_calls(size_t bucket, bool narrow) const;
   // Weights go to the ports that the kernel has, gradients to those named d_<port>.
   Call call(backend::Kernel& kernel, Phase phase, int32_t layer,
-            std::span<const WeightPort> weights, Bindings bindings) const;
+            std::span<const WeightPort> weights, Bindings bindings,
+            std::span<const JoinedWeight> joined = {}) const;
   void bind_weights(const backend::Kernel& kernel, std::span<const WeightPort> weights,
-                    Bindings& bindings, Call& call) const;
+                    std::span<const JoinedWeight> joined, Bindings& bindings, Call& call) const;
   void bind_dropout(const backend::Kernel& kernel, Bindings& bindings, Call& call) const;
   // The buffers that a layer reads and writes in a pass.
   struct LayerBuffers {

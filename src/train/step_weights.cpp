@@ -59,7 +59,8 @@ StepWeights::StepWeights(const backend::Device& device,
       parameters_(table_of(model_, config_)), trained_(adapter_->parameters(), {}),
       prefers_constants_(device.capabilities().prefers_constants),
       divides_head_(device.capabilities().transposed_parameters),
-      stacks_adapters_(device.capabilities().stacks_products) {
+      stacks_adapters_(device.capabilities().stacks_products),
+      joins_adapters_(device.capabilities().joins_products) {
   for (const model::LoraModule& module : adapter_->modules()) {
     if (module.magnitude < 0) continue;
     norms_.push_back({&module, norms_size_});
@@ -228,6 +229,15 @@ Constants StepWeights::constants(int32_t layer, DataType dtype,
     add_constants(constants, entry, is_head, dtype);
   }
   return constants;
+}
+
+std::vector<std::string> StepWeights::joinable_ports(int32_t layer) const {
+  std::vector<std::string> ports;
+  if (!joins_adapters_ || layer == embedding || layer == head()) return ports;
+  for (const model::AdapterShape::Module& module : shape(layer).modules)
+    if (const model::Parameter* matrix = find_parameter(layer, module.port + "_weight"))
+      if (is_constant(*matrix) && !matrix->is_compressed()) ports.push_back(matrix->port);
+  return ports;
 }
 
 void StepWeights::add_folded(Constants& constants, const NormMatrices& norm, double factor) const {

@@ -69,6 +69,9 @@ public:
   // In the type that programs compute in; codes and fp32 weights are not copied.
   Constants constants(int32_t layer, mil::DataType dtype,
                       const model::FoldedNorms& folded = {}) const;
+  // Constant matrices of a layer that an adapter's can be joined to: not compressed, and of a
+  // device that likes it.
+  std::vector<std::string> joinable_ports(int32_t layer) const;
   // What constants take beside what the model holds, at most: no program may need a folded norm's.
   uint64_t constant_copy_bytes(mil::DataType dtype) const;
   // The lowest of embedding, layers and head with anything to train: where backward ends.
@@ -115,6 +118,7 @@ private:
   bool prefers_constants_;
   bool divides_head_; // where the device has no product with all of its rows that is as fast
   bool stacks_adapters_ = false;
+  bool joins_adapters_ = false;
   std::vector<Norms> norms_;
   int64_t norms_size_ = 0;
   // The embedding in the programs' type, which a tied head shares.

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -149,6 +150,41 @@ TEST_CASE(
     ane->zero_gradients();
     CHECK(engine_share(compare_steps(*cpu, *ane, 5).work) >= 0.95);
   }
+}
+
+TEST_CASE("frozen matrices and adapters are joined where an engine takes weights as inputs") {
+  const auto joined_ports = [](const std::string& profile, const model::LoraOptions& lora,
+                               bool compressed) {
+    AneFixture f;
+    f.emulator.set("profile", profile);
+    const auto device = f.open();
+    const auto model = gained_model();
+    const std::shared_ptr<const model::Model> base = compressed ? compressed_copy(*model) : model;
+    const train::StepWeights weights(*device, small_adapter(base, lora));
+    const train::StepKernels kernels(*device, weights, half_options(), mil::DataType::fp16);
+    std::set<std::string> ports;
+    for (const train::LayerGroup& group : kernels.groups())
+      for (const train::JoinedWeight& joined : kernels.joined_weights(group))
+        ports.insert(joined.port());
+    return ports;
+  };
+  using Ports = std::set<std::string>;
+  model::LoraOptions lora;
+  lora.rank = 4;
+  Ports both; // layers of a program
+  for (const std::string place : {"", "layer1_"})
+    for (const char* port :
+         {"q_proj_weight_joined", "k_proj_weight_joined", "v_proj_weight_joined",
+          "o_proj_weight_joined", "o_proj_weight_transposed_joined", "gate_proj_weight_joined",
+          "up_proj_weight_joined", "down_proj_weight_joined", "down_proj_weight_transposed_joined"})
+      both.insert(place + port);
+  CHECK(joined_ports("m4", lora, false) == both);
+  CHECK(joined_ports("m4", lora, true).empty());  // compressed weights stay in few bits
+  CHECK(joined_ports("m3", lora, false).empty()); // it refuses the reshape that makes kernels
+  // Too few rows to be worth a copy of what they are multiplied by.
+  lora.targets = {"k_proj"};
+  lora.rank = 2;
+  CHECK(joined_ports("m4", lora, false).empty());
 }
 
 TEST_CASE("a norm stays where it is unless fp16 constants can hold it") {
@@ -336,7 +372,9 @@ TEST_CASE("twenty-eight layers fit the budget, and no weight is staged") {
   const auto model = model_of(deep_config(28));
   const auto session = adapter_session(device, model, {}, half_options());
   const int64_t compiled = f.emulator.count("compiles") - probed;
-  CHECK(compiled == 2 * 10 + 3); // layers in threes and one, the head's; none in vain
+  // Layers in threes and one: forward all weights are inputs at this width, backward some are
+  // constants. And the head's; none in vain.
+  CHECK(compiled == 2 + 10 + 3);
   const auto results = train_steps(*session, 3);
   const backend::RunTotals& work = results.back().work;
   CHECK(engine_share(work) >= 0.95);

@@ -77,6 +77,8 @@ public:
     capabilities_.leaves_host_free = true;
     capabilities_.transposed_parameters = environment_->rules().parameter_convolution;
     capabilities_.stacks_products = environment_->rules().has_concat;
+    capabilities_.joins_products =
+        environment_->rules().parameter_convolution && environment_->rules().has_concat;
     capabilities_.max_ports = environment_->rules().max_ports;
     // Ops do not fuse (docs/neural-engine.md, Cost model): a tap goes out and in through ports, at
     // half the bandwidth that there is between ops or more.

@@ -1,6 +1,8 @@
 #include "mil/passes/rewriter.h"
 
 #include <algorithm>
+#include <numeric>
+#include <string_view>
 
 namespace anet::mil {
 
@@ -118,6 +120,17 @@ const Operation* producer_of(const Function& function, ValueId id) {
 
 bool is_output(const Function& function, ValueId id) {
   return std::find(function.outputs.begin(), function.outputs.end(), id) != function.outputs.end();
+}
+
+bool is_matrix_transpose(const Function& function, const Operation& op) {
+  if (std::string_view(op.name()) != "transpose") return false;
+  std::vector<int64_t> swapped(function.type(op.input("x")).shape.size());
+  if (swapped.size() < 2) return false;
+  std::iota(swapped.begin(), swapped.end(), int64_t{0});
+  std::swap(swapped[0], swapped[1]);
+  std::vector<int64_t> perm = function.constant(op, "perm")->integers();
+  for (int64_t& axis : perm) axis += axis < 0 ? std::ssize(perm) : 0;
+  return perm == swapped;
 }
 
 std::optional<double> uniform_constant(const Function& function, ValueId id) {

@@ -60,6 +60,8 @@ private:
 // The op that computes a value, or nullptr for an input.
 const Operation* producer_of(const Function& function, ValueId id);
 bool is_output(const Function& function, ValueId id);
+// Swaps the first two axes of what it reads.
+bool is_matrix_transpose(const Function& function, const Operation& op);
 // The number that every element of a small constant is, or nullopt.
 std::optional<double> uniform_constant(const Function& function, ValueId id);
 

@@ -285,3 +285,73 @@ TEST_CASE("a matrix that is read transposed becomes an input of its own") {
   // What is not named stays.
   CHECK(transposed_inputs(function, {}, "_transposed").inputs.size() == 4);
 }
+
+TEST_CASE("a matrix and the factor of a sum become one input") {
+  Builder b;
+  const ValueId x = b.input("x", fp32({1, 4, 1, 5}));
+  const auto matrix = [&](const char* name, int64_t rows, int64_t columns) {
+    return b.input(name, fp32({rows, columns, 1, 1}));
+  };
+  const auto turned = [&](ValueId value) { return b.transpose(value, {1, 0, 2, 3}); };
+  const ValueId q = matrix("q", 6, 4), k = matrix("k", 3, 4), q_a = matrix("q_a", 2, 4),
+                k_a = matrix("k_a", 1, 4), q_b = matrix("q_b", 6, 2), k_b = matrix("k_b", 3, 1),
+                narrow = matrix("narrow", 1, 4), narrow_b = matrix("narrow_b", 1, 2),
+                back = matrix("back", 6, 8), back_a = matrix("back_a", 2, 8),
+                other = matrix("other", 6, 4);
+  const ValueId q_low = b.linear(x, q_a);
+  const ValueId y = b.unary("tanh", b.add(b.linear(x, q), b.linear(q_low, q_b)));
+  // What is joined to x comes after the first sum.
+  const ValueId k_low = b.mul(b.linear(x, k_a), 0.5);
+  b.output(b.add(b.linear(k_low, k_b), b.linear(x, k)), "key");
+  // Transposed, of another x.
+  b.output(b.add(b.linear(y, turned(back)), b.linear(q_low, turned(back_a))), "wide");
+  // One row is not worth a copy of four, and not every sum is of a matrix that was named.
+  b.output(b.add(b.linear(b.unary("abs", x), narrow), b.linear(q_low, narrow_b)));
+  b.output(b.add(b.linear(x, other), b.linear(q_low, q_b)));
+  const Function function = std::move(b).finish();
+
+  const std::vector<std::string> names = {"q", "k", "narrow", "back"};
+  const auto [joined, inputs] = joined_inputs(function, names);
+  using Input = JoinedInput;
+  const std::vector<Input> expected = {
+      {"k_joined", "k", false, "k_b", false, 4, 1},
+      {"q_joined", "q", false, "q_b", false, 5, 2},
+      {"back_transposed_joined", "back", true, "back_a", true, 6, 2}};
+  CHECK(inputs == expected);
+  CHECK(joined.input("k") == no_value);
+  CHECK(joined.input("k_b") == no_value);
+  CHECK(joined.input("q_b") != no_value); // read by the sum that stays
+  CHECK(joined.type(joined.input("q_joined")).shape == Shape{6, 7, 1, 1});
+  CHECK(count_ops(joined, "concat") == 2);
+  CHECK(count_ops(joined, "add") == 2);
+  CHECK(output_names(joined) == output_names(function));
+
+  Random random(6);
+  TensorMap given;
+  for (const ValueId id : function.inputs)
+    given[function.value(id).name] = random_tensor(random, function.type(id), -1, 1);
+  TensorMap side_by_side;
+  for (const ValueId id : joined.inputs)
+    if (const auto found = given.find(joined.value(id).name); found != given.end())
+      side_by_side.insert(*found);
+  for (const JoinedInput& input : inputs) {
+    Tensor& whole = side_by_side[input.name] = make_tensor(joined.type(joined.input(input.name)));
+    const auto rows = static_cast<size_t>(whole.type.shape[0]),
+               columns = static_cast<size_t>(whole.type.shape[1]);
+    const auto place = [&](const std::string& name, bool transposed, size_t column) {
+      const std::vector<double>& values = given.at(name).values;
+      const size_t width = values.size() / rows;
+      for (size_t i = 0; i < rows; ++i)
+        for (size_t j = 0; j < width; ++j)
+          whole.values[i * columns + column + j] =
+              values[transposed ? j * rows + i : i * width + j];
+    };
+    place(input.matrix, input.matrix_transposed, 0);
+    place(input.factor, input.factor_transposed, static_cast<size_t>(input.factor_column));
+  }
+  const TensorMap wanted = interpret(function, given, Precision::f64);
+  for (const auto& [name, tensor] : interpret(joined, side_by_side, Precision::f64))
+    for (size_t i = 0; i < tensor.values.size(); ++i)
+      CHECK(tensor.values[i] == doctest::Approx(wanted.at(name).values[i]).epsilon(1e-12));
+  CHECK(joined_inputs(function, {}).inputs.empty());
+}
