@@ -97,7 +97,9 @@ struct Capabilities {
   // A weight that stays as it is had better be an input beside the one that is added to it than a
   // constant whose product is added to the other's.
   bool joins_products = false;
-  mil::TapCosts tap_costs = {};  // what backward programs had better be given
+  mil::TapCosts tap_costs = {}; // what backward programs had better be given
+  // What they had better be given transposed.
+  mil::TransposedOperands transposed_operands = {};
   std::vector<DataType> compute; // precisions with native speed
   // Logits in fp32 that training holds at once. Less memory means that the head, which every chunk
   // of positions reads, is read more often.

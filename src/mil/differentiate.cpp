@@ -3,6 +3,7 @@
 #include "base/status.h"
 #include "mil/gradient/context.h"
 #include "mil/gradient/partition.h"
+#include "mil/gradient/transposed_operands.h"
 #include "mil/passes/extract.h"
 #include "mil/passes/rewriter.h"
 #include "mil/verify.h"
@@ -154,7 +155,14 @@ struct OptimizedJoint {
   std::vector<ValueId> values;
 };
 
-OptimizedJoint make_joint(const Function& function, const Request& request) {
+// Values follow what the rewriting made of them.
+void follow(std::vector<ValueId>& values, const Rewritten& rewritten) {
+  for (ValueId& id : values)
+    if (id != no_value) id = rewritten.values[static_cast<size_t>(id)];
+}
+
+OptimizedJoint make_joint(const Function& function, const Request& request,
+                          const TransposedOperands& transposed = {}) {
   Builder builder(function);
   std::vector<ValueId> seeds;
   for (ValueId id : request.outputs) {
@@ -162,6 +170,13 @@ OptimizedJoint make_joint(const Function& function, const Request& request) {
   }
   write_outputs(builder, function, request, write_gradients(builder, function, request, seeds));
   Rewritten rewritten = rewrite_optimized(std::move(builder).finish());
+  follow(seeds, rewritten);
+  if (transposed.most > 0) {
+    Rewritten next = gradient::rewrite_transposed_operands(rewritten.function, seeds, transposed);
+    follow(seeds, next);
+    follow(rewritten.values, next);
+    rewritten.function = std::move(next.function);
+  }
 
   OptimizedJoint result;
   gradient::Joint& joint = result.joint;
@@ -172,9 +187,7 @@ OptimizedJoint make_joint(const Function& function, const Request& request) {
     const ValueId id = rewritten.values[i];
     if (id != no_value) joint.is_forward[static_cast<size_t>(id)] = true;
   }
-  for (ValueId id : seeds) {
-    joint.is_seed[static_cast<size_t>(rewritten.values[static_cast<size_t>(id)])] = true;
-  }
+  for (ValueId id : seeds) joint.is_seed[static_cast<size_t>(id)] = true;
   const auto& outputs = joint.function.outputs;
   const auto split = outputs.begin() + std::ssize(function.outputs);
   joint.outputs.assign(outputs.begin(), split);
@@ -208,7 +221,8 @@ std::vector<bool> mark_listed(const Function& function, const OptimizedJoint& op
 Derivative differentiate(const Function& function, const DifferentiateOptions& options) {
   const Request request{select_ports(function, function.inputs, options.with_respect_to, "input"),
                         select_ports(function, function.outputs, options.outputs, "output")};
-  const OptimizedJoint optimized = make_joint(with_free_names(function, request), request);
+  const OptimizedJoint optimized =
+      make_joint(with_free_names(function, request), request, options.transposed_operands);
   const gradient::Joint& joint = optimized.joint;
   const std::vector<ValueId> taps = gradient::choose_taps(
       joint, options.taps, mark_listed(function, optimized, options.tap_names), options.tap_costs);

@@ -34,12 +34,22 @@ struct TapCosts {
   int64_t recomputed = 0; // of a byte that an op reads or writes when backward runs it again
 };
 
+// Which products of a gradient with a matrix of forward values, where that is read transposed, get
+// it from a transpose, which `automatic` may tap in place of the matrix itself or beside it: those
+// of two matrices whose result has `least` rows and columns or more, and that have no extent above
+// `most`. By default none. For devices where reading a matrix transposed is work.
+struct TransposedOperands {
+  int64_t least = 0;
+  int64_t most = 0;
+};
+
 struct DifferentiateOptions {
   std::vector<std::string> with_respect_to; // input names; empty means every floating input
   std::vector<std::string> outputs;         // outputs that get a seed; empty: every floating one
   Taps taps = Taps::automatic;
   std::vector<std::string> tap_names;
   TapCosts tap_costs = {};
+  TransposedOperands transposed_operands = {};
 };
 
 // `forward` is the function with its taps appended to the outputs. `backward` takes, by name: the

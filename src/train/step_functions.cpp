@@ -68,7 +68,8 @@ mil::DifferentiateOptions by_inputs(std::vector<std::string> inputs,
           .outputs = std::move(outputs),
           .taps = taps,
           .tap_names = {},
-          .tap_costs = {}};
+          .tap_costs = {},
+          .transposed_operands = {}};
 }
 
 std::vector<std::string> with_hidden(const PartShape& shape) {
@@ -165,6 +166,7 @@ BlockFunctions block_functions(const model::Config& config, DataType dtype, cons
   }
   mil::DifferentiateOptions options = by_inputs(with_hidden(shape), {"hidden_out"}, sizes.taps);
   options.tap_costs = sizes.tap_costs;
+  options.transposed_operands = sizes.transposed_operands;
   mil::Derivative derivative = mil::differentiate(block(shape.adapter), options);
   result.forward = std::move(derivative.forward);
   if (sizes.transposed_weights)

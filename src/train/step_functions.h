@@ -45,6 +45,7 @@ struct BlockSizes {
   model::Attention attention = model::Attention::causal;
   mil::Taps taps = mil::Taps::automatic;
   mil::TapCosts tap_costs = {};
+  mil::TransposedOperands transposed_operands = {};
   model::AttentionForm form = model::AttentionForm::products;
   bool transposed_weights = false; // backward has them as inputs of their own
   bool narrow_gradients = false;   // makes a function for them, too

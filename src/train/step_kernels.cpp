@@ -171,6 +171,7 @@ StepKernels::functions_of(const SessionOptions& options, const PartShape& shape,
         .attention = options.documents ? model::Attention::documents : model::Attention::causal,
         .taps = options.activation_checkpointing ? mil::Taps::none : mil::Taps::automatic,
         .tap_costs = device_.capabilities().tap_costs,
+        .transposed_operands = device_.capabilities().transposed_operands,
         .form = attention_form(),
         .transposed_weights = reads_transposed_weights(),
         .narrow_gradients = returns_narrow_gradients()};

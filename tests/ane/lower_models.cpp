@@ -93,16 +93,19 @@ mil::DifferentiateOptions gradients_of(std::vector<std::string> inputs, std::str
           .tap_names = {}};
 }
 
-mil::Derivative block_of(const Shape2& shape,
-                         model::Attention attention = model::Attention::causal) {
+mil::Derivative block_of(const Shape2& shape, model::Attention attention = model::Attention::causal,
+                         const mil::TransposedOperands& transposed = {}) {
   std::vector<std::string> inputs{"hidden"};
   const model::ParameterTable table(shape.config);
   for (const model::Parameter& parameter : table.layer(0)) {
     inputs.push_back(parameter.port);
   }
+  mil::DifferentiateOptions options = gradients_of(inputs, "hidden_out");
+  options.tap_costs = {.tap = 5, .recomputed = transposed.most > 0 ? 2 : 0};
+  options.transposed_operands = transposed;
   return mil::differentiate(
       model::block_function(shape.config, DataType::fp16, shape.batch, shape.sequence, attention),
-      gradients_of(inputs, "hidden_out"));
+      options);
 }
 
 Function head_of(const Shape2& shape) {
@@ -184,6 +187,24 @@ bool is_scaled(const mil::Tensor& tensor, const mil::Tensor& small, double scale
   return error <= 1e-3 * largest;
 }
 
+// Transposes that convolutions read.
+int64_t transposed_images(const Function& function) {
+  std::set<mil::ValueId> transposes;
+  for (const mil::Operation& op : function.ops) {
+    const auto producer_of = [&](mil::ValueId id) {
+      const int32_t index = function.value(id).producer;
+      return index < 0 ? nullptr : &function.ops[static_cast<size_t>(index)];
+    };
+    if (op.name() != std::string_view("conv")) continue;
+    const mil::Operation* image = producer_of(op.input("x"));
+    if (image != nullptr && image->name() == std::string_view("reshape"))
+      image = producer_of(image->input("x"));
+    if (image != nullptr && image->name() == std::string_view("transpose"))
+      transposes.insert(image->outputs.front());
+  }
+  return std::ssize(transposes);
+}
+
 } // namespace
 
 // A power of two commutes with every rounding of a function that is linear in what it scales, so
@@ -257,6 +278,44 @@ TEST_CASE("so does one whose rows hold several documents") {
       check_segments(backward_parts, rules);
     }
   }
+}
+
+TEST_CASE("so does one whose forward pass hands transposes on") {
+  for (const Shape2& shape : shapes()) {
+    const mil::Derivative block =
+        block_of(shape, model::Attention::causal, {.least = 1, .most = 16384});
+    CHECK(count_ops(block.forward, "transpose") > 0);
+    const Function backward = with_wide_gradients(block.backward);
+    for (const auto& [label, rules] : rules_variants()) {
+      INFO(shape.label << ", " << label);
+      const std::vector<Segment> forward_parts = split(block.forward, rules);
+      CHECK(sides_of(forward_parts) == "e");
+      check_segments(forward_parts, rules);
+      const std::vector<Segment> backward_parts = split(backward, rules);
+      CHECK(sides_of(backward_parts) == "eh");
+      check_segments(backward_parts, rules);
+    }
+  }
+}
+
+// Wide enough for convolutions whose kernels are computed.
+TEST_CASE("then the gradients of weights are convolutions that transpose nothing") {
+  model::Config config = shapes().front().config;
+  config.hidden_size = config.intermediate_size = 256;
+  config.head_count = config.kv_head_count = 4;
+  config.head_dim = 64;
+  ane::Rules rules;
+  rules.parameter_convolution = rules.computed_convolution = true;
+  rules.narrow_reduce_sum = false; // sums would be convolutions, too
+  const Shape2 shape{"wide", model::resolve(config), 1, 24};
+  const mil::Derivative block =
+      block_of(shape, model::Attention::causal, ane::transposed_operands(rules));
+  const Function function = split(with_wide_gradients(block.backward), rules).front().function;
+  const Function plain = split(with_wide_gradients(block_of(shape).backward), rules)[0].function;
+  // What the norms hand to projections, the gate, and what attention makes.
+  CHECK(transposed_images(ane::lower(plain, rules, {}).function) == 4);
+  CHECK(transposed_images(ane::lower(function, rules, {}).function) == 0);
+  check_segments({{Side::engine, function}}, rules);
 }
 
 TEST_CASE("a head is two engine segments around the loss") {

@@ -3,6 +3,7 @@
 #include "backend/ane/buffer.h"
 #include "backend/ane/environment.h"
 #include "backend/ane/kernel_builder.h"
+#include "backend/ane/lower.h"
 #include "backend/ane/probe_cache.h"
 #include "backend/ane/report.h"
 #include "backend/cpu/device.h"
@@ -83,6 +84,7 @@ public:
     // Ops do not fuse (docs/neural-engine.md, Cost model): a tap goes out and in through ports, at
     // half the bandwidth that there is between ops or more.
     capabilities_.tap_costs = {.tap = 5, .recomputed = 2};
+    capabilities_.transposed_operands = transposed_operands(environment_->rules());
     capabilities_.logit_bytes = int64_t{256} << 20; // the head moves through ports every time
   }
 

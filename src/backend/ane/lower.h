@@ -2,6 +2,7 @@
 #pragma once
 
 #include "backend/ane/rules.h"
+#include "mil/differentiate.h"
 #include "mil/program.h"
 
 #include <cstdint>
@@ -40,6 +41,9 @@ struct Lowered {
 // the rule it breaks.
 std::string why_unsupported(const mil::Function& function, const mil::Operation& op,
                             const Rules& rules);
+
+// The products that read an operand as it is when it is given transposed, and else transpose it.
+mil::TransposedOperands transposed_operands(const Rules& rules);
 
 // In the engine's arithmetic Inf - Inf and 0 * Inf are 0 (ane-facts.md 6, R), so an overflow inside
 // can leave finite, wrong outputs.

@@ -2,9 +2,10 @@
 //
 // Weights that change are operands of matmul, [1, 1, out, in] times [1, 1, in, positions]; a
 // transposed weight is a flag. Where the rules say so, those that are not transposed are kernels of
-// convolutions, and so are the rows of one operand of a product of computed matrices, x y', and
-// the columns of what a transposed weight multiplies.
+// convolutions, and so are the rows of one operand of a product of computed matrices, x y' or x y,
+// and the columns of what a transposed weight multiplies.
 // Constant weights are convolutions or matmul, as the rules say.
+#include "backend/ane/lower.h"
 #include "backend/ane/lowering.h"
 
 #include "mil/op_table.h"
@@ -152,20 +153,22 @@ Matrix transposed(Matrix m) {
 // A product of so many rows or columns is not worth the transpose that a convolution takes.
 constexpr int64_t least_computed_kernels = 256;
 
-// x y', as of all gradients of weights: every row of x can be a kernel over y's columns.
+// x y' or x y, as of all gradients of weights: every row of x can be a kernel over y's columns.
 bool has_computed_kernels(const Lowering& l, const Matrix& x, const Matrix& y) {
+  const int64_t columns = result_columns(y);
   return l.rules.computed_convolution && is_single(x) && is_single(y) && !x.transposed &&
-         y.transposed && std::min(x.rows, y.rows) >= least_computed_kernels &&
-         x.rows <= l.rules.max_channels && x.columns <= max_conv_channels &&
-         y.rows <= l.rules.max_width;
+         std::min(x.rows, columns) >= least_computed_kernels && x.rows <= l.rules.max_channels &&
+         x.columns <= max_conv_channels && columns <= l.rules.max_width;
 }
 
 ValueId convolve_columns(Lowering& l, const Matrix& x, const Matrix& y) {
   const int64_t parts = row_parts(l, x);
   const ValueId kernels = l.b.reshape(read_parts(l, x, parts), {x.rows, x.columns, 1, 1});
-  const ValueId image = l.reshape(l.swap_matrix_axes(read_matrix(l, y)), {1, y.columns, 1, y.rows});
+  ValueId image = read_matrix(l, y);
+  if (y.transposed) image = l.swap_matrix_axes(image);
+  image = l.reshape(image, {1, x.columns, 1, result_columns(y)});
   const ValueId product = l.watch(l.b.linear(image, kernels));
-  return l.reshape(product, {1, parts, x.rows / parts, y.rows});
+  return l.reshape(product, {1, parts, x.rows / parts, result_columns(y)});
 }
 
 // x' y, as of weights that are read transposed: the columns of y can be kernels over x as it is.
@@ -186,6 +189,13 @@ ValueId convolve_turned(Lowering& l, const Matrix& x, const Matrix& y) {
 }
 
 } // namespace
+
+mil::TransposedOperands transposed_operands(const Rules& rules) {
+  if (!rules.computed_convolution) return {};
+  const int64_t most =
+      std::min({max_conv_channels, rules.max_channels, rules.max_height, rules.max_width});
+  return {.least = least_computed_kernels, .most = most};
+}
 
 Matrix matrix_behind(const Lowering& l, ValueId value) {
   Matrix m;
@@ -213,7 +223,7 @@ ValueId multiply(Lowering& l, const Matrix& x, const Matrix& y) {
     const Shape shape{x.batch[0], x.batch[1], result_columns(y), result_rows(x)};
     return l.swap_matrix_axes(l.reshape(flipped, shape));
   }
-  if (has_computed_kernels(l, x, y)) return convolve_columns(l, x, y);
+  if (y.transposed && has_computed_kernels(l, x, y)) return convolve_columns(l, x, y);
   if (has_turned_kernels(l, x, y)) return convolve_turned(l, x, y);
   const auto product = [&](ValueId left, ValueId right) {
     return l.watch(l.b.matmul(left, right, x.transposed, y.transposed));
@@ -278,7 +288,9 @@ void matmul(Lowering& l) {
   const Frame frame = matrix_frame(l, x, y, *batch);
   left.batch = batch_extents(frame, x);
   right.batch = batch_extents(frame, y);
-  l.write(multiply(l, left, right));
+  const bool is_computed = !l.is_constant(left.value) && !l.is_constant(right.value);
+  const bool by_rows = is_computed && has_computed_kernels(l, left, right);
+  l.write(by_rows ? convolve_columns(l, left, right) : multiply(l, left, right));
 }
 
 // [n, channels, spatial...] as matrices [1, n, channels, positions].

@@ -59,11 +59,15 @@ Function projection(int64_t out, int64_t in, int64_t positions, bool transposed)
   return finish(b, b.linear(x, weight));
 }
 
-Function weight_gradient(int64_t out, int64_t in, int64_t positions) {
+// `given_transposed`: x is [1, positions, in].
+Function weight_gradient(int64_t out, int64_t in, int64_t positions,
+                         bool given_transposed = false) {
   Builder b;
-  const ValueId x = b.reshape(b.input("x", half({1, in, 1, positions})), {1, in, positions});
+  const ValueId x = given_transposed
+                        ? b.input("x", half({1, positions, in}))
+                        : b.reshape(b.input("x", half({1, in, 1, positions})), {1, in, positions});
   const ValueId dy = b.reshape(b.input("dy", half({1, out, 1, positions})), {1, out, positions});
-  return finish(b, b.reshape(b.matmul(dy, x, false, true), {out, in, 1, 1}));
+  return finish(b, b.reshape(b.matmul(dy, x, false, !given_transposed), {out, in, 1, 1}));
 }
 
 double peak_of(const Function& function, const TensorMap& inputs, const Rules& rules = {}) {
@@ -153,6 +157,34 @@ TEST_CASE("a large weight's gradient is a convolution where kernels may be compu
   check(high, rules);
   rules.max_channels = 256;
   CHECK(is_matmul(function));
+}
+
+TEST_CASE("an activation that is given transposed is the image of a weight's gradient as it is") {
+  Rules rules;
+  CHECK(ane::transposed_operands(rules).most == 0);
+  rules.computed_convolution = true;
+  const Function function = weight_gradient(257, 260, 7, true);
+  const Lowered lowered = ane::lower(function, rules, {});
+  CHECK(computing_ops(lowered.function) == std::set<std::string>{"conv", "reshape"});
+  CHECK(input_shape(lowered, 0) == Shape{1, 7, 1, 260});
+  check(function, rules);
+  const auto is_matmul = [&](const Function& gradient) {
+    return count_ops(ane::lower(gradient, rules, {}).function, "matmul") == 1;
+  };
+  const auto asks_for = [&](int64_t least, int64_t most) {
+    const mil::TransposedOperands which = ane::transposed_operands(rules);
+    return which.most > 0 && least >= which.least && most <= which.most;
+  };
+  // What is asked for is what is a convolution then.
+  CHECK(asks_for(256, 16384));
+  CHECK(!is_matmul(weight_gradient(256, 16384, 1, true)));
+  CHECK_FALSE(asks_for(255, 260));
+  CHECK(is_matmul(weight_gradient(260, 255, 7, true)));
+  CHECK(is_matmul(weight_gradient(255, 260, 7, true)));
+  CHECK_FALSE(asks_for(256, 16385)); // no port holds it
+  rules.max_channels = 259;
+  CHECK_FALSE(asks_for(256, 260));
+  CHECK(is_matmul(weight_gradient(260, 257, 7, true)));
 }
 
 TEST_CASE("a weight that is read transposed stays as it is where kernels may be computed") {

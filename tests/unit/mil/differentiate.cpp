@@ -139,9 +139,14 @@ TEST_CASE("a transformer block agrees with finite differences under every choice
   const Derivative automatic = differentiate(function, {});
   const TensorMap expected = run_backward(automatic, inputs, seeds, Precision::f64);
   CHECK(worst_gradient_error(function, inputs, expected, seeds) <= 1e-6);
-  for (const DifferentiateOptions& options :
-       {with_taps(Taps::all), with_taps(Taps::none), with_taps(Taps::listed, {"residual"}),
-        with_taps(Taps::listed)}) {
+  std::vector<DifferentiateOptions> choices = {with_taps(Taps::all), with_taps(Taps::none),
+                                               with_taps(Taps::listed, {"residual"}),
+                                               with_taps(Taps::listed)};
+  for (const Taps taps : {Taps::automatic, Taps::all, Taps::none}) {
+    choices.push_back(with_taps(taps));
+    choices.back().transposed_operands = {.least = 1, .most = 100};
+  }
+  for (const DifferentiateOptions& options : choices) {
     const Derivative derivative = differentiate(function, options);
     check_same(run_backward(derivative, inputs, seeds, Precision::f64), expected);
     // Forward still returns what the function does.
@@ -266,6 +271,80 @@ TEST_CASE("the slope of an activation behind a gate is the forward pass's work")
   const TensorMap seeds = random_seeds(function, random);
   const TensorMap gradients = run_backward(derivative, inputs, seeds, Precision::f64);
   CHECK(worst_gradient_error(function, inputs, gradients, seeds) < 1e-6);
+}
+
+// The gradient of `down` reads what it multiplies transposed, that of `scale` reads the gate.
+Function gated() {
+  Builder b;
+  const ValueId x = b.input("x", fp32({1, 6, 1, 5}));
+  const ValueId up = b.linear(x, b.input("up", fp32({8, 6, 1, 1})), "product");
+  const ValueId gate = b.unary("sin", up, "gate");
+  const ValueId scaled = b.mul(gate, b.input("scale", fp32({1, 8, 1, 1})));
+  b.output(b.linear(scaled, b.input("down", fp32({6, 8, 1, 1}))), "y");
+  return std::move(b).finish();
+}
+
+int64_t flags(const Function& function) {
+  int64_t count = 0;
+  for (const Operation& op : function.ops)
+    if (std::string_view(op.name()) == "matmul")
+      for (const char* flag : {"transpose_x", "transpose_y"})
+        count += function.constant(op, flag)->boolean();
+  return count;
+}
+
+TEST_CASE("what gradients read transposed is tapped transposed where that is asked for") {
+  const Function function = gated();
+  DifferentiateOptions options;
+  options.with_respect_to = {"down"};
+  options.tap_costs = {.tap = 5, .recomputed = 2};
+  const Derivative plain = differentiate(function, options);
+  CHECK(plain.taps.size() == 1);
+  CHECK(function.find(plain.taps.front()) != no_value);
+  CHECK(flags(plain.backward) == 1);
+  CHECK(count_ops(plain.forward, "transpose") + count_ops(plain.backward, "transpose") == 0);
+
+  options.transposed_operands = {.least = 6, .most = 8};
+  const Derivative asked = differentiate(function, options);
+  CHECK(asked.taps.size() == 1);
+  CHECK(flags(asked.backward) == 0);
+  CHECK(count_ops(asked.forward, "transpose") == 1);
+  CHECK(count_ops(asked.backward, "transpose") == 0);
+  CHECK(asked.forward.type(asked.forward.find(asked.taps.front())).shape == Shape{1, 5, 8});
+  Random random(5);
+  const TensorMap inputs = random_inputs(function, random, -1, 1, {});
+  const TensorMap seeds = random_seeds(function, random);
+  check_same(run_backward(asked, inputs, seeds, Precision::f64),
+             run_backward(plain, inputs, seeds, Precision::f64));
+
+  for (const TransposedOperands limits : {TransposedOperands{7, 8}, TransposedOperands{1, 7}}) {
+    options.transposed_operands = limits;
+    CHECK(differentiate(function, options).taps == plain.taps);
+  }
+  options.transposed_operands = {.least = 6, .most = 8};
+  options.taps = Taps::none;
+  CHECK(differentiate(function, options).taps.empty());
+  CHECK(count_ops(differentiate(function, options).backward, "transpose") == 1);
+}
+
+TEST_CASE("a transpose beside its matrix is tapped where that costs less than to make it") {
+  // The gradient of `scale` reads the gate, that of `down` the gate times `scale`, transposed:
+  // kept, or made of the gate by two ops that read and write as much four times.
+  DifferentiateOptions options;
+  options.with_respect_to = {"scale", "down"};
+  options.transposed_operands = {.least = 6, .most = 8};
+  const auto derive = [&](TapCosts costs) {
+    options.tap_costs = costs;
+    return differentiate(gated(), options);
+  };
+  const Derivative few = derive({.tap = 5, .recomputed = 1});
+  CHECK(few.taps == std::vector<std::string>{"gate"});
+  CHECK(count_ops(few.backward, "transpose") == 2); // the other one is of the weight
+  const Derivative more = derive({.tap = 3, .recomputed = 1});
+  CHECK(more.taps.size() == 2);
+  CHECK(more.taps.front() == "gate");
+  CHECK(count_ops(more.backward, "transpose") == 1);
+  CHECK(count_ops(more.forward, "transpose") == 1);
 }
 
 TEST_CASE("the gradient of attention sums over values where they are fewer than keys") {
