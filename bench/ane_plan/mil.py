@@ -26,8 +26,9 @@ PARAMETER = "_weight"
 RENAMES = {"reshape", "expand_dims", "squeeze", "identity"}
 # Part of the op before them when nothing else reads that op's result.
 ACTIVATIONS = {"relu", "silu", "sigmoid", "tanh", "gelu", "abs"}
-# Nobody looks for infinities in what these make.
+# Nobody looks for infinities in what these make, nor in what others show (src/backend/ane/output_looks.h).
 BOUNDED = {"softmax", "sigmoid", "tanh", "sin", "cos"}
+MOVES = {"reshape", "transpose"}
 
 
 class Value:
@@ -73,6 +74,7 @@ class Reader:
         for *_, op, arguments in self.lines:
             for operand in self.operands(arguments):
                 self.uses[operand] = self.uses.get(operand, 0) + 1
+        self.arguments = {name: arguments for *_, name, _, arguments in self.lines}
         self.seen = set()  # ports and constants that were read before
         self.ops = []
 
@@ -170,9 +172,36 @@ class Reader:
         return (sum(self.values[n].port_bytes for n in self.inputs),
                 sum(self.values[n].port_bytes for n in self.outputs))
 
+    def unmoved(self, name):
+        while self.values[name].op in MOVES:
+            name = self.operands(self.arguments[name])[0]
+        return name
+
+    def outlets(self, root):
+        """What an infinity comes out of, but for what only moves it."""
+        carries, moves = {root}, {root}
+        for *_, name, op, arguments in self.lines:
+            operands = [n for n in self.operands(arguments) if n in self.values]
+            reached = [n for n in operands if n in carries]
+            product = op == "conv" or op == "matmul" and any(
+                self.values[n].root.place == "constant" or PARAMETER in self.values[n].root.name
+                for n in operands if n not in carries)
+            if len(reached) != 1 or not (op in MOVES or op in ("add", "sub") or product):
+                continue
+            carries.add(name)
+            if op in MOVES and reached[0] in moves:
+                moves.add(name)
+        return carries - moves
+
     def unbounded(self):
-        return sum(self.values[n].port_bytes for n in self.outputs
-                   if self.values[n].op not in BOUNDED)
+        total, roots = 0, set()
+        for name in self.outputs:
+            root = self.unmoved(name)
+            comes_out = root in roots or self.outlets(root) & set(self.outputs)
+            roots.add(root)
+            if not comes_out and self.values[root].op not in BOUNDED:
+                total += self.values[name].port_bytes
+        return total
 
 
 def read(text):

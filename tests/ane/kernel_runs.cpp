@@ -436,6 +436,36 @@ TEST_CASE("an overflow that may be looked for later is known after a synchronize
   }
 }
 
+TEST_CASE("an overflow is found in the outputs that it comes out of") {
+  const mil::Type type{DataType::fp16, {1, 32, 1, 32}, {}},
+      square{DataType::fp16, {32, 32, 1, 1}, {}};
+  mil::Builder b;
+  const mil::ValueId x = b.input("x", type);
+  const mil::ValueId h = b.mul(x, x);
+  b.output(h, "h");
+  b.output(b.transpose(h, {0, 3, 2, 1}), "turned");
+  b.output(b.add(x, b.linear(h, b.input("w", square))), "y");
+  const mil::Function function = std::move(b).finish();
+  const DeviceFixture fixture;
+  CompileOptions forward;
+  forward.role = Role::forward;
+  const auto device = fixture.open();
+  Runner runner(*device, function, forward);
+  const auto overflows = [&](double weight, double one) {
+    Tensor tensor = mil::make_tensor(type, 1);
+    tensor.values[5] = one;
+    write_tensor(runner.inputs()[0], tensor);
+    write_tensor(runner.inputs()[1], mil::make_tensor(square, weight));
+    runner.kernel().run(runner.inputs(), runner.outputs(), {.keeps_views = true});
+    runner.kernel().synchronize();
+    return runner.kernel().overflowed();
+  };
+  CHECK_FALSE(overflows(0.5, 2));
+  CHECK(overflows(0.5, 300));
+  CHECK(overflows(-0.5, -300));
+  CHECK_FALSE(overflows(0, 300)); // nothing comes of it
+}
+
 TEST_CASE("an infinity in what the host adds up is seen by the host") {
   const DeviceFixture fixture;
   const auto device = fixture.open();

@@ -1,15 +1,14 @@
 #include "backend/ane/engine_segment.h"
 
 #include "backend/ane/buffer.h"
+#include "backend/ane/output_looks.h"
 #include "base/status.h"
 #include "mil/blob.h"
 #include "mil/builder.h"
 #include "mil/partition.h"
 
 #include <algorithm>
-#include <array>
 #include <chrono>
-#include <string_view>
 
 namespace anet::backend::ane {
 
@@ -43,12 +42,6 @@ std::string describe(const Error& error) {
   return concat(error.message(), " (", error.detail().domain, " ", error.detail().code, ")");
 }
 
-// Ops whose results have a largest value, which is small.
-bool is_bounded(std::string_view op) {
-  constexpr std::array<std::string_view, 5> names = {"softmax", "sigmoid", "tanh", "sin", "cos"};
-  return std::find(names.begin(), names.end(), op) != names.end();
-}
-
 uint64_t port_bytes(std::span<const EnginePort> ports) {
   uint64_t total = 0;
   for (const EnginePort& port : ports) total += port.size_bytes;
@@ -60,7 +53,8 @@ uint64_t port_bytes(std::span<const EnginePort> ports) {
 EngineSegment::EngineSegment(std::shared_ptr<Environment> environment, mil::Function function,
                              const LowerOptions& options, std::string label)
     : environment_(std::move(environment)), function_(std::move(function)),
-      label_(std::move(label)), flops_(mil::count_flops(function_)) {
+      label_(std::move(label)), flops_(mil::count_flops(function_)),
+      looked_at_(outputs_to_look_at(function_)) {
   const Lowered lowered = lower(function_, environment_->rules(), options);
   slot_ = environment_->slots()->acquire(program_of(lowered));
   const EngineProcedure& procedure = slot_->procedure();
@@ -70,11 +64,6 @@ EngineSegment::EngineSegment(std::shared_ptr<Environment> environment, mil::Func
     if (!lowered.peaks.empty() && out_.ports[i].name == lowered.peaks) peaks_ = i;
   for (const EnginePort& port : out_.ports)
     inspections_.emplace_back(Layout{port.dtype, port.shape, port.strides});
-  for (const mil::ValueId output : function_.outputs) {
-    const int32_t producer = function_.value(output).producer;
-    bounded_.push_back(producer >= 0 &&
-                       is_bounded(function_.ops[static_cast<size_t>(producer)].name()));
-  }
   seen_.resize(out_.ports.size());
   zero_is_right_.resize(out_.ports.size(), false);
   key_.resize(in_.ports.size() + out_.ports.size());

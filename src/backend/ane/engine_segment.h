@@ -132,10 +132,10 @@ private:
   std::vector<const Surface*> key_;            // of this run
   std::vector<Inspection> input_inspections_;  // of the source's inputs
   std::vector<Inspection> output_inspections_; // and outputs
-  std::vector<bool> bounded_;           // by the source's output: it is finite whatever comes in
-  std::vector<Inspection> inspections_; // of the engine's outputs
-  std::vector<Contents> seen_;          // of the engine's outputs in this run
-  std::vector<bool> zero_is_right_;     // by engine output: the host found zeros too
+  std::vector<bool> looked_at_;                // by the source's output (output_looks.h)
+  std::vector<Inspection> inspections_;        // of the engine's outputs
+  std::vector<Contents> seen_;                 // of the engine's outputs in this run
+  std::vector<bool> zero_is_right_;            // by engine output: the host found zeros too
   std::unique_ptr<Kernel> understudy_;
   std::vector<std::unique_ptr<Buffer>> comparison_; // the understudy's outputs beside the engine's
   std::vector<View> comparison_views_;

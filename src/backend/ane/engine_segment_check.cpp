@@ -42,7 +42,7 @@ EngineSegment::Seen EngineSegment::look(std::span<const View> inputs, bool look_
 bool EngineSegment::overflowed(std::span<const View> inputs, std::span<const View> outputs,
                                ThreadPool& pool) const {
   for (size_t i = 0; i < outputs.size(); ++i)
-    if (!bounded_[i] && !inspect(output_inspections_[i], outputs[i], pool).finite)
+    if (looked_at_[i] && !inspect(output_inspections_[i], outputs[i], pool).finite)
       return all_finite(inputs, pool);
   return false;
 }
