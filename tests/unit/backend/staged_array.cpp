@@ -8,6 +8,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <vector>
 
 using namespace anet;
@@ -146,6 +147,42 @@ TEST_CASE("parts are staged in the layouts of their ports; the same bytes once")
   CHECK(status_of([&] {
           StagedArray(*f.device, f.values.values(), {&beyond, 1});
         }) == Status::internal);
+}
+
+TEST_CASE("parts have their copies in a buffer of somebody else, beside what it holds") {
+  Fixture f;
+  const Layout whole = padded(6, 9);
+  const auto buffer = f.device->allocate(whole);
+  {
+    const Mapping mapping(*buffer, true);
+    std::fill_n(reinterpret_cast<uint16_t*>(mapping.data()), buffer->size_bytes() / 2,
+                float_to_half(7));
+  }
+  const auto columns = [&](int64_t count) {
+    Layout layout = whole;
+    layout.shape[1] = count;
+    return layout;
+  };
+  // Columns 4 and 5, and from a matrix [3, 6] columns 6 to 8.
+  const std::vector<StagedPart> parts = {{16, columns(2), false, buffer.get(), 8},
+                                         {48, columns(3), true, buffer.get(), 12}};
+  StagedArray array(*f.device, f.values.values(), parts);
+  CHECK(StagedArray::copy_bytes(*f.device, 400, parts) == 0);
+  CHECK(array.copies_needed(parts[0]) == 1);
+  CHECK(array.copies_needed(parts[1]) == 2);
+  CHECK(array.renew(0, nullptr) == 2 * 6 * 2);
+  const StagedArray::Pieces pieces(array, 1); // the other one in pieces
+  pieces.renew(0, array.pieces(1));
+  const std::vector<float> first = f.rounded(16, 12), second = f.rounded(48, 18);
+  const std::vector<float> seen = f.read(*buffer);
+  for (size_t row = 0; row < 6; ++row)
+    for (size_t column = 0; column < 9; ++column) {
+      const float expected = column < 4   ? 7
+                             : column < 6 ? first[row * 2 + column - 4]
+                                          : second[(column - 6) * 6 + row];
+      CHECK(seen[row * 9 + column] == expected);
+    }
+  CHECK(f.read(array.view(parts[0])) == first);
 }
 
 TEST_CASE("an array that is read in bf16 has one mirror, which may be written from outside") {
