@@ -59,18 +59,6 @@ Tensor read_input(const Value& port, const TensorMap& inputs, Precision precisio
   return stored({port.type, given.values}, precision);
 }
 
-// How often each value is still to be read; a tensor is freed after its last read.
-std::vector<int32_t> count_uses(const Function& function) {
-  std::vector<int32_t> uses(function.values.size(), 0);
-  for (const Operation& op : function.ops) {
-    for (const Argument& argument : op.arguments) {
-      for (ValueId id : argument.values) ++uses[static_cast<size_t>(id)];
-    }
-  }
-  for (ValueId id : function.outputs) ++uses[static_cast<size_t>(id)];
-  return uses;
-}
-
 } // namespace
 
 Tensor make_tensor(Type type, double value) {
@@ -102,7 +90,7 @@ TensorMap interpret(const Function& function, const TensorMap& inputs, Precision
   };
   for (ValueId id : function.inputs) store(id, read_input(function.value(id), inputs, precision));
 
-  std::vector<int32_t> uses = count_uses(function);
+  std::vector<int32_t> uses = function.count_uses(); // a tensor is freed after its last
   for (const Operation& op : function.ops) {
     // Operands read constants straight from the function, so that strings need no tensor.
     if (op.schema == const_schema()) continue;

@@ -121,6 +121,15 @@ const Literal* Function::constant(const Operation& op, std::string_view argument
   return schema != nullptr && schema->default_value ? &*schema->default_value : nullptr;
 }
 
+std::vector<int32_t> Function::count_uses() const {
+  std::vector<int32_t> uses(values.size(), 0);
+  for (const Operation& op : ops)
+    for (const Argument& argument : op.arguments)
+      for (const ValueId id : argument.values) ++uses[static_cast<size_t>(id)];
+  for (const ValueId id : outputs) ++uses[static_cast<size_t>(id)];
+  return uses;
+}
+
 bool Program::operator==(const Program& other) const {
   return version == other.version && attributes == other.attributes && functions == other.functions;
 }

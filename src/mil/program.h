@@ -88,6 +88,8 @@ struct Function {
   // The compile-time argument of an op: explicit (argument or attribute), else the schema's
   // default, else nullptr.
   const Literal* constant(const Operation& op, std::string_view argument) const;
+  // By value: how often arguments and outputs name it.
+  std::vector<int32_t> count_uses() const;
 };
 
 struct Program {

@@ -45,12 +45,7 @@ struct Factors {
 class Source {
 public:
   explicit Source(const mil::Function& function)
-      : function_(function), readers_(function.values.size(), 0) {
-    for (const Operation& op : function.ops)
-      for (const mil::Argument& argument : op.arguments)
-        for (const ValueId id : argument.values) ++readers_[static_cast<size_t>(id)];
-    for (const ValueId id : function.outputs) ++readers_[static_cast<size_t>(id)];
-  }
+      : function_(function), uses_(function.count_uses()) {}
 
   std::optional<Rotation> rotation(const Operation& sum) const {
     for (const auto& [first, second] : factors(sum)) {
@@ -95,7 +90,7 @@ private:
   const Operation* only_for_one(ValueId id, std::string_view name) const {
     const Operation* op = mil::producer_of(function_, id);
     const bool found = op != nullptr && name == op->name();
-    return found && readers_[static_cast<size_t>(id)] == 1 ? op : nullptr;
+    return found && uses_[static_cast<size_t>(id)] == 1 ? op : nullptr;
   }
 
   // Rows of one element would take a transpose each.
@@ -202,7 +197,7 @@ private:
   }
 
   const mil::Function& function_;
-  std::vector<int> readers_; // by value
+  std::vector<int32_t> uses_; // by value
 };
 
 class Writer {

@@ -32,19 +32,10 @@ struct Sum {
   Product low;
 };
 
-std::vector<int32_t> count_readers(const Function& function) {
-  std::vector<int32_t> readers(function.values.size(), 0);
-  for (const Operation& op : function.ops)
-    for (const Argument& argument : op.arguments)
-      for (const ValueId id : argument.values) ++readers[static_cast<size_t>(id)];
-  for (const ValueId id : function.outputs) ++readers[static_cast<size_t>(id)];
-  return readers;
-}
-
 class Joiner {
 public:
   Joiner(const Function& source, std::span<const std::string> matrices)
-      : source_(source), readers_(count_readers(source)) {
+      : source_(source), uses_(source.count_uses()) {
     for (const Operation& op : source.ops)
       if (const auto sum = sum_of(op, matrices)) groups_[sum->wide.x].push_back(*sum);
     for (auto& [x, sums] : groups_)
@@ -77,7 +68,7 @@ private:
 
   std::optional<Product> product_of(ValueId id) const {
     const Operation* conv = producer_of(source_, id);
-    const bool alone = conv != nullptr && readers_[static_cast<size_t>(id)] == 1;
+    const bool alone = conv != nullptr && uses_[static_cast<size_t>(id)] == 1;
     if (!alone || !is_linear(*conv)) return std::nullopt;
     Product product{conv->input("x"), conv->input("weight"), false};
     const Operation* turn = producer_of(source_, product.matrix);
@@ -192,16 +183,16 @@ private:
 
   static Function without_unread(const Function& joined) {
     const Function function = eliminate_dead_code(joined);
-    const std::vector<int32_t> readers = count_readers(function);
+    const std::vector<int32_t> uses = function.count_uses();
     std::vector<NamedValue> inputs, outputs;
     for (const ValueId id : function.inputs)
-      if (readers[static_cast<size_t>(id)] > 0) inputs.push_back({id, function.value(id).name});
+      if (uses[static_cast<size_t>(id)] > 0) inputs.push_back({id, function.value(id).name});
     for (const ValueId id : function.outputs) outputs.push_back({id, function.value(id).name});
     return extract(function, inputs, outputs);
   }
 
   const Function& source_;
-  std::vector<int32_t> readers_;
+  std::vector<int32_t> uses_;
   std::map<ValueId, std::vector<Sum>> groups_;             // by x
   std::map<ValueId, std::pair<ValueId, ValueId>> weights_; // by sum: x and the joined matrix
   std::map<ValueId, ValueId> joins_;                       // by x
