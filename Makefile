@@ -217,7 +217,7 @@ unit-$(1): $(OBJ)/unit_$(1)
 endef
 $(foreach layer,$(UNIT_LAYERS),$(eval $(call unit_rules,$(layer))))
 # These count allocations, or let them fail.
-$(OBJ)/unit_backend $(OBJ)/unit_train: $(OBJ)/tests/unit/allocation.o
+$(OBJ)/unit_base $(OBJ)/unit_backend $(OBJ)/unit_train: $(OBJ)/tests/unit/allocation.o
 
 # The C ABI through the public header and the shared library alone.
 CAPI_SOURCES := $(sort $(shell find tests/capi -name '*.cpp' -o -name '*.c'))

@@ -82,6 +82,7 @@ private:
 template <typename... Parts>
 std::string concat(const Parts&... parts) {
   std::ostringstream out;
+  out.exceptions(std::ios::badbit); // what operators of streams catch: out of memory
   (out << ... << parts);
   return std::move(out).str();
 }
