@@ -374,6 +374,27 @@ TEST_CASE("an overflow on the engine skips the step and lowers the scale") {
   CHECK(result.loss_scale < 1e7);
 }
 
+// Its channels are finite, and so is the residual stream behind it; its inverse is 0.
+TEST_CASE("a norm that overflows skips the step, on both devices") {
+  AneFixture f;
+  const OwnedBatch batch(1);
+  const train::Batch view = batch.view();
+  for (const auto& device : {f.open(), cpu_device()}) {
+    const model::Config config = odd_config();
+    const auto model = std::make_shared<model::Model>(config);
+    model::initialize(model->parameters(), config, 1, model->weights());
+    train::Session session(device, model, half_options());
+    const auto width = static_cast<size_t>(config.hidden_size);
+    const std::span<float> row = model->values(model->parameters().embedding())
+                                     .subspan(static_cast<size_t>(batch.tokens[0]) * width, width);
+    for (const float value : {10000.0f, 30000.0f}) {
+      std::fill(row.begin(), row.end(), value);
+      model->touch();
+      CHECK(session.step({&view, 1}).skipped == (value > 20000));
+    }
+  }
+}
+
 TEST_CASE("logits that overflow skip the step, on both devices") {
   AneFixture f;
   const model::Config config = wide_config(false);
