@@ -130,6 +130,17 @@ def decode_lines(summary):
             yield judged(what, bound, row["bandwidth_share"], at_least(0.75), percent)
 
 
+def judged_difference(what, bound, seen, limit):
+    """A mean of few runs says no more than its standard error allows."""
+    size, error = abs(seen["difference"]), seen["error"]
+    figure = f"{seen['difference']:+.2%} ± {error:.2%}"
+    if size - 2 * error > limit:
+        return Line(what, bound, figure, MISSED)
+    if size <= limit and error <= limit:
+        return Line(what, bound, figure, MET)
+    return unknown(what, bound, "so few runs do not tell", figure)
+
+
 def accuracy_lines(summary):
     seen = summary.get("accuracy")
     bound = "within 0.5%"
@@ -147,8 +158,7 @@ def accuracy_lines(summary):
         if key not in seen:
             yield unknown(what, bound, seen["missing"])
         else:
-            yield judged(what, bound, seen[key]["difference"], lambda x: abs(x) <= 0.005,
-                         lambda x: f"{x:+.2%}")
+            yield judged_difference(what, bound, seen[key], 0.005)
 
 
 def engine_lines(summary):

@@ -22,7 +22,7 @@ from library import Library, ModelConfig, SessionOptions
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DEMO_STEPS = 400  # examples/demo/demo.sh
 STEPS, REPEATED, EVALUATED = 200, 50, 20
-ORDERS = (1, 2, 3)
+ORDERS = (1, 2, 3, 4, 5)
 SCHEDULE = {"constant": 0, "linear": 1, "cosine": 2, "wsd": 3}
 
 

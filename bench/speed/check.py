@@ -287,6 +287,17 @@ def verdicts_in_bf16():
     check("a bound in bf16 wants AMX", (without, seen()) == (acceptance.UNKNOWN, acceptance.MET))
 
 
+def verdicts_of_few_runs():
+    def verdict(difference, error):
+        seen = {"difference": difference, "error": error}
+        return acceptance.judged_difference("", "", seen, 0.005).verdict
+
+    check("a difference is judged as far as its error allows",
+          [verdict(0.004, 0.002), verdict(-0.004, 0.002), verdict(0.02, 0.002),
+           verdict(-0.02, 0.002), verdict(0.008, 0.002), verdict(0.001, 0.01)]
+          == [acceptance.MET] * 2 + [acceptance.MISSED] * 2 + [acceptance.UNKNOWN] * 2)
+
+
 def tables():
     summary = made_up_summary()
     lines = text.step_table(summary["steps"], list(summary["pytorch"])).markdown()
@@ -358,6 +369,7 @@ def main():
     folders()
     taking_turns()
     verdicts()
+    verdicts_of_few_runs()
     verdicts_in_bf16()
     tables()
     pictures()
