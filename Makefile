@@ -423,7 +423,7 @@ $(OBJ)/bench/machine: $(OBJ)/bench/speed/machine.o $(foreach layer,backend mil b
 	$(call say,LINK,$@)
 	$(Q)$(CXX) $(FLAGS_$(MODE)) $(LDFLAGS) $^ $(LIBS) -o $@
 
-bench: $(LIBRARY) $(OBJ)/bench/machine $(DEMO_CORPUS)  ## Speed against PyTorch and the machine's limits (35 minutes; ARGS=--quick: 2)
+bench: $(LIBRARY) $(OBJ)/bench/machine $(DEMO_CORPUS)  ## Speed against PyTorch and the machine's limits (50 minutes; ARGS=--quick: 2)
 	$(Q)$(PYTHON) bench/speed/main.py $(LIBRARY) $(OBJ)/bench/machine $(DEMO_CORPUS) $(BUILD)/bench \
 	  $(foreach python,$(PYTORCHES),--pytorch $(python)) $(ARGS)
 
