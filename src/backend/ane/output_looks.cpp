@@ -1,5 +1,7 @@
 #include "backend/ane/output_looks.h"
 
+#include "mil/passes/rewriter.h"
+
 #include <algorithm>
 #include <initializer_list>
 #include <string_view>
@@ -22,17 +24,12 @@ bool is_move(std::string_view op) {
   return is_one_of(op, {"reshape", "transpose", "expand_dims", "squeeze"});
 }
 
-const mil::Operation* producer_of(const mil::Function& function, ValueId value) {
-  const int32_t op = function.value(value).producer;
-  return op < 0 ? nullptr : &function.ops[static_cast<size_t>(op)];
-}
-
 // What a value has all elements of.
 ValueId unmoved(const mil::Function& function, ValueId value) {
-  const mil::Operation* op = producer_of(function, value);
+  const mil::Operation* op = mil::producer_of(function, value);
   while (op != nullptr && is_move(op->name())) {
     value = op->input("x");
-    op = producer_of(function, value);
+    op = mil::producer_of(function, value);
   }
   return value;
 }
@@ -83,7 +80,7 @@ std::vector<bool> outputs_to_look_at(const mil::Function& function) {
         std::find(roots.begin(), roots.end(), root) != roots.end() ||
         std::any_of(function.outputs.begin(), function.outputs.end(),
                     [&](ValueId other) { return outlets[static_cast<size_t>(other)]; });
-    result.push_back(!comes_out && !is_bounded(producer_of(function, root)));
+    result.push_back(!comes_out && !is_bounded(mil::producer_of(function, root)));
     roots.push_back(root);
   }
   return result;
