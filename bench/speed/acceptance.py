@@ -131,12 +131,12 @@ def decode_lines(summary):
 
 
 def judged_difference(what, bound, seen, limit):
-    """A mean of few runs says no more than its standard error allows."""
+    """Met or missed where twice the standard error of the mean does not change it."""
     size, error = abs(seen["difference"]), seen["error"]
     figure = f"{seen['difference']:+.2%} ± {error:.2%}"
     if size - 2 * error > limit:
         return Line(what, bound, figure, MISSED)
-    if size <= limit and error <= limit:
+    if size + 2 * error <= limit:
         return Line(what, bound, figure, MET)
     return unknown(what, bound, "so few runs do not tell", figure)
 
