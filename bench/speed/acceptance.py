@@ -57,12 +57,22 @@ def find(summary, model, sequence, precision):
     return None
 
 
-def judged_step(summary, precision, what, bound, value, holds, show):
+def judged_step(row, what, bound, value, holds, show):
     """Bounds in bf16 are for a processor that multiplies it: elsewhere PyTorch is slower in bf16
     than in f32, and a ratio to that says nothing."""
-    if precision == "bf16" and "amx_bf16" not in summary["machine"]["extensions"]:
-        return unknown(what, bound, "this processor has no AMX", show(value))
+    if row["limits"]["product_precision"] != row["precision"]:
+        return unknown(what, bound, f"this processor has no products in {row['precision']}",
+                       show(value))
     return judged(what, bound, value, holds, show)
+
+
+def judged_ratio(row, what, bound, name, limit):
+    """A miss tells what the machine's limit would be."""
+    line = judged_step(row, what, bound, row["ratio"][name], at_least(limit), times)
+    best = row["seconds"][name]["median"] / sum(row["roofline"].values())
+    if line.verdict != MISSED or best >= limit:
+        return line
+    return dataclasses.replace(line, why=f"the roofline itself is {times(best)}")
 
 
 def ratio_lines(summary, model, precision, limit):
@@ -77,8 +87,7 @@ def ratio_lines(summary, model, precision, limit):
         elif name not in row["ratio"]:
             yield unknown(head + name, bound, row["missing"].get(name, "no PyTorch is here"))
         else:
-            yield judged_step(summary, precision, head + name, bound, row["ratio"][name],
-                              at_least(limit), times)
+            yield judged_ratio(row, head + name, bound, name, limit)
 
 
 def roofline_line(summary, precision, limit):
@@ -88,8 +97,7 @@ def roofline_line(summary, precision, limit):
         return not_run(what, bound)
     if OURS in row["missing"]:
         return unknown(what, bound, row["missing"][OURS])
-    return judged_step(summary, precision, what, bound, row["share"]["step"], at_least(limit),
-                       percent)
+    return judged_step(row, what, bound, row["share"]["step"], at_least(limit), percent)
 
 
 def sequence_line(summary):

@@ -277,14 +277,24 @@ def verdicts():
 
 def verdicts_in_bf16():
     summary = made_up_summary()
-    summary["steps"][0]["precision"] = "bf16"
+    row = summary["steps"][0]
+    row["precision"] = "bf16"
 
     def seen():
         return next(line.verdict for line in acceptance.checklist(summary)
                     if line.what == "stories110M bf16, share of the roofline")
 
-    without, summary["machine"]["extensions"] = seen(), ["amx_bf16"]
-    check("a bound in bf16 wants AMX", (without, seen()) == (acceptance.UNKNOWN, acceptance.MET))
+    without, row["limits"]["product_precision"] = seen(), "bf16"
+    check("a bound in bf16 wants products in bf16",
+          (without, seen()) == (acceptance.UNKNOWN, acceptance.MET))
+
+
+def verdicts_beyond_the_roofline():
+    row = made_up_summary()["steps"][0]  # the roofline is 1 s, PyTorch 3.5 s, the ratio 2.8
+    row["roofline"] = {phase: 1 / len(counts.PHASES) for phase in counts.PHASES}
+    check("a miss that no step could avoid says so",
+          [acceptance.judged_ratio(row, "", "", "PyTorch 9.9", limit).why for limit in (2, 3, 4)]
+          == ["", "", "the roofline itself is 3.50 x"])
 
 
 def verdicts_of_few_runs():
@@ -371,6 +381,7 @@ def main():
     verdicts()
     verdicts_of_few_runs()
     verdicts_in_bf16()
+    verdicts_beyond_the_roofline()
     tables()
     pictures()
     pages()
