@@ -6,8 +6,9 @@ namespace anet::backend::cpu {
 
 namespace {
 
-// Pieces are multiples of this: four tiles of AMX.
-constexpr int64_t piece_multiple = 64;
+// Pieces are multiples of a tile of AMX; finer ones would not be whole vectors either.
+constexpr int64_t piece_multiple = 16;
+constexpr int64_t least_piece = 64;
 
 class LibraryMatmulStep final : public Step {
 public:
@@ -29,7 +30,7 @@ std::optional<LibraryMatmul> LibraryMatmul::make(const Operand& a, const Operand
   const int64_t batch = g.batch.elements();
   const int64_t work = g.rows * g.columns * g.depth;
   const bool parallel = work * batch >= parallel_narrow_work;
-  const bool split = parallel && batch % threads != 0 && g.side() >= 2 * piece_multiple;
+  const bool split = parallel && batch % threads != 0 && g.side() >= 2 * least_piece;
   const int64_t wanted = split ? (g.side() + threads - 1) / threads : g.side();
   matmul.piece_ =
       split ? (wanted + piece_multiple - 1) / piece_multiple * piece_multiple : g.side();
