@@ -2,6 +2,7 @@
 
 #include "backend/cpu/convert.h"
 
+#include <algorithm>
 #include <cstdlib>
 
 namespace anet::backend::cpu {
@@ -303,8 +304,11 @@ private:
         values[load.value] = reinterpret_cast<const float*>(source);
         continue;
       }
-      load.convert(source, inner_[load.operand], slot(load.value), load.once ? 1 : n);
-      values[load.value] = slot(load.value);
+      float* const loaded = slot(load.value);
+      const int64_t stride = inner_[load.operand], count = load.once ? 1 : n;
+      load.convert(source, stride, loaded, stride == 0 ? 1 : count);
+      if (stride == 0) std::fill(loaded + 1, loaded + count, *loaded);
+      values[load.value] = loaded;
     }
     for (const Call& planned : phase.calls) {
       const auto v = static_cast<size_t>(planned.call.value);
