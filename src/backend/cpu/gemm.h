@@ -19,6 +19,13 @@ struct GemmMatrix {
 // fp32; bf16 in our own kernels, which widen it where they copy an operand anyway.
 bool gemm_reads(mil::DataType dtype);
 
+// True where products of two operands of bf16 have instructions of the processor's, which are
+// faster than those of fp32: they add two products at once to a sum in fp32, and take denormal
+// numbers for zeros. Used where the depth is even and no line of a pair begins in the middle of
+// one: transposed and plain operands alike, else only with an even `leading` and a depth that lies
+// side by side.
+bool gemm_has_bf16();
+
 // c[rows, columns] = alpha * op(a)[rows, depth] * op(b)[depth, columns], or added to c. An
 // element's sum has the same order wherever in a product it is computed: sharing a product out
 // changes no bit. (Not promised by Accelerate.) Runs on the calling thread alone, and allocates

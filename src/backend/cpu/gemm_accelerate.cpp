@@ -96,6 +96,7 @@ void gemm_f32(int64_t rows, int64_t columns, int64_t depth, float alpha, const G
 }
 
 bool gemm_reads(mil::DataType dtype) { return dtype == mil::DataType::fp32; }
+bool gemm_has_bf16() { return false; }
 
 int64_t gemm_scratch(int64_t, int64_t, int64_t) { return 0; }
 

@@ -3,6 +3,10 @@
 // its rows are contiguous, and copied otherwise. The tile of the result stays in registers. The
 // scheme is that of Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication"
 // (2008).
+//
+// Where the processor adds up products of two numbers of bf16 at once (AVX512-BF16), a product of
+// such operands goes the same way in pairs: what lies in a panel for an index into the depth is
+// not a float but two neighbours of bf16, and the depth is half as long.
 #if !defined(__APPLE__)
 
 #include "backend/cpu/gemm.h"
@@ -44,6 +48,13 @@ constexpr int64_t panel_scratch(int64_t columns, int64_t depth) {
          std::min(column_block, rounded_up(columns, max_tile_columns));
 }
 
+// Two rows of bf16 at an index into the depth of pairs, to be interleaved.
+struct PairOfRows {
+  uint16_t value;
+};
+template <typename T>
+constexpr int64_t rows_at_index = std::is_same_v<T, PairOfRows> ? 2 : 1;
+
 struct Product {
   int64_t rows, columns, depth;
   float alpha;
@@ -51,6 +62,7 @@ struct Product {
   bool accumulate;
   float* c;
   int64_t leading_c;
+  bool pairs; // the processor multiplies them
 };
 
 } // namespace anet::backend::cpu
@@ -70,6 +82,20 @@ constexpr int tile_columns = 2 * hn::MaxLanes(Tag());
 constexpr int64_t depth_block = hn::MaxLanes(Tag()) == 16 ? 256 : max_depth_block;
 static_assert(row_block % tile_rows == 0);
 
+// Highway has no op yet for the instructions on pairs.
+constexpr bool has_pairs = HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3;
+
+template <bool pairs>
+HWY_INLINE V multiply_add(V x, V y, V sum) {
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
+  if constexpr (pairs) {
+    asm("vdpbf16ps %2, %1, %0" : "+v"(sum.raw) : "v"(x.raw), "v"(y.raw));
+    return sum;
+  }
+#endif
+  return hn::MulAdd(x, y, sum);
+}
+
 HWY_INLINE int64_t lane_count() { return static_cast<int64_t>(hn::Lanes(Tag())); }
 
 // Rows of the left side of a tile, `row` elements apart: as they lie in a matrix, or in a panel.
@@ -79,7 +105,7 @@ struct LeftRows {
 };
 
 // c[rows, tile_columns] (+)= alpha * a b. b is a panel: [depth, tile_columns].
-template <int rows, bool contiguous>
+template <int rows, bool contiguous, bool pairs>
 void multiply_tile(const LeftRows& a, const float* HWY_RESTRICT b, int64_t depth, float alpha,
                    bool accumulate, float* HWY_RESTRICT c, int64_t leading_c) {
   const Tag d;
@@ -99,8 +125,8 @@ void multiply_tile(const LeftRows& a, const float* HWY_RESTRICT b, int64_t depth
 #pragma GCC unroll 16
     for (int i = 0; i < rows; ++i) {
       const V x = hn::Set(d, contiguous ? row[i][k] : a.data[k * tile_rows + i]);
-      left[i] = hn::MulAdd(x, b_left, left[i]);
-      right[i] = hn::MulAdd(x, b_right, right[i]);
+      left[i] = multiply_add<pairs>(x, b_left, left[i]);
+      right[i] = multiply_add<pairs>(x, b_right, right[i]);
     }
   }
   const V factor = hn::Set(d, alpha);
@@ -116,18 +142,19 @@ void multiply_tile(const LeftRows& a, const float* HWY_RESTRICT b, int64_t depth
 
 using MultiplyTile = void (*)(const LeftRows&, const float*, int64_t, float, bool, float*, int64_t);
 
-template <bool contiguous, int... i>
+template <bool contiguous, bool pairs, int... i>
 MultiplyTile find_tile(int64_t rows, std::integer_sequence<int, i...>) {
-  static constexpr MultiplyTile tiles[] = {multiply_tile<i + 1, contiguous>...};
+  static constexpr MultiplyTile tiles[] = {multiply_tile<i + 1, contiguous, pairs>...};
   return tiles[rows - 1];
 }
 
+template <bool pairs>
 MultiplyTile tile_of(int64_t rows, bool contiguous) {
   constexpr auto sizes = std::make_integer_sequence<int, tile_rows>();
-  return contiguous ? find_tile<true>(rows, sizes) : find_tile<false>(rows, sizes);
+  return contiguous ? find_tile<true, pairs>(rows, sizes) : find_tile<false, pairs>(rows, sizes);
 }
 
-// What an operand may hold: float, or bf16 as uint16_t.
+// What an operand may hold: float, which may be a pair, bf16 as uint16_t, or rows of pairs.
 template <class D>
 HWY_INLINE hn::Vec<D> load(D d, const float* from) {
   return hn::LoadU(d, from);
@@ -147,6 +174,32 @@ HWY_INLINE const float* widened(const uint16_t* from, int64_t n, float* row) {
   for (; i + lane_count() <= n; i += lane_count())
     hn::StoreU(load(Tag(), from + i), Tag(), row + i);
   for (; i < n; ++i) row[i] = load(from + i);
+  return row;
+}
+
+// Row k of a matrix whose rows are `leading` apart: where it lies, or in `row`.
+template <typename T>
+HWY_INLINE const float* row_of(const T* data, int64_t leading, int64_t k, int64_t n, float* row) {
+  return widened(data + k * leading, n, row);
+}
+HWY_INLINE const float* row_of(const PairOfRows* data, int64_t leading, int64_t k, int64_t n,
+                               float* row) {
+  const auto* const even = reinterpret_cast<const uint16_t*>(data) + 2 * k * leading;
+  const auto* const odd = even + leading;
+  int64_t i = 0;
+#if HWY_TARGET != HWY_SCALAR
+  const hn::CappedTag<uint32_t, 16> words;
+  const hn::Rebind<uint16_t, decltype(words)> halves;
+  for (; i + lane_count() <= n; i += lane_count()) {
+    const auto low = hn::PromoteTo(words, hn::LoadU(halves, even + i));
+    const auto high = hn::PromoteTo(words, hn::LoadU(halves, odd + i));
+    hn::StoreU(hn::BitCast(Tag(), hn::Or(low, hn::ShiftLeft<16>(high))), Tag(), row + i);
+  }
+#endif
+  for (; i < n; ++i) {
+    const uint32_t pair = even[i] | static_cast<uint32_t>(odd[i]) << 16;
+    std::memcpy(row + i, &pair, sizeof(pair));
+  }
   return row;
 }
 
@@ -198,7 +251,7 @@ void transpose_into(const T* x, int64_t leading, int64_t lines, int64_t depth, f
 
 // A block of an operand: `lines` by `depth`, a line being a row of the left side or a column of the
 // right side. Element k of line i is data[i * leading + k], or data[k * leading + i] when
-// across.
+// across. Rows of pairs are across.
 template <typename T>
 struct Lines {
   const T* data;
@@ -207,21 +260,26 @@ struct Lines {
   int64_t lines, depth;
 };
 
+// Of lines that are not across.
+template <int width, typename T>
+void pack_turned(const Lines<T>& x, float* out) {
+  for (int64_t line = 0; line < x.lines; line += width)
+    transpose_into(x.data + line * x.leading, x.leading, std::min<int64_t>(width, x.lines - line),
+                   x.depth, out + line * x.depth, width);
+}
+
 // Panels of [depth, width], one after the other: line i is column i of the panels. The last panel
 // is filled up with zeros.
 template <int width, typename T>
 void pack(const Lines<T>& x, float* out) {
   const int64_t whole = x.lines / width * width, rest = x.lines - whole;
   if (rest > 0) std::fill_n(out + whole * x.depth, x.depth * width, 0.0f);
-  if (!x.across) {
-    for (int64_t line = 0; line < x.lines; line += width)
-      transpose_into(x.data + line * x.leading, x.leading, std::min<int64_t>(width, x.lines - line),
-                     x.depth, out + line * x.depth, width);
-    return;
+  if constexpr (!std::is_same_v<T, PairOfRows>) {
+    if (!x.across) return pack_turned<width>(x, out);
   }
   float buffer[column_block];
   for (int64_t k = 0; k < x.depth; ++k) {
-    const float* const from = widened(x.data + k * x.leading, x.lines, buffer);
+    const float* const from = row_of(x.data, x.leading, k, x.lines, buffer);
     float* to = out + k * width;
     for (int64_t line = 0; line < whole; line += width, to += x.depth * width)
       std::memcpy(to, from + line, width * sizeof(float));
@@ -249,7 +307,9 @@ HWY_INLINE void fetch_part(const Lines<T>& next, int64_t row, int64_t column) {
   if (next.across) {
     const int64_t k = column + row / tile_rows;
     if (k >= next.depth) return;
-    for (int64_t i = 0; i < next.lines; i += line) hwy::Prefetch(next.data + k * next.leading + i);
+    for (int64_t at = k * rows_at_index<T>; at < (k + 1) * rows_at_index<T>; ++at)
+      for (int64_t i = 0; i < next.lines; i += line)
+        hwy::Prefetch(next.data + at * next.leading + i);
   } else {
     const int64_t end = std::min<int64_t>(column + tile_columns, next.depth);
     for (int64_t i = row; i < std::min<int64_t>(row + tile_rows, next.lines); ++i)
@@ -265,13 +325,14 @@ LeftRows prepare(const Lines<T>& a, float* scratch) {
     return {scratch, 1};
   }
   if constexpr (std::is_same_v<T, float>) return {a.data, a.leading};
-  for (int64_t i = 0; i < a.lines; ++i)
-    widened(a.data + i * a.leading, a.depth, scratch + i * a.depth);
+  if constexpr (std::is_same_v<T, uint16_t>)
+    for (int64_t i = 0; i < a.lines; ++i)
+      widened(a.data + i * a.leading, a.depth, scratch + i * a.depth);
   return {scratch, a.depth};
 }
 
 // c[rows, columns] (+)= alpha * a b, for a block of rows and the panels of a block of b.
-template <typename T>
+template <bool pairs, typename T>
 void multiply_block(const Product& p, const Lines<T>& a, const Lines<T>& next, const float* b,
                     int64_t columns, bool accumulate, float* c, float* scratch) {
   const LeftRows block = prepare(a, scratch);
@@ -279,7 +340,7 @@ void multiply_block(const Product& p, const Lines<T>& a, const Lines<T>& next, c
     for (int64_t i = 0; i < a.lines; i += tile_rows) {
       const int64_t rows = std::min<int64_t>(tile_rows, a.lines - i);
       const LeftRows left{block.data + i * (a.across ? a.depth : block.row), block.row};
-      const MultiplyTile multiply = tile_of(rows, !a.across);
+      const MultiplyTile multiply = tile_of<pairs>(rows, !a.across);
       float* const out = c + i * p.leading_c + j;
       fetch_part(next, i, j);
       if (j + tile_columns <= columns) {
@@ -297,12 +358,12 @@ void multiply_block(const Product& p, const Lines<T>& a, const Lines<T>& next, c
 template <typename T>
 Lines<T> part(const GemmMatrix& x, bool across, int64_t line, int64_t k, int64_t lines,
               int64_t depth) {
-  const int64_t at = across ? k * x.leading + line : line * x.leading + k;
+  const int64_t at = across ? k * rows_at_index<T> * x.leading + line : line * x.leading + k;
   return {static_cast<const T*>(x.data) + at, x.leading, across, lines, depth};
 }
 
 // A product over no depth is zero, hence one block of it.
-template <typename A, typename B>
+template <typename A, typename B, bool pairs = false>
 void multiply(const Product& p, float* scratch) {
   float* const panels = scratch;
   float* const left = scratch + panel_scratch(p.columns, p.depth);
@@ -316,20 +377,52 @@ void multiply(const Product& p, float* scratch) {
       };
       pack<tile_columns>(part<B>(p.b, !p.b.transposed, j, k, columns, depth), panels);
       for (int64_t i = 0; i < p.rows; i += row_block)
-        multiply_block(p, rows(i), rows(i + row_block), panels, columns, p.accumulate || k > 0,
-                       p.c + i * p.leading_c + j, left);
+        multiply_block<pairs>(p, rows(i), rows(i + row_block), panels, columns,
+                              p.accumulate || k > 0, p.c + i * p.leading_c + j, left);
     }
   }
 }
 
-void gemm(const Product& p, float* scratch) {
+// Lines that are not across have to begin with a pair.
+bool is_pairs(const GemmMatrix& x, bool across) {
+  const bool aligned = reinterpret_cast<uintptr_t>(x.data) % sizeof(float) == 0;
+  return across || (aligned && x.leading % 2 == 0);
+}
+
+bool is_pairs(const Product& p) {
+  return p.pairs && p.depth % 2 == 0 && is_pairs(p.a, p.a.transposed) &&
+         is_pairs(p.b, !p.b.transposed);
+}
+
+// Pairs that lie side by side are read as floats.
+template <bool pairs>
+void multiply_pairs(Product p, float* scratch) {
+  const bool a_across = p.a.transposed, b_across = !p.b.transposed;
+  p.depth /= 2;
+  if (!a_across) p.a.leading /= 2;
+  if (!b_across) p.b.leading /= 2;
+  if (a_across && b_across) return multiply<PairOfRows, PairOfRows, pairs>(p, scratch);
+  if (a_across) return multiply<PairOfRows, float, pairs>(p, scratch);
+  if (b_across) return multiply<float, PairOfRows, pairs>(p, scratch);
+  multiply<float, float, pairs>(p, scratch);
+}
+
+bool multiplies_pairs() { return has_pairs; }
+
+template <bool pairs>
+void multiply_any(const Product& p, float* scratch) {
   const bool narrow_a = p.a.dtype == mil::DataType::bf16,
              narrow_b = p.b.dtype == mil::DataType::bf16;
+  if constexpr (pairs) {
+    if (narrow_a && narrow_b && is_pairs(p)) return multiply_pairs<pairs>(p, scratch);
+  }
   if (narrow_a && narrow_b) return multiply<uint16_t, uint16_t>(p, scratch);
   if (narrow_a) return multiply<uint16_t, float>(p, scratch);
   if (narrow_b) return multiply<float, uint16_t>(p, scratch);
   multiply<float, float>(p, scratch);
 }
+
+void gemm(const Product& p, float* scratch) { multiply_any<has_pairs>(p, scratch); }
 
 } // namespace
 } // namespace anet::backend::cpu::HWY_NAMESPACE
@@ -340,12 +433,27 @@ namespace anet::backend::cpu {
 
 namespace {
 HWY_EXPORT(gemm);
+HWY_EXPORT(multiplies_pairs);
+
+bool has_pair_instructions() {
+#if HWY_ARCH_X86
+  return __builtin_cpu_supports("avx512bf16");
+#else
+  return false;
+#endif
 }
+} // namespace
 
 void gemm_f32(int64_t rows, int64_t columns, int64_t depth, float alpha, const GemmMatrix& a,
               const GemmMatrix& b, bool accumulate, float* c, int64_t leading_c, float* scratch) {
-  const Product product{rows, columns, depth, alpha, a, b, accumulate, c, leading_c};
+  const Product product{rows, columns,    depth, alpha,     a,
+                        b,    accumulate, c,     leading_c, gemm_has_bf16()};
   HWY_DYNAMIC_DISPATCH(gemm)(product, scratch);
+}
+
+bool gemm_has_bf16() {
+  static const bool has = has_pair_instructions() && HWY_DYNAMIC_DISPATCH(multiplies_pairs)();
+  return has;
 }
 
 bool gemm_reads(mil::DataType dtype) {

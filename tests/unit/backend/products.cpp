@@ -196,23 +196,35 @@ TEST_CASE("our own products of bf16 against plain loops") {
   }
 }
 
+// Both of bf16, with whole pairs along the depth or not.
+TEST_CASE("our own products of pairs of bf16 against plain loops") {
+  if (!cpu::gemm_has_bf16()) {
+    MESSAGE("this processor multiplies no pairs of bf16: such operands are widened");
+  }
+  if (!cpu::gemm_reads(DataType::bf16)) return;
+  Random random(25);
+  for (int i = 0; i < 120; ++i)
+    check_product(random, {DataType::bf16, DataType::bf16, DataType::fp32}, 1 + i % 4, own_step);
+}
+
 TEST_CASE("sharing a product out changes no bit") {
   if (std::string_view(cpu::gemm_library()) != "own kernels") {
     MESSAGE(cpu::gemm_library(), " makes no such promise");
     return;
   }
   Random random(23);
-  const auto filled = [&](const Shape& shape, int32_t index) {
-    Memory memory(random_operand(random, DataType::fp32, shape, index));
+  const auto filled = [&](const Shape& shape, int32_t index, DataType dtype = DataType::fp32) {
+    Memory memory(random_operand(random, dtype, shape, index));
     for (int64_t row = 0; row < shape[1]; ++row)
       for (int64_t column = 0; column < shape[2]; ++column)
         memory.set(0, row, column, static_cast<float>(random.real(-1, 1)));
     return memory;
   };
-  for (int i = 0; i < 10; ++i) {
+  for (int i = 0; i < 20; ++i) {
+    const DataType dtype = i < 10 ? DataType::fp32 : DataType::bf16;
     const int64_t rows = random.integer(50, 400), columns = random.integer(50, 700);
     const int64_t depth = random.integer(1, 900);
-    Memory a = filled({1, rows, depth}, 0), b = filled({1, depth, columns}, 1);
+    Memory a = filled({1, rows, depth}, 0, dtype), b = filled({1, depth, columns}, 1, dtype);
     const Memory before = filled({1, rows, columns}, 2);
     Memory alone = before;
     run_step(own_step, a, b, alone, i % 2 == 0, 1);
