@@ -73,7 +73,9 @@ private:
     float* const probabilities = scratch + scores_.product_scratch();
     const KeyRange range =
         scores_.probabilities(context, batch, first, queries, probabilities, scratch);
-    multiply(queries, output_.columns(), range.size, 1, {probabilities, range.size, false},
+    const GemmMatrix p = scores_.as_operand(probabilities, queries, range.size,
+                                            probabilities + scores_.score_scratch());
+    multiply(queries, output_.columns(), range.size, 1, p,
              matrix(scores_.value().at(context, batch, range.begin)), false,
              output_.at(context, batch, first), scratch);
   }
@@ -91,7 +93,8 @@ std::unique_ptr<Step> make_visible_keys_step(const AttentionKeys::Mask& mask) {
 
 int64_t attention_scratch(const Operand& query, const AttentionKeys& keys) {
   const ScoreBlocks scores(query, keys, 1);
-  return (scores.product_scratch() + scores.score_scratch() + 15) / 16 * 16;
+  return (scores.product_scratch() + scores.score_scratch() + scores.rounded_scratch() + 15) / 16 *
+         16;
 }
 
 std::unique_ptr<Step> make_attention_step(const Operand& query, const AttentionKeys& keys,

@@ -8,7 +8,9 @@
 
 namespace anet::backend::cpu {
 
-// What queries attend to. All but `visible` is fp32.
+// What queries attend to. The mask is fp32, the keys and values are of the type of the queries:
+// fp32, or bf16 where gemm_has_bf16(). Then probabilities are rounded to bf16 before they are
+// multiplied.
 struct AttentionKeys {
   Operand key;   // [b..., S, E]
   Operand value; // [b..., S, V]
@@ -29,8 +31,8 @@ inline constexpr float hiding_distance = 29000.0f;
 // [m..., 2].
 std::unique_ptr<Step> make_visible_keys_step(const AttentionKeys::Mask& mask);
 
-// output[b..., L, V] = softmax(scale * query[b..., L, E] key^T + mask) value. Each operand but the
-// mask is a matrix (is_matrix) in its last two dimensions. `scratch` is [threads,
+// output[b..., L, V] = softmax(scale * query[b..., L, E] key^T + mask) value, in fp32. Each operand
+// but the mask is a matrix (is_matrix) in its last two dimensions. `scratch` is [threads,
 // attention_scratch()] of fp32.
 std::unique_ptr<Step> make_attention_step(const Operand& query, const AttentionKeys& keys,
                                           float scale, const Operand& output,

@@ -1,5 +1,6 @@
 #include "backend/cpu/attention_blocks.h"
 
+#include "backend/cpu/convert.h"
 #include "backend/cpu/reduce_kernels.h"
 
 #include <algorithm>
@@ -10,6 +11,9 @@ namespace {
 
 // Scores of a block: a part of a core's second-level cache.
 constexpr int64_t block_scores = 1 << 16;
+
+// Rows of bf16 hold whole pairs (gemm_has_bf16).
+int64_t rounded_leading(int64_t keys) { return (keys + 1) / 2 * 2; }
 
 // Offset of the index-th element of the leading dimensions, all but the last `inner`.
 int64_t leading_offset(const Operand& x, int64_t index, size_t inner) {
@@ -24,24 +28,26 @@ int64_t leading_offset(const Operand& x, int64_t index, size_t inner) {
 } // namespace
 
 MatrixPlace MatrixBatch::at(const RunContext& context, int64_t index, int64_t first) const {
-  return {address<float>(context, x_) + leading_offset(x_, index, 2) +
-              first * x_.strides[x_.strides.size() - 2],
-          layout_};
+  const int64_t offset = leading_offset(x_, index, 2) + first * x_.strides[x_.strides.size() - 2];
+  return {address<std::byte>(context, x_) + offset * element_size(x_.dtype), layout_, x_.dtype};
 }
 
-GemmMatrix matrix(const MatrixPlace& x) { return {x.data, x.layout.leading, x.layout.transposed}; }
+GemmMatrix matrix(const MatrixPlace& x) {
+  return {x.data, x.layout.leading, x.layout.transposed, x.dtype};
+}
 
 GemmMatrix transposed(const MatrixPlace& x) {
-  return {x.data, x.layout.leading, !x.layout.transposed};
+  return {x.data, x.layout.leading, !x.layout.transposed, x.dtype};
 }
 
 void multiply(int64_t rows, int64_t columns, int64_t depth, float alpha, const GemmMatrix& a,
               const GemmMatrix& b, bool accumulate, const MatrixPlace& c, float* gemm_scratch) {
   if (!c.layout.transposed)
-    return gemm_f32(rows, columns, depth, alpha, a, b, accumulate, c.data, c.layout.leading,
+    return gemm_f32(rows, columns, depth, alpha, a, b, accumulate, c.floats(), c.layout.leading,
                     gemm_scratch);
-  const GemmMatrix left{b.data, b.leading, !b.transposed}, right{a.data, a.leading, !a.transposed};
-  gemm_f32(columns, rows, depth, alpha, left, right, accumulate, c.data, c.layout.leading,
+  const GemmMatrix left{b.data, b.leading, !b.transposed, b.dtype};
+  const GemmMatrix right{a.data, a.leading, !a.transposed, a.dtype};
+  gemm_f32(columns, rows, depth, alpha, left, right, accumulate, c.floats(), c.layout.leading,
            gemm_scratch);
 }
 
@@ -77,13 +83,28 @@ const float* MaskRows::row(const RunContext& context, int64_t batch, int64_t que
 }
 
 ScoreBlocks::ScoreBlocks(const Operand& query, const AttentionKeys& keys, float scale)
-    : query_(query), key_(keys.key), value_(keys.value), mask_(keys), scale_(scale),
-      block_(query_block(query_.rows(), key_.rows())) {}
+    : query_(query), key_(keys.key), value_(keys.value), narrow_(query.dtype == DataType::bf16),
+      mask_(keys), scale_(scale), block_(query_block(query_.rows(), key_.rows())) {}
 
 int64_t ScoreBlocks::product_scratch() const {
   const int64_t keys = key_.rows(), width = std::max(query_.columns(), value_.columns());
   const int64_t inner = std::max({block_, keys, width});
   return gemm_scratch(std::max(block_, keys), std::max(keys, width), inner);
+}
+
+int64_t ScoreBlocks::rounded_scratch() const {
+  return narrow_ ? block_ * rounded_leading(key_.rows()) / 2 : 0;
+}
+
+GemmMatrix ScoreBlocks::as_operand(const float* rows, int64_t queries, int64_t keys,
+                                   float* scratch) const {
+  if (!narrow_) return {rows, keys, false};
+  static const StoreFloat store = store_float(DataType::bf16);
+  const int64_t leading = rounded_leading(keys);
+  auto* const rounded = reinterpret_cast<uint16_t*>(scratch);
+  for (int64_t query = 0; query < queries; ++query)
+    store(rows + query * keys, reinterpret_cast<std::byte*>(rounded + query * leading), 1, keys);
+  return {rounded, leading, false, DataType::bf16};
 }
 
 KeyRange ScoreBlocks::probabilities(const RunContext& context, int64_t batch, int64_t first,

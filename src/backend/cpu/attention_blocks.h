@@ -12,8 +12,11 @@ namespace anet::backend::cpu {
 
 // A place in memory with the layout of a matrix.
 struct MatrixPlace {
-  float* data = nullptr;
+  std::byte* data = nullptr;
   MatrixLayout layout;
+  DataType dtype = DataType::fp32;
+
+  float* floats() const { return reinterpret_cast<float*>(data); } // of fp32
 };
 
 // The last two dimensions of an operand, for each index into the others.
@@ -37,7 +40,7 @@ private:
 GemmMatrix matrix(const MatrixPlace& x);
 GemmMatrix transposed(const MatrixPlace& x);
 
-// gemm_f32, whichever dimension of c is contiguous.
+// gemm_f32, whichever dimension of c, of fp32, is contiguous.
 void multiply(int64_t rows, int64_t columns, int64_t depth, float alpha, const GemmMatrix& a,
               const GemmMatrix& b, bool accumulate, const MatrixPlace& c, float* gemm_scratch);
 
@@ -75,6 +78,7 @@ public:
   const MatrixBatch& value() const { return value_; }
 
   int64_t score_scratch() const { return block_ * key_.rows(); }
+  int64_t rounded_scratch() const;
   int64_t product_scratch() const; // for each product of a block, of the gradient too
   int64_t work() const { return batch() * query_.rows() * key_.rows() * query_.columns(); }
 
@@ -82,8 +86,13 @@ public:
   KeyRange probabilities(const RunContext& context, int64_t batch, int64_t first, int64_t queries,
                          float* probabilities, float* gemm_scratch) const;
 
+  // What is computed for each of [queries, keys], as it is multiplied with the operands: rounded to
+  // bf16 in `scratch` where they are of bf16.
+  GemmMatrix as_operand(const float* rows, int64_t queries, int64_t keys, float* scratch) const;
+
 private:
   MatrixBatch query_, key_, value_;
+  bool narrow_;
   MaskRows mask_;
   float scale_;
   int64_t block_;

@@ -33,7 +33,7 @@ private:
     const int64_t lines = x.layout.transposed ? of.columns() : of.rows();
     const int64_t length = x.layout.transposed ? of.rows() : of.columns();
     for (int64_t line = 0; line < lines; ++line)
-      std::fill_n(x.data + line * x.layout.leading, length, 0.0f);
+      std::fill_n(x.floats() + line * x.layout.leading, length, 0.0f);
   }
 
   void differentiate(const RunContext& context, int64_t batch, int64_t block,
@@ -45,20 +45,26 @@ private:
     const KeyRange range =
         scores_.probabilities(context, batch, first, queries, probabilities, scratch);
     const int64_t keys = range.size;
-    const GemmMatrix ds{d_scores, keys, false};
+    float* const rounded = d_scores + scores_.score_scratch();
+    const auto transpose = [](GemmMatrix x) {
+      x.transposed = !x.transposed;
+      return x;
+    };
+    const GemmMatrix p = scores_.as_operand(probabilities, queries, keys, rounded);
     const MatrixPlace dy = d_output_.at(context, batch, first);
     const int64_t width = scores_.query().columns(), value_width = d_output_.columns();
-    multiply(keys, value_width, queries, 1, {probabilities, keys, true}, matrix(dy), true,
+    multiply(keys, value_width, queries, 1, transpose(p), matrix(dy), true,
              d_value_.at(context, batch, range.begin), scratch);
     gemm_f32(queries, keys, value_width, 1, matrix(dy),
              transposed(scores_.value().at(context, batch, range.begin)), false, d_scores, keys,
              scratch);
     for (int64_t query = 0; query < queries; ++query)
       softmax_gradient_row(probabilities + query * keys, d_scores + query * keys, keys);
+    const GemmMatrix ds = scores_.as_operand(d_scores, queries, keys, rounded);
     multiply(queries, width, keys, scale_, ds,
              matrix(scores_.key().at(context, batch, range.begin)), false,
              d_query_.at(context, batch, first), scratch);
-    multiply(keys, width, queries, scale_, {d_scores, keys, true},
+    multiply(keys, width, queries, scale_, transpose(ds),
              matrix(scores_.query().at(context, batch, first)), true,
              d_key_.at(context, batch, range.begin), scratch);
   }
@@ -73,7 +79,8 @@ private:
 
 int64_t attention_gradient_scratch(const Operand& query, const AttentionKeys& keys) {
   const ScoreBlocks scores(query, keys, 1);
-  return (scores.product_scratch() + 2 * scores.score_scratch() + 15) / 16 * 16;
+  return (scores.product_scratch() + 2 * scores.score_scratch() + scores.rounded_scratch() + 15) /
+         16 * 16;
 }
 
 std::unique_ptr<Step> make_attention_gradient_step(const Operand& query, const AttentionKeys& keys,

@@ -11,7 +11,8 @@ namespace anet::backend::cpu {
 //   d_value = p^T d_output, d_p = d_output value^T,
 //   d_scores = p * (d_p - sum(p * d_p)), over the keys of a query,
 //   d_query = scale * d_scores key, d_key = scale * d_scores^T query.
-// All fp32, and matrices in the last two dimensions, [b..., L, E], [b..., S, E] and [b..., S, V].
+// Matrices in the last two dimensions, [b..., L, E], [b..., S, E] and [b..., S, V]; what is written
+// is fp32, what is read of the type of the queries.
 struct AttentionGradients {
   Operand output; // of the output, [b..., L, V]; read, the others are written
   Operand query, key, value;

@@ -23,10 +23,21 @@ struct Pattern {
   ValueId q = no_value, k = no_value, v = no_value, mask = no_value, dy = no_value;
   ValueId dq = no_value, dk = no_value, dv = no_value;
   bool k_swapped = false, v_swapped = false, dy_swapped = false;
+  bool dq_swapped = false, dk_swapped = false, dv_swapped = false; // what reads them swaps them
   double scale = 1;
 };
 
 Operand swapped_if(const Operand& x, bool swapped) { return swapped ? swap_last_two(x) : x; }
+
+// What has the shape, the columns of its matrices side by side.
+Operand column_major(const Shape& shape) {
+  Operand x;
+  x.shape = shape;
+  std::swap(x.shape[shape.size() - 1], x.shape[shape.size() - 2]);
+  x.strides.assign(shape.size(), 1);
+  for (size_t d = shape.size(); --d > 0;) x.strides[d - 1] = x.strides[d] * x.shape[d];
+  return swap_last_two(x);
+}
 
 class Matcher : OpGraph {
 public:
@@ -41,6 +52,9 @@ public:
     if (!is_last_axis(op(softmax), "axis") || !match_scores(softmax, p) ||
         !match_gradients(probabilities, p))
       return std::nullopt;
+    p.dq_swapped = is_read_swapped(p.dq);
+    p.dk_swapped = is_read_swapped(p.dk);
+    p.dv_swapped = is_read_swapped(p.dv);
     std::sort(ops_.begin(), ops_.end());
     const bool free = std::none_of(ops_.begin(), ops_.end(),
                                    [&](int32_t i) { return taken_[static_cast<size_t>(i)]; });
@@ -71,6 +85,17 @@ private:
     const auto rank = std::ssize(function().type(operation.input("x")).shape);
     return axis != nullptr && axis->integers().size() == 1 &&
            (axis->integers()[0] == -1 || axis->integers()[0] == rank - 1);
+  }
+  // By nothing but transposes of the last two dimensions.
+  bool is_read_swapped(ValueId id) const {
+    return !readers(id).empty() &&
+           std::all_of(readers(id).begin(), readers(id).end(), [&](int32_t index) {
+             if (std::string_view(op(index).name()) != "transpose") return false;
+             std::vector<int64_t> perm = literal_argument(function(), op(index), "perm").integers();
+             if (perm.size() < 2) return false;
+             std::swap(perm[perm.size() - 1], perm[perm.size() - 2]);
+             return std::is_sorted(perm.begin(), perm.end());
+           });
   }
   // x of x * constant.
   ValueId factor(int32_t mul, double& constant) const {
@@ -152,19 +177,26 @@ private:
   }
 
   static void lower(Lowering& l, const Pattern& p) {
-    const Operand query = l.float_matrix(l.operand_of(p.q));
+    const Operand given = l.operand_of(p.q);
+    const Operand d_output = swapped_if(l.operand_of(p.dy), p.dy_swapped);
     AttentionSource source{swapped_if(l.operand_of(p.k), p.k_swapped),
                            swapped_if(l.operand_of(p.v), p.v_swapped), std::nullopt};
     if (p.mask != no_value) source.mask = l.operand_of(p.mask);
+    const DataType type = attention_type({&given, &source.key, &source.value, &d_output});
+    const Operand query = attention_matrix(l, given, type);
     const AttentionKeys keys = attention_keys(l, query, source);
-    const auto place = [&](ValueId id, const Operand& like) {
+    const auto place = [&](ValueId id, bool swapped, const Operand& operand) {
+      const Operand like = swapped ? column_major(operand.shape) : operand;
       const Operand result = l.result_of(id, &like);
       const bool direct = result.dtype == DataType::fp32 && is_matrix(result);
-      return std::pair(result, direct ? result : l.temporary(DataType::fp32, result.shape));
+      return std::pair(result,
+                       direct ? result : l.temporary(DataType::fp32, result.shape, &result));
     };
-    const std::array results = {place(p.dq, query), place(p.dk, keys.key), place(p.dv, keys.value)};
-    const AttentionGradients gradients{l.float_matrix(swapped_if(l.operand_of(p.dy), p.dy_swapped)),
-                                       results[0].second, results[1].second, results[2].second};
+    const std::array results = {place(p.dq, p.dq_swapped, query),
+                                place(p.dk, p.dk_swapped, keys.key),
+                                place(p.dv, p.dv_swapped, keys.value)};
+    const AttentionGradients gradients{attention_matrix(l, d_output, type), results[0].second,
+                                       results[1].second, results[2].second};
     const Operand scratch = l.thread_scratch(attention_gradient_scratch(query, keys));
     std::vector<int32_t> touched = {query.storage,           keys.key.storage,
                                     keys.value.storage,      gradients.output.storage,

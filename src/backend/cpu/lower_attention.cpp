@@ -1,5 +1,6 @@
 #include "backend/cpu/lower_attention.h"
 
+#include "backend/cpu/gemm.h"
 #include "backend/cpu/matmul_geometry.h"
 
 #include <algorithm>
@@ -30,8 +31,19 @@ Shape with_last(Shape shape, int64_t last) {
 
 } // namespace
 
+DataType attention_type(std::initializer_list<const Operand*> operands) {
+  const bool narrow = std::all_of(operands.begin(), operands.end(),
+                                  [](const Operand* x) { return x->dtype == DataType::bf16; });
+  return narrow && gemm_has_bf16() ? DataType::bf16 : DataType::fp32;
+}
+
+Operand attention_matrix(Lowering& l, const Operand& x, DataType type) {
+  return type == DataType::bf16 ? l.gemm_matrix(x) : l.float_matrix(x);
+}
+
 AttentionKeys attention_keys(Lowering& l, const Operand& query, const AttentionSource& source) {
-  AttentionKeys keys{l.float_matrix(source.key), l.float_matrix(source.value), std::nullopt};
+  AttentionKeys keys{attention_matrix(l, source.key, query.dtype),
+                     attention_matrix(l, source.value, query.dtype), std::nullopt};
   if (!source.mask) return keys;
   const Operand added = added_mask(l, *source.mask);
   const Shape rows(added.shape.begin(), added.shape.end() - 1);
@@ -45,7 +57,8 @@ AttentionKeys attention_keys(Lowering& l, const Operand& query, const AttentionS
 
 void lower_attention(Lowering& l, const Operand& query, const AttentionSource& source, float scale,
                      const Operand& output) {
-  const Operand queries = l.float_matrix(query);
+  const Operand queries =
+      attention_matrix(l, query, attention_type({&query, &source.key, &source.value}));
   const AttentionKeys keys = attention_keys(l, queries, source);
   const bool direct = output.dtype == DataType::fp32 && is_matrix(output);
   const Operand result = direct ? output : l.temporary(DataType::fp32, output.shape);

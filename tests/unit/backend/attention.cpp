@@ -96,6 +96,10 @@ const std::vector<AttentionCase>& attention_cases() {
       {"scattered", Masking::scattered, 2, 2, 2, 8, 65, 90},
       {"long keys", Masking::causal, 1, 1, 2, 8, 40, 3000},
       {"bf16", Masking::causal, 1, 2, 2, 8, 90, 90, DataType::bf16},
+      {"bf16, odd", Masking::causal, 1, 2, 1, 7, 131, 131, DataType::bf16},
+      {"bf16, odd positions", Masking::causal, 1, 2, 1, 16, 67, 201, DataType::bf16},
+      {"bf16, documents", Masking::documents, 2, 4, 1, 8, 99, 99, DataType::bf16},
+      {"bf16, no mask", Masking::none, 2, 2, 1, 64, 128, 256, DataType::bf16},
   };
   return cases;
 }
