@@ -33,6 +33,9 @@ namespace anet::backend::cpu {
 // A panel of the right side is half of a first-level cache, the left side's block a part of the
 // second level, and the right side's block the rest of it or a part of the third.
 constexpr int64_t max_depth_block = 384;
+// So deep are the panels of which there are copies at a time: a block of the result takes them one
+// after the other while it lies in the second level.
+constexpr int64_t max_panel_depth = 1024;
 constexpr int64_t row_block = 96;
 constexpr int64_t column_block = 512;
 constexpr int64_t max_tile_rows = 12;
@@ -44,7 +47,7 @@ constexpr int64_t rounded_up(int64_t n, int64_t multiple) {
 
 // Floats that a copy of a block of the right side takes.
 constexpr int64_t panel_scratch(int64_t columns, int64_t depth) {
-  return std::min(depth, max_depth_block) *
+  return std::min(depth, max_panel_depth) *
          std::min(column_block, rounded_up(columns, max_tile_columns));
 }
 
@@ -80,6 +83,7 @@ using V = hn::Vec<Tag>;
 constexpr int tile_rows = HWY_TARGET <= HWY_AVX3 || HWY_TARGET == HWY_NEON ? 12 : 6;
 constexpr int tile_columns = 2 * hn::MaxLanes(Tag());
 constexpr int64_t depth_block = hn::MaxLanes(Tag()) == 16 ? 256 : max_depth_block;
+constexpr int64_t panel_depth = max_panel_depth / depth_block * depth_block;
 static_assert(row_block % tile_rows == 0);
 
 // Highway has no op yet for the instructions on pairs.
@@ -317,6 +321,9 @@ HWY_INLINE void fetch_part(const Lines<T>& next, int64_t row, int64_t column) {
   }
 }
 
+// More rows of a tile than the first level has ways, at the same place of each of its 4 KB.
+bool share_sets(int64_t leading) { return tile_rows > 8 && leading % (4096 / sizeof(float)) == 0; }
+
 // The rows of the left side for the kernel: where they lie, or in `scratch`.
 template <typename T>
 LeftRows prepare(const Lines<T>& a, float* scratch) {
@@ -324,7 +331,11 @@ LeftRows prepare(const Lines<T>& a, float* scratch) {
     pack<tile_rows>(a, scratch);
     return {scratch, 1};
   }
-  if constexpr (std::is_same_v<T, float>) return {a.data, a.leading};
+  if constexpr (std::is_same_v<T, float>) {
+    if (!share_sets(a.leading)) return {a.data, a.leading};
+    for (int64_t i = 0; i < a.lines; ++i)
+      std::copy_n(a.data + i * a.leading, a.depth, scratch + i * a.depth);
+  }
   if constexpr (std::is_same_v<T, uint16_t>)
     for (int64_t i = 0; i < a.lines; ++i)
       widened(a.data + i * a.leading, a.depth, scratch + i * a.depth);
@@ -362,25 +373,42 @@ Lines<T> part(const GemmMatrix& x, bool across, int64_t line, int64_t k, int64_t
   return {static_cast<const T*>(x.data) + at, x.leading, across, lines, depth};
 }
 
-// A product over no depth is zero, hence one block of it.
+// Where a block of the result begins, and the depth that it takes next.
+struct Position {
+  int64_t row = 0, k = 0;
+};
+
+// The panels of `depth` from k on, and what they are multiplied with. A product over no depth is
+// zero, hence one block of it.
+template <typename A, typename B, bool pairs>
+void multiply_panels(const Product& p, int64_t column, int64_t columns, int64_t first,
+                     int64_t depth, float* panels, float* left) {
+  const auto depth_at = [&](int64_t k) { return std::min(depth_block, first + depth - k); };
+  const auto rows = [&](Position at) {
+    const int64_t count = std::clamp<int64_t>(p.rows - at.row, 0, row_block);
+    return part<A>(p.a, p.a.transposed, count == 0 ? 0 : at.row, at.k, count, depth_at(at.k));
+  };
+  const auto next = [&](Position at) {
+    const int64_t k = at.k + depth_block;
+    return k < first + depth ? Position{at.row, k} : Position{at.row + row_block, first};
+  };
+  const auto panel = [&](int64_t k) {
+    return panels + (k - first) * rounded_up(columns, tile_columns);
+  };
+  for (int64_t k = first; k == first || k < first + depth; k += depth_block)
+    pack<tile_columns>(part<B>(p.b, !p.b.transposed, column, k, columns, depth_at(k)), panel(k));
+  for (Position at{0, first}; at.row < p.rows; at = next(at))
+    multiply_block<pairs>(p, rows(at), rows(next(at)), panel(at.k), columns,
+                          p.accumulate || at.k > 0, p.c + at.row * p.leading_c + column, left);
+}
+
 template <typename A, typename B, bool pairs = false>
 void multiply(const Product& p, float* scratch) {
-  float* const panels = scratch;
   float* const left = scratch + panel_scratch(p.columns, p.depth);
-  for (int64_t j = 0; j < p.columns; j += column_block) {
-    const int64_t columns = std::min(column_block, p.columns - j);
-    for (int64_t k = 0; k == 0 || k < p.depth; k += depth_block) {
-      const int64_t depth = std::min(depth_block, p.depth - k);
-      const auto rows = [&](int64_t i) {
-        const int64_t count = std::clamp<int64_t>(p.rows - i, 0, row_block);
-        return part<A>(p.a, p.a.transposed, count == 0 ? 0 : i, k, count, depth);
-      };
-      pack<tile_columns>(part<B>(p.b, !p.b.transposed, j, k, columns, depth), panels);
-      for (int64_t i = 0; i < p.rows; i += row_block)
-        multiply_block<pairs>(p, rows(i), rows(i + row_block), panels, columns,
-                              p.accumulate || k > 0, p.c + i * p.leading_c + j, left);
-    }
-  }
+  for (int64_t column = 0; column < p.columns; column += column_block)
+    for (int64_t k = 0; k == 0 || k < p.depth; k += panel_depth)
+      multiply_panels<A, B, pairs>(p, column, std::min(column_block, p.columns - column), k,
+                                   std::min(panel_depth, p.depth - k), scratch, left);
 }
 
 // Lines that are not across have to begin with a pair.
