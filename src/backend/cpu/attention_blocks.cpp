@@ -88,8 +88,9 @@ ScoreBlocks::ScoreBlocks(const Operand& query, const AttentionKeys& keys, float 
 
 int64_t ScoreBlocks::product_scratch() const {
   const int64_t keys = key_.rows(), width = std::max(query_.columns(), value_.columns());
-  const int64_t inner = std::max({block_, keys, width});
-  return gemm_scratch(std::max(block_, keys), std::max(keys, width), inner);
+  const int64_t few = std::max(block_, width); // columns and rows of what has as many terms as keys
+  return std::max(gemm_scratch(few, few, keys),
+                  gemm_scratch(std::max(few, keys), std::max(few, keys), few));
 }
 
 int64_t ScoreBlocks::rounded_scratch() const {

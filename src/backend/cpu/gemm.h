@@ -19,11 +19,10 @@ struct GemmMatrix {
 // fp32; bf16 in our own kernels, which widen it where they copy an operand anyway.
 bool gemm_reads(mil::DataType dtype);
 
-// True where products of two operands of bf16 have instructions of the processor's, which are
-// faster than those of fp32: they add two products at once to a sum in fp32, and take denormal
-// numbers for zeros. Used where the depth is even and no line of a pair begins in the middle of
-// one: transposed and plain operands alike, else only with an even `leading` and a depth that lies
-// side by side.
+// True where the processor multiplies two operands of bf16 faster than fp32: its instructions add
+// the products of a pair at once to a sum in fp32, and take denormal numbers for zeros. A pair is
+// two neighbours along the depth, which must be even; where the depth lies side by side, `leading`
+// must be even too and the matrix begin at a multiple of four bytes. Other operands are widened.
 bool gemm_has_bf16();
 
 // c[rows, columns] = alpha * op(a)[rows, depth] * op(b)[depth, columns], or added to c. An
