@@ -1887,7 +1887,8 @@ ANET_API anet_status anet_session_get_tokens(const anet_session *session, uint64
 /** See anet_session_get_tokens. */
 ANET_API anet_status anet_session_set_tokens(anet_session *session, uint64_t tokens,
                                              anet_error **error) ANET_CHECK;
-/** Call after writing into anet_session_get_weights, so that F16 and BF16 copies are renewed. */
+/** Call after writing into anet_session_get_weights, so that F16 and BF16 copies are renewed, those
+ * of generators too. */
 ANET_API anet_status anet_session_weights_changed(anet_session *session,
                                                   anet_error **error) ANET_CHECK;
 

@@ -70,9 +70,14 @@ std::optional<View> BoundWeights::view(const Port& port, int32_t layer) const {
   return (found->adapter ? adapter_array_ : model_array_)->view(found->part);
 }
 
-void BoundWeights::renew() {
+bool BoundWeights::renew() {
   model_.settle(); // kernels read in place, too
+  const uint64_t revision = model_.revision();
+  if (staged_revision_ == revision) return false;
+  staged_revision_.reset(); // a copy that fails may leave some old
   model_array_->renew_all(device_.thread_pool());
+  staged_revision_ = revision;
+  return true;
 }
 
 void BoundWeights::set_adapters(std::span<const model::WeightedAdapter> adapters) {

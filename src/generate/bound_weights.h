@@ -40,8 +40,9 @@ public:
   // nullopt for a port that is bound to no weight.
   std::optional<backend::View> view(const backend::Port& port, int32_t layer) const;
 
-  // Copies that kernels have of the model's weights become as the model is now.
-  void renew();
+  // Copies that kernels have of the model's weights become as the model is now. False when they
+  // were: the model has not changed since the last call.
+  bool renew();
   // Throws as room_for; the room covers them.
   void set_adapters(std::span<const model::WeightedAdapter> adapters);
 
@@ -59,6 +60,7 @@ private:
   AdapterSlots slots_;
   std::vector<backend::StagedPart> model_parts_, adapter_parts_;
   std::optional<backend::StagedArray> model_array_, adapter_array_;
+  std::optional<uint64_t> staged_revision_; // of the model
 };
 
 } // namespace anet::generate

@@ -142,9 +142,10 @@ void Generator::check_prompt(std::span<const int32_t> prompt) const {
 
 void Generator::begin() {
   cancel_.store(false, std::memory_order_relaxed);
-  // A session may have moved the weights since the last call.
-  programs_->weights.renew();
-  if (adapters_have_changed()) fill_adapters();
+  // A session may have moved the weights since the last call. What DoRA has room for depends on the
+  // model's, too.
+  const bool renewed = programs_->weights.renew();
+  if (renewed || adapters_have_changed()) fill_adapters();
 }
 
 bool Generator::is_full(int64_t row) const {

@@ -54,7 +54,7 @@ public:
   void read(const Parameter& parameter, std::span<float> values) const;
   uint64_t weight_bytes() const; // of all weights as they are held
 
-  // Counts changes made from outside a session, so that holders of converted copies can tell.
+  // Counts changes, a session's updates among them, so that holders of converted copies can tell.
   uint64_t revision() const { return revision_.load(std::memory_order_acquire); }
   void touch() { revision_.fetch_add(1, std::memory_order_acq_rel); }
 

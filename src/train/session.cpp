@@ -408,6 +408,10 @@ void Session::update_weights(const Update& update, std::optional<NarrowGradients
   const std::span<uint16_t> mirror = plan_.trained_mirror();
   // The update writes what it changes; the rest must be there.
   const bool complete = !mirror.empty() && staged_trained_ == trained_revision();
+  const bool frozen_staged = staged_frozen_ == model_->revision();
+  weights_changed(); // holders of copies, such as generators, see them trained
+  if (frozen_staged) staged_frozen_ = model_->revision();
+  staged_trained_.reset();
   const UpdateArrays arrays{weights(), state_.gradients(), mirror,
                             narrow ? narrow->values() : Float16Gradients()};
   if (in_background) {
@@ -417,8 +421,6 @@ void Session::update_weights(const Update& update, std::optional<NarrowGradients
   } else {
     state_.optimizer().update(device_->thread_pool(), update, arrays);
   }
-  staged_trained_.reset();
-  if (adapter_) adapter_->touch(); // generators that have it attached see it trained
   if (complete) mirrored_trained_ = trained_revision();
   if (in_background) staged_trained_ = trained_revision();
 }

@@ -33,11 +33,16 @@ struct Writer {
     anet_tokenizer* made = nullptr;
     must(anet_tokenizer_create_bytes, &made);
     tokenizer.reset(made);
+    generator = make_generator(ANET_PRECISION_DEFAULT, context_length);
+  }
+
+  Generator make_generator(anet_precision precision, int32_t context_length = 0) const {
     auto options = initialised<anet_generator_options>();
     options.context_length = context_length;
+    options.precision = precision;
     anet_generator* handle = nullptr;
     must(anet_generator_create, device.get(), model.get(), tokenizer.get(), &options, &handle);
-    generator.reset(handle);
+    return Generator(handle);
   }
 
   Generation generate(const std::vector<int32_t>& prompt, const anet_sampling_options& options) {
@@ -244,6 +249,37 @@ TEST_CASE("generators see the weights as they are at each call") {
   const std::vector<float> after = writer.logits(prompt);
   for (size_t i = 0; i < before.size(); ++i)
     CHECK(after[i] == doctest::Approx(2 * before[i]).epsilon(1e-4));
+}
+
+TEST_CASE("generators see what a session does to the weights between calls") {
+  for (const anet_precision precision :
+       {ANET_PRECISION_F32, ANET_PRECISION_F16, ANET_PRECISION_BF16}) {
+    CAPTURE(precision);
+    Writer writer;
+    writer.generator = writer.make_generator(precision);
+    std::vector<float> before = writer.logits(prompt);
+    CHECK(same_bits(writer.logits(prompt), before));
+    const auto check_renewed = [&] {
+      const std::vector<float> after = writer.logits(prompt);
+      CHECK_FALSE(same_bits(after, before));
+      Generator fresh = writer.make_generator(precision);
+      std::swap(writer.generator, fresh);
+      CHECK(same_bits(writer.logits(prompt), after));
+      std::swap(writer.generator, fresh);
+      before = after;
+    };
+    const Session session = create_session(writer.device.get(), writer.model.get());
+    for (uint64_t seed = 0; seed < 2; ++seed) {
+      step(session.get(), Tokens(seed));
+      check_renewed();
+    }
+    float* values = nullptr;
+    size_t count = 0;
+    must(anet_session_get_weights, session.get(), &values, &count);
+    for (size_t i = 0; i < count; ++i) values[i] *= 1.5f;
+    must(anet_session_weights_changed, session.get());
+    check_renewed();
+  }
 }
 
 TEST_CASE("logits that are not finite are an error") {

@@ -165,6 +165,18 @@ TEST_CASE("DoRA gives the logits of the merged model") {
   f.check({{make_adapter(f.model, {}, 7), 1}});
 }
 
+TEST_CASE("DoRA follows a base that changes") {
+  Fixture f;
+  const std::vector<model::WeightedAdapter> adapters = {
+      {make_adapter(f.model, {.dora = true}, 6), 1}};
+  f.check(adapters);
+  const model::Parameter& down = *f.model->parameters().find("model.layers.1.mlp.down_proj.weight");
+  const auto matrix = f.model->values(down);
+  for (size_t i = 0; i < matrix.size(); i += 3) matrix[i] *= 2;
+  f.model->touch();
+  CHECK(difference(logits(f.generator), plain_logits(merged(*f.model, adapters))) < 1e-5);
+}
+
 TEST_CASE("shares of several adapters are added") {
   Fixture f;
   f.check({{make_adapter(f.model, {.rank = 4}, 8), 0.3},

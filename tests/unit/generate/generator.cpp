@@ -1,6 +1,7 @@
 #include "generate/generator.h"
 
 #include "base/status.h"
+#include "generate/bound_weights.h"
 #include "mil/interpreter.h"
 #include "model/transformer.h"
 #include "support.h"
@@ -148,6 +149,18 @@ TEST_CASE("generation ends where it is told to") {
   CHECK(result.generated_tokens == 1);
 }
 
+TEST_CASE("copies of weights are made when the model has changed") {
+  const auto model = make_model();
+  const auto device = backend::open_device("cpu", {.threads = 1});
+  generate::BoundWeights weights(*device, *model, {});
+  weights.stage();
+  CHECK(weights.renew());
+  CHECK_FALSE(weights.renew());
+  model->touch();
+  CHECK(weights.renew());
+  CHECK_FALSE(weights.renew());
+}
+
 TEST_CASE("changed weights are seen; bad prompts are refused") {
   const auto model = make_model();
   for (const auto dtype : {mil::DataType::fp32, mil::DataType::fp16}) {
@@ -157,6 +170,7 @@ TEST_CASE("changed weights are seen; bad prompts are refused") {
     const std::vector<float> before(generator.logits(prompt).begin(),
                                     generator.logits(prompt).end());
     model->values(model->parameters().final_norm())[0] += 1;
+    model->touch();
     const auto after = generator.logits(prompt);
     CHECK(std::vector<float>(after.begin(), after.end()) != before);
 

@@ -86,6 +86,20 @@ TEST_CASE("gradients of some parameters are the slopes of the loss") {
   check_differences(session, 0.02);
 }
 
+TEST_CASE("what is not trained is staged once") {
+  train::SessionOptions options = small_options();
+  options.trainable = {"*norm"};
+  options.precision = train::PrecisionMode::bf16;
+  train::Session session(cpu(), small_model(), options);
+  const OwnedBatch batch(1);
+  const train::Batch view = batch.view();
+  const size_t trained = session.trained().flat_size() * sizeof(float);
+  CHECK(session.step({&view, 1}).bytes_staged > 4 * trained);
+  CHECK(session.step({&view, 1}).bytes_staged <= trained);
+  session.weights_changed();
+  CHECK(session.step({&view, 1}).bytes_staged > 4 * trained);
+}
+
 TEST_CASE("training an adapter leaves the model alone, and nobody may write to it meanwhile") {
   const auto model = small_model();
   const std::vector<float> before = copy(model->weights());
