@@ -842,9 +842,9 @@ ANET_API void anet_model_release(anet_model *model);
  * ------------------------------------------------------------------------------------------- */
 
 /**
- * A copy of a model with compressed matrices. It stays compressed in memory: programs expand it
- * tile by tile. It can be evaluated, generate, and be the base of adapters; sessions train its
- * vectors alone.
+ * A copy of a model with compressed matrices. It stays compressed in memory: programs expand a
+ * matrix, or a tile of it, when a product reads it. It can be evaluated, generate, and be the base
+ * of adapters; sessions train its vectors alone.
  * @param model may be compressed: what is to be compressed otherwise is expanded first.
  * @param options nullable: int8 with a scale for each row.
  * @return ANET_E_UNSUPPORTED naming a tensor whose extents do not fit the block size;

@@ -21,25 +21,34 @@ void round_to_fp16(float* values, int64_t n) {
 
 class ExpandStep final : public Step {
 public:
-  ExpandStep(const mil::CompressedWeight& weight, const Operand& output)
-      : weight_(weight), output_(output), store_(store_float(output.dtype)) {}
+  ExpandStep(const mil::CompressedWeight& weight, int64_t first_row, const Operand& output)
+      : weight_(weight), first_row_(first_row), output_(output), store_(store_float(output.dtype)) {
+  }
 
   void run(const RunContext& context) const override {
     auto* output = address<std::byte>(context, output_);
     const int64_t columns = weight_.columns;
     const int64_t row_bytes = columns * element_size(output_.dtype);
     const int64_t grain = std::max<int64_t>(1, parallel_grain / columns);
-    context.pool->parallel_for(weight_.rows, grain, [&](int64_t begin, int64_t end) {
-      std::vector<float> row(static_cast<size_t>(columns));
-      for (int64_t i = begin; i < end; ++i) {
-        mil::expand(weight_, {i, 1, 0, columns}, row.data(), columns, expand_kernels());
-        store_(row.data(), output + i * row_bytes, 1, columns);
-      }
+    context.pool->parallel_for(output_.shape[0], grain, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) expand_row(first_row_ + i, output + i * row_bytes);
     });
   }
 
 private:
+  // By pieces that stay in the first-level cache.
+  void expand_row(int64_t row, std::byte* output) const {
+    constexpr int64_t piece = 1024;
+    float values[piece];
+    for (int64_t k = 0; k < weight_.columns; k += piece) {
+      const int64_t count = std::min(piece, weight_.columns - k);
+      mil::expand(weight_, {row, 1, k, count}, values, count, expand_kernels());
+      store_(values, output + k * element_size(output_.dtype), 1, count);
+    }
+  }
+
   mil::CompressedWeight weight_;
+  int64_t first_row_;
   Operand output_;
   StoreFloat store_;
 };
@@ -72,8 +81,9 @@ std::optional<CompressedMatrix> compressed_matrix(const Operand& x,
   return {};
 }
 
-std::unique_ptr<Step> make_expand_step(const mil::CompressedWeight& weight, const Operand& output) {
-  return std::make_unique<ExpandStep>(weight, output);
+std::unique_ptr<Step> make_expand_step(const mil::CompressedWeight& weight, int64_t first_row,
+                                       const Operand& output) {
+  return std::make_unique<ExpandStep>(weight, first_row, output);
 }
 
 } // namespace anet::backend::cpu

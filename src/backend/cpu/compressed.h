@@ -24,8 +24,10 @@ struct CompressedMatrix {
 std::optional<CompressedMatrix> compressed_matrix(const Operand& x,
                                                   const mil::CompressedWeight& weight);
 
-// Writes all of the weight, of the operand's type, to dense row-major memory.
-std::unique_ptr<Step> make_expand_step(const mil::CompressedWeight& weight, const Operand& output);
+// Writes rows of the weight from `first_row` on, as many as the operand has and of its type, to
+// dense row-major memory. Allocates nothing.
+std::unique_ptr<Step> make_expand_step(const mil::CompressedWeight& weight, int64_t first_row,
+                                       const Operand& output);
 
 // As make_matmul_step with the matrix for a (left) or b, expanded tile by tile into `scratch`,
 // [threads, compressed_matmul_scratch]. The tiles and the order of sums depend on the shapes alone,

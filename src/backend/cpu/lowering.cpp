@@ -19,6 +19,9 @@ namespace {
 // Below this a strided read costs less than a copy that removes it.
 constexpr int64_t min_copied_elements = 2048;
 
+// Of a matrix in few bits that are expanded at a time: 32 MB of bf16.
+constexpr int64_t max_expanded_elements = int64_t{1} << 24;
+
 // Row-major strides for dimensions in the given order of decreasing stride.
 Strides dense_strides(const Shape& shape, const std::vector<size_t>& order) {
   Strides strides(shape.size());
@@ -182,7 +185,7 @@ Operand Lowering::expanded(const Operand& x) {
     const bool outer = preparing_;
     preparing_ = true;
     const Operand dense = temporary(x.dtype, {weight->second.rows, weight->second.columns});
-    emit(make_expand_step(weight->second, dense), {&x, &dense});
+    emit(make_expand_step(weight->second, 0, dense), {&x, &dense});
     preparing_ = outer;
     copy->second = dense.storage;
   } else if (is_new) {
@@ -503,13 +506,49 @@ bool Lowering::library_matmul(const Operand& stored_a, const Operand& stored_b, 
   return true;
 }
 
+// c = matrix * x for a matrix in few bits, some of the weight's rows after the others: they are
+// expanded, and multiplied as if they had always been dense.
+void Lowering::expanded_matmul(const Operand& matrix, const Operand& x, const Operand& c,
+                               bool accumulate) {
+  const mil::CompressedWeight& weight = compressed_.at(matrix.storage);
+  const bool is_sum = compressed_matrix(matrix)->transposed;
+  const int64_t most = std::max<int64_t>(1, max_expanded_elements / weight.columns);
+  const int64_t pieces = (weight.rows + most - 1) / most;
+  const bool direct = !is_sum || pieces == 1 || c.dtype == DataType::fp32;
+  const Operand total = direct ? c : temporary(DataType::fp32, c.shape);
+  for (int64_t i = 0; i < pieces; ++i) {
+    const int64_t first = i * weight.rows / pieces;
+    const int64_t rows = (i + 1) * weight.rows / pieces - first;
+    const Operand dense = temporary(matrix.dtype, {rows, weight.columns});
+    emit(make_expand_step(weight, first, dense), {&matrix, &dense});
+    Operand part = matrix;
+    part.storage = dense.storage;
+    part.shape[part.shape.size() - (is_sum ? 1 : 2)] = rows;
+    const auto of_rows = [&](const Operand& operand) {
+      return slice_view(operand, operand.shape.size() - 2, first, rows);
+    };
+    const bool adds = direct && accumulate;
+    if (is_sum) {
+      matmul(part, of_rows(x), total, adds || i > 0);
+    } else {
+      matmul(part, x, of_rows(c), adds);
+    }
+  }
+  if (!direct && accumulate) pointwise("add", {c, total}, c);
+  if (!direct && !accumulate) cast(total, c);
+}
+
 void Lowering::matmul(Operand a, Operand b, const Operand& c, bool accumulate) {
   if (gemv({{{a, b, c}}}, accumulate)) return;
   const bool left = compressed_matrix(a).has_value();
   const bool right = !left && compressed_matrix(b).has_value();
   const bool narrow = a.dtype == DataType::bf16 && b.dtype == DataType::bf16 && !preparing_;
-  if (narrow && !left && !right && library_matmul(a, b, c, accumulate)) return;
   const bool compressed = left || right;
+  if (narrow && compressed && why_no_bf16_products().empty()) {
+    if (left) return expanded_matmul(a, b, c, accumulate);
+    return expanded_matmul(swap_last_two(b), swap_last_two(a), swap_last_two(c), accumulate);
+  }
+  if (narrow && library_matmul(a, b, c, accumulate)) return;
   if (!left) a = compressed ? float_matrix(a) : gemm_matrix(a);
   if (!right) b = compressed ? float_matrix(b) : gemm_matrix(b);
   const bool direct = c.dtype == DataType::fp32 && is_matrix(c);

@@ -200,6 +200,7 @@ private:
                                 std::vector<int32_t>& touched);
   bool gemv(std::span<const Product> products, bool accumulate);
   bool is_dying(const Operand& x) const; // a temporary that nothing reads after this op
+  void expanded_matmul(const Operand& matrix, const Operand& x, const Operand& c, bool accumulate);
   bool library_matmul(const Operand& a, const Operand& b, const Operand& c, bool accumulate);
   void float_product(const Operand& a, const Operand& b, const Operand& c, bool accumulate);
   bool is_constant(const Operand& x) const;

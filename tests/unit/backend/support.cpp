@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 #include <doctest/doctest.h>
+#include <sstream>
 
 namespace anet::backend::testing {
 
@@ -177,12 +178,12 @@ std::vector<std::byte> Runner::output_bytes() const {
   return bytes;
 }
 
-void check_close(const TensorMap& actual, const TensorMap& expected, Tolerance tolerance,
-                 const std::string& what) {
-  REQUIRE_MESSAGE(actual.size() == expected.size(), what);
+std::string difference(const TensorMap& actual, const TensorMap& expected, Tolerance tolerance) {
+  REQUIRE(actual.size() == expected.size());
+  std::ostringstream seen;
   for (const auto& [name, tensor] : expected) {
     const Tensor& result = actual.at(name);
-    REQUIRE_MESSAGE(result.values.size() == tensor.values.size(), what);
+    REQUIRE(result.values.size() == tensor.values.size());
     size_t wrong = 0, first = 0;
     for (size_t i = 0; i < tensor.values.size(); ++i) {
       const double want = tensor.values[i], got = result.values[i];
@@ -192,14 +193,19 @@ void check_close(const TensorMap& actual, const TensorMap& expected, Tolerance t
       const bool close = both_nan || want == got || std::fabs(want - got) <= allowed;
       if (!close && wrong++ == 0) first = i;
     }
-    if (wrong > 0) {
-      FAIL_CHECK(what << ": output " << name << " has " << wrong << " of " << tensor.values.size()
-                      << " elements wrong; [" << first << "] is " << result.values[first]
-                      << ", expected " << tensor.values[first]);
-    } else {
-      CHECK(true);
-    }
+    if (wrong > 0)
+      seen << "output " << name << " has " << wrong << " of " << tensor.values.size()
+           << " elements wrong; [" << first << "] is " << result.values[first] << ", expected "
+           << tensor.values[first] << "; ";
   }
+  return seen.str();
+}
+
+void check_close(const TensorMap& actual, const TensorMap& expected, Tolerance tolerance,
+                 const std::string& what) {
+  INFO(what);
+  const std::string seen = difference(actual, expected, tolerance);
+  CHECK_MESSAGE(seen.empty(), seen);
 }
 
 } // namespace anet::backend::testing

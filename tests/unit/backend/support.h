@@ -102,6 +102,8 @@ struct Tolerance {
 };
 
 // Checks each output with doctest; `what` goes into messages.
+// What differs by more, in words; empty: nothing does.
+std::string difference(const TensorMap& actual, const TensorMap& expected, Tolerance tolerance);
 void check_close(const TensorMap& actual, const TensorMap& expected, Tolerance tolerance,
                  const std::string& what);
 
