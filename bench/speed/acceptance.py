@@ -135,7 +135,7 @@ def decode_lines(summary):
         if "missing" in row:
             yield unknown(what, bound, row["missing"])
         else:
-            yield judged(what, bound, row["bandwidth_share"], at_least(0.75), percent)
+            yield judged(what, bound, row["bandwidth_share"]["median"], at_least(0.75), percent)
 
 
 def judged_difference(what, bound, seen, limit):

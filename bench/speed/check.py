@@ -160,6 +160,32 @@ def decoded_bytes(path):
           generation.bytes_of(SMALL, "bf16", "bf16") == 2 * (held + cache))
 
 
+class FakeMemory:
+    """Faster every time."""
+    rate = 0
+
+    def bandwidth_now(self):
+        self.rate += 100
+        return {"read": self.rate}
+
+
+class FakeWriter:
+    """Slower every time, so that a share tells which bandwidth it counts against."""
+    def __init__(self, memory):
+        self.memory = memory
+
+    def run(self, steps):
+        return [{"decode": 1 + self.memory.rate / 100, "prefill": 1}] * steps
+
+
+def decoding_turns():
+    memory = FakeMemory()
+    records, bandwidths, shares = generation.take_turns(FakeWriter(memory), memory, 600, 0)
+    check("decoding against the bandwidth right before",
+          [entry["decode"] for entry in records] == [2, 3, 4] and bandwidths == [100, 200, 300]
+          and shares == [3, 1, 0.5])
+
+
 def statistics():
     generator = np.random.default_rng(5)
     for count in (1, 2, 5, 8):
@@ -256,6 +282,11 @@ def made_up_summary():
             "date": "2000-01-01", "pytorch": {"PyTorch 9.9": {"blas": "none",
                                                               "fused_attention": True}},
             "ane_plan": {"stories110m full": 60.4}, "steps": rows,
+            "generation": [{"model": "stories110M", "rows": [
+                {"precision": "bf16", "computed_in": "bf16", "decode_seconds": spread([0.01]),
+                 "prefill_seconds": spread([0.001]), "bandwidth": spread([3e10]),
+                 "bandwidth_share": spread([0.7, 0.8, 0.9])},
+                {"precision": "int8", "computed_in": "f32", "missing": "no memory"}]}],
             "memory": [{"name": "a", "plan": {"total": 100e6}, "peak_bytes": 105e6, "ratio": 1.05},
                        {"name": "b", "missing": "<reason> & more"}]}
 
@@ -267,6 +298,8 @@ def verdicts():
         "stories110M bf16, whole step, against PyTorch 9.9": (acceptance.UNKNOWN, ""),
         "stories110M f32, share of the roofline": (acceptance.MET, "80%"),
         "stories15M bf16, whole step, against PyTorch 9.9": (acceptance.NOT_RUN, ""),
+        "decoding stories110M in bf16, share of bandwidth": (acceptance.MET, "80%"),
+        "decoding stories110M in int8, share of bandwidth": (acceptance.UNKNOWN, ""),
         "peak memory over the plan, a": (acceptance.MET, "1.05 x"),
         "peak memory over the plan, b": (acceptance.UNKNOWN, ""),
         "the engine's step on M4, stories110m full, predicted": (acceptance.MISSED, "60 ms"),
@@ -358,7 +391,7 @@ def pages():
     summary = made_up_summary()
     page = report.page(summary).partition("\n")[2]
     elements = shapes_of(page)
-    check("the page is well-formed and has its plots", len(elements["svg"]) == 3)
+    check("the page is well-formed and has its plots", len(elements["svg"]) == 4)
     document = ("a\n<!-- bench: checklist -->\nold\n<!-- /bench -->\n"
                 "<!-- bench: startup -->\nkept\n<!-- /bench -->\nz\n")
     filled = report.renewed(document, report.markdown_blocks(summary))
@@ -375,6 +408,7 @@ def main():
     counted_bytes()
     rooflines()
     decoded_bytes(path)
+    decoding_turns()
     statistics()
     folders()
     taking_turns()

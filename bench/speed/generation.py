@@ -1,19 +1,21 @@
 """Text generation: tokens a second of prefill and decoding, and the share of the memory bandwidth
-that decoding uses.
+that decoding uses. The bandwidth is measured before each text, because a machine that others share
+gives more of it at one time than at another.
 
-    python3 generation.py LIBRARY SETTINGS     one precision in this process; prints a JSON object
+    python3 generation.py LIBRARY SETTINGS     one precision in this process; see turns.py
 """
 
 import ctypes as C
 import json
 import sys
+import time
 
 import numpy as np
 
 import counts
 from ours import Abi, precision_number
 from spread import spread
-from turns import Missing, output_of
+from turns import PAUSE, Missing, Runner, serve
 from workloads import SHAPES
 
 from library import COMPRESSION, DeviceOptions, LoadOptions, QuantizeOptions, Struct
@@ -84,13 +86,6 @@ class Writer:
                 "prefill": result.prefill_seconds / len(ids)}
 
 
-def run(path, settings):
-    writer = Writer(path, settings)
-    prompt = np.random.default_rng(1).integers(0, settings["vocab_size"], PROMPT)
-    writer.write(prompt)
-    return [writer.write(prompt) for _ in range(settings["repeats"])]
-
-
 def bytes_of(shape, precision, computed):
     """Of one token in the middle of what is generated."""
     cache = counts.BYTES[computed]
@@ -98,28 +93,49 @@ def bytes_of(shape, precision, computed):
     return counts.decode_bytes(shape, weights, row, cache, PROMPT + GENERATED // 2)
 
 
-def measure(library, machine, model, folder, repeats):
+def take_turns(runner, machine, moved, budget):
+    """Bandwidth and a text, again and again: three times at least, and until `budget` seconds are
+    over. The records, and of each the bandwidth and its share."""
+    runner.run(1)
+    records, bandwidths, shares = [], [], []
+    start = time.perf_counter()
+    while len(records) < 3 or time.perf_counter() - start < budget:
+        bandwidths.append(machine.bandwidth_now()["read"])
+        time.sleep(PAUSE)
+        records += runner.run(1)
+        shares.append(moved / records[-1]["decode"] / bandwidths[-1])
+    return records, bandwidths, shares
+
+
+def measure(library, machine, model, folder, budget):
     result = {"model": model, "prompt": PROMPT, "generated": GENERATED, "rows": []}
     for precision in PRECISIONS:
-        bandwidth = machine.bandwidth()["read"]
         computed = computed_in(library, precision)
         row = {"precision": precision, "computed_in": computed}
         result["rows"].append(row)
         settings = {"folder": str(folder), "precision": precision, "threads": machine.threads,
-                    "vocab_size": SHAPES[model].vocab_size, "repeats": repeats}
+                    "vocab_size": SHAPES[model].vocab_size}
+        moved = bytes_of(SHAPES[model], precision, computed)
         try:
-            seen = output_of([sys.executable, __file__, library, json.dumps(settings)])
+            runner = Runner(precision, [sys.executable, __file__, library], settings)
+            records, bandwidths, shares = take_turns(runner, machine, moved, budget)
         except Missing as reason:
             row["missing"] = str(reason)
             continue
-        moved = bytes_of(SHAPES[model], precision, computed)
-        row["decode_seconds"] = spread([entry["decode"] for entry in seen])
-        row["prefill_seconds"] = spread([entry["prefill"] for entry in seen])
+        runner.stop()
+        row["decode_seconds"] = spread([entry["decode"] for entry in records])
+        row["prefill_seconds"] = spread([entry["prefill"] for entry in records])
         row["bytes_per_token"] = moved
-        row["bandwidth"] = bandwidth
-        row["bandwidth_share"] = moved / row["decode_seconds"]["median"] / bandwidth
+        row["bandwidth"] = spread(bandwidths)
+        row["bandwidth_share"] = spread(shares)
     return result
 
 
+def main(path, settings):
+    writer = Writer(path, settings)
+    prompt = np.random.default_rng(1).integers(0, settings["vocab_size"], PROMPT)
+    serve({}, lambda _: writer.write(prompt))
+
+
 if __name__ == "__main__":
-    print(json.dumps(run(sys.argv[1], json.loads(sys.argv[2]))))
+    main(sys.argv[1], json.loads(sys.argv[2]))

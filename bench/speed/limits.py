@@ -22,11 +22,18 @@ class Machine:
         self._best[key] = max(rate, self._best.get(key, 0))
         return self._best[key]
 
-    def bandwidth(self, threads=None, megabytes=256):
-        """Bytes a second by kind of traffic."""
+    def bandwidth_now(self, threads=None, megabytes=256):
+        """Bytes a second by kind of traffic, as it is at this moment."""
         threads = threads or self.threads
         seen = self._ask("bandwidth", threads, megabytes)
-        return {kind: self._best_of((kind, threads), rate) for kind, rate in seen.items()}
+        for kind, rate in seen.items():
+            self._best_of((kind, threads), rate)
+        return seen
+
+    def bandwidth(self, threads=None, megabytes=256):
+        threads = threads or self.threads
+        return {kind: self._best[kind, threads]
+                for kind in self.bandwidth_now(threads, megabytes)}
 
     def products(self, precision, shapes, threads=None):
         """FLOP/s of each shape, or the reason why this processor has none."""

@@ -77,7 +77,7 @@ def measure_generation(options, machine, _):
         progress(options, f"generation with {name}")
         results.append(generation.measure(options.library, machine, name,
                                           model_folder(options.folder, name),
-                                          1 if options.quick else 3))
+                                          3 if options.quick else 15))
     return results
 
 

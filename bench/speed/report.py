@@ -87,8 +87,13 @@ def step_figures(rows, pytorch):
 
 def generation_figures(entries, _):
     name = "share of the memory bandwidth"
-    groups = [(f"{entry['model']}, {row['precision']}", [Bar(name, row["bandwidth_share"])])
-              for entry in entries for row in entry["rows"] if "missing" not in row]
+    groups = []
+    for entry in entries:
+        for row in entry["rows"]:
+            if "missing" not in row:
+                seen = row["bandwidth_share"]
+                groups.append((f"{entry['model']}, {row['precision']}",
+                               [Bar(name, seen["median"], seen["min"], seen["max"])]))
     if groups:
         yield figure("Decoding", "share of the bandwidth that reading has",
                      svg.bars("Decoding", groups, lambda share: f"{share:.0%}", [name]))

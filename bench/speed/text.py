@@ -95,7 +95,7 @@ def generation_table(entries):
                 lines.append([name, "-", "-", "-"])
                 continue
             lines.append([name, f"{1 / row['decode_seconds']['median']:.1f}",
-                          f"{row['bandwidth_share']:.0%}",
+                          f"{row['bandwidth_share']['median']:.0%}",
                           f"{1 / row['prefill_seconds']['median']:.0f}"])
     return Table(["generation", "decode, tokens/s", "of the bandwidth", "prefill, tokens/s"], lines)
 
