@@ -3,6 +3,7 @@ sequence 1024, batch 1, activation checkpointing, on the CPU.
 
     make bench-lora            over an int8, a 4-bit and an fp32 base
     /usr/bin/python3 bench/lora_memory.py LIBRARY [FOLDER] [--steps 3] [--sequence 1024]
+                                          [--precision f32|bf16]
 
 Makes a model of that shape with random weights below FOLDER (build/bench, 1.2 GB) if it is not
 there. Each base is loaded, compressed on the way, and trained in a process of its own, whose peak
@@ -22,6 +23,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "bench" / "speed"), str(ROOT / "tests" / "parity")]
 
 from library import COMPRESSION, AdapterOptions, Library, QuantizeOptions, SessionOptions
+from ours import precision_number
 from workloads import SHAPES, model_folder
 
 BASES = {"int8": "int8_channel", "int4": "int4_block", "f32": None}
@@ -31,7 +33,8 @@ BOUNDS_GB = {"int8": 1.8, "int4": 1.4}
 def train(options):
     import numpy
     session = SessionOptions(batch_size=1, sequence_length=options.sequence, learning_rate=1e-4,
-                             activation_checkpointing=1)
+                             activation_checkpointing=1,
+                             precision=precision_number(options.library, options.precision))
     compression = BASES[options.base]
     library = Library(options.library, None, session, adapter=AdapterOptions(rank=8),
                       folder=options.folder,
@@ -51,7 +54,8 @@ def train(options):
 def measure(options, base):
     """Runs `train` in a process of its own and watches it from outside."""
     command = [sys.executable, __file__, options.library, options.folder, "--base", base,
-               "--steps", str(options.steps), "--sequence", str(options.sequence)]
+               "--steps", str(options.steps), "--sequence", str(options.sequence),
+               "--precision", options.precision]
     process = subprocess.Popen(command, stdout=subprocess.PIPE)
     output = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
@@ -71,6 +75,7 @@ def main():
     parser.add_argument("folder", nargs="?", default="build/bench")
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--sequence", type=int, default=1024)
+    parser.add_argument("--precision", choices=("f32", "bf16"), default="f32")
     parser.add_argument("--only", choices=list(BASES), help="measure this base alone")
     parser.add_argument("--base", choices=list(BASES), help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -81,7 +86,7 @@ def main():
     summary = {base: measure(options, base) for base in BASES
                if options.only in (None, base)}
     summary["bounds_gb"] = BOUNDS_GB
-    summary["sequence"] = options.sequence
+    summary["sequence"], summary["precision"] = options.sequence, options.precision
     target = pathlib.Path("build/bench/lora_memory.json")
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(json.dumps(summary, indent=2))
