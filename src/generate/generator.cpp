@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 namespace anet::generate {
 
@@ -110,13 +111,16 @@ void Generator::set_adapters(std::vector<model::WeightedAdapter> adapters) {
 }
 
 void Generator::fill_adapters() {
-  adapter_revisions_.clear();
+  adapter_revisions_.clear(); // what fails is tried again
+  std::vector<uint64_t> revisions;
   for (const model::WeightedAdapter& added : adapters_)
-    adapter_revisions_.push_back(added.adapter->revision());
+    revisions.push_back(added.adapter->revision());
   programs_->weights.set_adapters(adapters_);
+  adapter_revisions_ = std::move(revisions);
 }
 
 bool Generator::adapters_have_changed() const {
+  if (adapter_revisions_.size() != adapters_.size()) return true;
   for (size_t i = 0; i < adapters_.size(); ++i)
     if (adapters_[i].adapter->revision() != adapter_revisions_[i]) return true;
   return false;
