@@ -20,6 +20,11 @@ struct Range {
   int64_t row = 1;
 };
 
+// Where it has itself.
+int64_t gradient_of(const TrainedTensors& tensors, const GradientPart& part) {
+  return tensors.all()[part.tensor].offset + part.begin;
+}
+
 Range range_of(const TrainedTensors& tensors, size_t index) {
   const GradientPart& part = tensors.parts()[index];
   const model::Parameter& parameter = *tensors.all()[part.tensor].parameter;
@@ -36,17 +41,21 @@ bool contains(const backend::StagedPart& part, const Range& range) {
 
 BackgroundUpdate::BackgroundUpdate(backend::StagedArray& array,
                                    std::span<const backend::StagedPart> in_place,
+                                   std::span<const int64_t> late_state,
                                    const TrainedTensors& tensors, ThreadPool& pool)
     : array_(array), tensors_(tensors), pool_(pool),
       jobs_(array.copy_count() == 0 ? 0 : array.copy_count() + 1),
-      worker_([this](size_t job) { run(job); }) {
-  if (!jobs_.empty()) assign_parts(in_place);
+      gradients_(tensors.parts().size()), worker_([this](size_t job) { run(job); }) {
+  if (jobs_.empty()) return;
+  assign_parts(in_place);
+  assign_late_state(late_state);
 }
 
 // Each to the first copy that it is in, unless it is read in place. What is in none is nobody's
 // before the end.
 void BackgroundUpdate::assign_parts(std::span<const backend::StagedPart> in_place) {
   std::vector<size_t> left;
+  size_t last = 0;
   for (size_t index = 0; index < tensors_.parts().size(); ++index) {
     const Range range = range_of(tensors_, index);
     size_t job = 0;
@@ -61,9 +70,35 @@ void BackgroundUpdate::assign_parts(std::span<const backend::StagedPart> in_plac
     const std::optional<size_t> copy = copy_of_all(index);
     jobs_[job].updates.push_back({index, copy});
     if (copy) jobs_[*copy + 1].renewed_by_update = true;
-    copies_until_updated_ = std::max(copies_until_updated_, job);
+    last = std::max(last, job);
   }
-  for (const size_t index : left) jobs_[copies_until_updated_].updates.push_back({index, {}});
+  for (const size_t index : left) jobs_[last].updates.push_back({index, {}});
+}
+
+// A job each.
+void BackgroundUpdate::assign_late_state(std::span<const int64_t> gradients) {
+  std::vector<PartUpdate*> updates(gradients_.size()); // by part
+  for (Job& job : jobs_)
+    for (PartUpdate& update : job.updates) updates[update.part] = &update;
+  std::vector<Job> late;
+  for (const int64_t gradient : gradients)
+    for (size_t part = 0; part < updates.size(); ++part) {
+      if (gradient_of(tensors_, tensors_.parts()[part]) != gradient) continue;
+      updates[part]->sweep = UpdateSweep::weights;
+      late.push_back({{{part, {}, UpdateSweep::state}}});
+    }
+  jobs_.insert(jobs_.end(), late.begin(), late.end());
+}
+
+size_t BackgroundUpdate::copies_until_read(int64_t begin, int64_t end) const {
+  size_t last = 0;
+  for (size_t job = 1; job < jobs_.size(); ++job)
+    for (const PartUpdate& update : jobs_[job].updates) {
+      const GradientPart& part = tensors_.parts()[update.part];
+      const int64_t at = gradient_of(tensors_, part);
+      if (at < end && begin < at + part.end - part.begin) last = job;
+    }
+  return last;
 }
 
 // None comes before the job of the part, which is that of the first copy that the part is in.
@@ -92,7 +127,9 @@ void BackgroundUpdate::update(Optimizer& optimizer,
                               PendingWrite& pending) noexcept {
   worker_.settle();
   optimizer_ = &optimizer;
-  if (gradients) gradients_.emplace(std::move(*gradients));
+  if (gradients)
+    for (size_t part = gradients_.size(); part-- > 0;)
+      gradients_[part].emplace(gradients->take_last());
   pending_ = &pending;
   pending.begin();
   bytes_ = 0;
@@ -118,8 +155,8 @@ void BackgroundUpdate::run(size_t job) {
   };
   if (updates)
     for (const PartUpdate& update : jobs_[job].updates) attempt([&] { update_part(update); });
-  if (job > 0 && !(updates && jobs_[job].renewed_by_update)) attempt([&] { renew_copy(job - 1); });
-  if (updates && job == copies_until_updated_) gradients_.reset();
+  if (job > 0 && job <= array_.copy_count() && !(updates && jobs_[job].renewed_by_update))
+    attempt([&] { renew_copy(job - 1); });
   if (updates && job + 1 == jobs_.size()) {
     optimizer_ = nullptr;
     pending_->end();
@@ -154,9 +191,10 @@ void BackgroundUpdate::update_part(const PartUpdate& update) {
   const int64_t piece = update.copy ? array_.piece_size(*update.copy) : 1;
   for_each_task_between(pool_, (elements + size - 1) / size, [&](int64_t task) {
     const int64_t begin = task * size, end = std::min(elements, begin + size);
-    optimizer_->update_part(update.part, begin, end);
+    optimizer_->update_part(update.part, begin, end, update.sweep);
     if (pieces) pieces->renew(begin / piece, end / piece);
   });
+  if (update.sweep != UpdateSweep::weights) gradients_[update.part].reset();
   if (error) std::rethrow_exception(error);
   if (pieces) bytes_ += pieces->bytes();
 }

@@ -41,9 +41,14 @@ public:
           end_(std::exchange(other.end_, other.begin_)) {}
     Access& operator=(Access&&) = delete;
     Float16Gradients values() const { return gradients_.values_; }
+    // The last of these parts, which this object lets go of; there is one.
+    Access take_last() noexcept { return {gradients_, --end_, Held()}; }
 
   private:
+    struct Held {};
     Access(NarrowGradients& gradients, size_t begin, size_t end);
+    Access(NarrowGradients& gradients, size_t part, Held /*by this object from now on*/)
+        : gradients_(gradients), begin_(part), end_(part + 1) {}
     void release() noexcept;
 
     NarrowGradients& gradients_;

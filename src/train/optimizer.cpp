@@ -228,7 +228,7 @@ void Optimizer::update_range(const UpdateRange& range, float keep) const {
     update_adamw(range, begun_.adamw, keep);
 }
 
-void Optimizer::update_segment(const Segment& segment) {
+void Optimizer::update_segment(const Segment& segment, UpdateSweep sweep) {
   const UpdateArrays& arrays = begun_.arrays;
   const uint16_t* halves = find(arrays.float16_gradients, segment);
   const auto state = [&](size_t index, int64_t at) {
@@ -249,23 +249,24 @@ void Optimizer::update_segment(const Segment& segment) {
                                 .second = state(1, begin),
                                 .bfloat16_weights =
                                     mirrored ? arrays.bfloat16_weights.data() + weights : nullptr,
+                                .sweep = sweep,
                                 .noise = begun_.noise + static_cast<uint32_t>(begin)};
         const float factor = segment.decay ? begun_.decayed : begun_.kept;
         if (source != Source::none)
           update_range(range, factor);
-        else if (factor != 1)
+        else if (factor != 1 && sweep != UpdateSweep::state)
           scale_weights(range, factor);
       });
 }
 
-void Optimizer::update_part(size_t part, int64_t begin, int64_t end) {
-  update_segment(segment_of(parts_[part], begin, end));
+void Optimizer::update_part(size_t part, int64_t begin, int64_t end, UpdateSweep sweep) {
+  update_segment(segment_of(parts_[part], begin, end), sweep);
 }
 
 void Optimizer::update(ThreadPool& pool, const Update& update, const UpdateArrays& arrays) {
   begin_update(update, arrays);
   for_each_task(pool, std::ssize(segments_), pool.threads(), [&](int64_t task, int64_t /*lane*/) {
-    update_segment(segments_[static_cast<size_t>(task)]);
+    update_segment(segments_[static_cast<size_t>(task)], UpdateSweep::whole);
   });
 }
 

@@ -76,9 +76,9 @@ public:
   // The same piece by piece: counts it, and decides all that update_part computes with. Rows that
   // are seen from here on belong to the next one. Cannot fail.
   void begin_update(const Update& update, const UpdateArrays& arrays);
-  // Elements of a part, each once for an update, in any order, which changes no bit: whole rows of
-  // a table. Thread class: any thread, also beside see_rows.
-  void update_part(size_t part, int64_t begin, int64_t end);
+  // Elements of a part, each once for an update, or once in either sweep, in any order, which
+  // changes no bit: whole rows of a table. Thread class: any thread, also beside see_rows.
+  void update_part(size_t part, int64_t begin, int64_t end, UpdateSweep sweep = UpdateSweep::whole);
 
   const std::vector<std::string>& names() const { return names_; }
   StateArray& state(size_t index) { return state_.arrays[index]; }
@@ -134,7 +134,7 @@ private:
   static const uint16_t* find(Float16Gradients gradients, const Segment& segment);
   void add_to_shared_rows(const Segment& segment, std::span<float> gradients,
                           const uint16_t* halves) const;
-  void update_segment(const Segment& segment);
+  void update_segment(const Segment& segment, UpdateSweep sweep);
   void update_range(const UpdateRange& range, float keep) const;
 
   SessionOptions options_;

@@ -27,13 +27,13 @@ HWY_INLINE void store_weights(D d, const UpdateRange& range, int64_t at, hn::Vec
     anet::HWY_NAMESPACE::store_bfloat16(d, weights, range.bfloat16_weights + at);
 }
 
-// The gradients that an update finds, and what it leaves in their place.
+// The gradients that an update finds, and what its last sweep leaves in their place.
 template <class D>
 HWY_INLINE hn::Vec<D> take_gradients(D d, const UpdateRange& range, int64_t at) {
   if (range.gradients == nullptr)
     return anet::HWY_NAMESPACE::load_float16(d, range.float16_gradients + at);
   const auto gradients = hn::LoadU(d, range.gradients + at);
-  hn::StoreU(hn::Zero(d), d, range.gradients + at);
+  if (range.sweep != UpdateSweep::weights) hn::StoreU(hn::Zero(d), d, range.gradients + at);
   return gradients;
 }
 
@@ -75,10 +75,13 @@ HWY_INLINE void adamw_at(D d, const UpdateRange& range, const AdamWFactors& f, f
                          hn::Mul(factor(1 - f.beta1), g));
   const auto v = hn::Add(hn::Mul(factor(f.beta2), load_state<narrow>(d, range.second, at)),
                          hn::Mul(hn::Mul(factor(1 - f.beta2), g), g));
-  const hn::RebindToUnsigned<D> words;
-  const auto noise = narrow ? noise_at(words, range.noise, at) : hn::Zero(words);
-  store_state<narrow>(d, m, hn::ShiftRight<16>(noise), range.first, at);
-  store_state<narrow>(d, v, hn::And(noise, hn::Set(words, 0xffffU)), range.second, at);
+  if (range.sweep != UpdateSweep::weights) {
+    const hn::RebindToUnsigned<D> words;
+    const auto noise = narrow ? noise_at(words, range.noise, at) : hn::Zero(words);
+    store_state<narrow>(d, m, hn::ShiftRight<16>(noise), range.first, at);
+    store_state<narrow>(d, v, hn::And(noise, hn::Set(words, 0xffffU)), range.second, at);
+  }
+  if (range.sweep == UpdateSweep::state) return;
   const auto root = hn::Add(hn::Mul(hn::Sqrt(v), factor(f.root_correction)), factor(f.epsilon));
   const auto change = hn::Div(hn::Mul(factor(f.step_size), m), root);
   const auto kept = hn::Mul(hn::LoadU(d, range.weights + at), factor(keep));
@@ -89,12 +92,15 @@ template <bool with_bfloat16, bool narrow, class D>
 HWY_INLINE void sgd_at(D d, const UpdateRange& range, const SgdFactors& f, float keep, int64_t at) {
   auto direction = hn::Mul(take_gradients(d, range, at), hn::Set(d, f.gradient));
   if (narrow || range.first.values != nullptr) {
-    const hn::RebindToUnsigned<D> words;
-    const auto noise = narrow ? noise_at(words, range.noise, at) : hn::Zero(words);
     const auto before = load_state<narrow>(d, range.first, at);
     direction = hn::Add(hn::Mul(hn::Set(d, f.momentum), before), direction);
-    store_state<narrow>(d, direction, hn::ShiftRight<16>(noise), range.first, at);
+    if (range.sweep != UpdateSweep::weights) {
+      const hn::RebindToUnsigned<D> words;
+      const auto noise = narrow ? noise_at(words, range.noise, at) : hn::Zero(words);
+      store_state<narrow>(d, direction, hn::ShiftRight<16>(noise), range.first, at);
+    }
   }
+  if (range.sweep == UpdateSweep::state) return;
   const auto kept = hn::Mul(hn::LoadU(d, range.weights + at), hn::Set(d, keep));
   const auto change = hn::Mul(hn::Set(d, f.learning_rate), direction);
   store_weights<with_bfloat16>(d, range, at, hn::Sub(kept, change));

@@ -1,5 +1,5 @@
-// The arithmetic of the optimizers, in the widest vectors that the machine has. Each is one sweep
-// over memory, which is what an update costs.
+// The arithmetic of the optimizers, in the widest vectors that the machine has, in sweeps over
+// memory, which are what an update costs.
 //
 // Nothing is reassociated or fused into a multiply-add, division and square root are correctly
 // rounded, and sums have an order that no width changes: from equal gradients every machine makes
@@ -18,6 +18,13 @@ struct StateRange {
   uint16_t* bfloat16_values = nullptr;
 };
 
+// An update in one sweep, or in two with the same bits.
+enum class UpdateSweep : uint8_t {
+  whole,
+  weights, // the first: gradients and state stay as they are
+  state,   // the second: that and the gradients' zeros; weights are neither read nor written
+};
+
 // Weights and what belongs to them, element for element.
 struct UpdateRange {
   int64_t count = 0;
@@ -27,6 +34,7 @@ struct UpdateRange {
   StateRange first = {};                       // exp_avg, or momentum_buffer or none
   StateRange second = {};                      // exp_avg_sq, for AdamW alone
   uint16_t* bfloat16_weights = nullptr;        // the new weights in bfloat16, unless null
+  UpdateSweep sweep = UpdateSweep::whole;
   // Names the first element among the random numbers by which state in bfloat16 is rounded; the
   // others follow it.
   uint32_t noise = 0;
@@ -52,7 +60,7 @@ struct SgdFactors {
 void update_adamw(const UpdateRange& range, const AdamWFactors& factors, float keep);
 // w = keep w - learning_rate b, after b = momentum b + g; without `first` b is g.
 void update_sgd(const UpdateRange& range, const SgdFactors& factors, float keep);
-// w = keep w: either update where gradient and state are zeros.
+// w = keep w: either update, whole or the sweep of the weights, where gradient and state are zeros.
 void scale_weights(const UpdateRange& range, float keep);
 
 // In double; of numbers in fp16 as of the same in fp32.

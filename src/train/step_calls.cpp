@@ -28,7 +28,12 @@ const backend::Port* port_of(std::span<const backend::Port> ports, const std::st
 void StepPlan::bind_weights(const Kernel& kernel, std::span<const WeightPort> weights,
                             std::span<const JoinedWeight> joined, Bindings& bindings,
                             Call& call) const {
-  bool writes_gradients = false;
+  // The last update reads gradients in its own order.
+  const auto wait_for_update = [&](int64_t gradient, const backend::Port& port) {
+    if (!updates_in_background_) return;
+    const int64_t end = gradient + mil::element_count(port.layout.shape);
+    call.copies_needed = std::max(call.copies_needed, update_->copies_until_read(gradient, end));
+  };
   for (const JoinedWeight& weight : joined) bindings.emplace_back(weight.port(), weight.view());
   for (const WeightPort& weight : weights) {
     const auto& array = arrays_[static_cast<size_t>(weight.array)];
@@ -42,19 +47,16 @@ void StepPlan::bind_weights(const Kernel& kernel, std::span<const WeightPort> we
     // Gradients are summed in place, in fp32, or left as they are.
     const std::string gradient = gradient_port(weight.port);
     if (const backend::Port* port = port_of(kernel.outputs(), gradient)) {
-      writes_gradients = true;
+      wait_for_update(weight.gradient, *port);
       bindings.emplace_back(gradient, gradients_->view({weight.gradient, port->layout}));
     }
     const std::string narrow = narrow_gradient_port(weight.port);
     if (const backend::Port* port = port_of(kernel.outputs(), narrow)) {
-      writes_gradients = true;
+      wait_for_update(weight.gradient, *port);
       call.narrow.push_back(narrow_gradients_->index(weight.gradient));
       bindings.emplace_back(narrow, narrow_gradients_->view(call.narrow.back(), port->layout));
     }
   }
-  // The last update reads them in its own order.
-  if (writes_gradients && updates_in_background_)
-    call.copies_needed = std::max(call.copies_needed, update_->copies_until_updated());
 }
 
 void StepPlan::bind_dropout(const Kernel& kernel, Bindings& bindings, Call& call) const {

@@ -149,12 +149,24 @@ void StepPlan::bind(std::span<float> trained) {
   StagedArray& staged = *arrays_[static_cast<size_t>(WeightArray::trained)];
   std::vector<StagedPart> in_place = kernels_->weight_parts(WeightArray::trained);
   std::erase_if(in_place, [&](const StagedPart& part) { return staged.copies_needed(part) > 0; });
-  update_.emplace(staged, in_place, weights_.trained(), device_.thread_pool());
+  update_.emplace(staged, in_place, late_state(), weights_.trained(), device_.thread_pool());
   // Norms of DoRA are of all trained weights, and the first layer needs them.
   updates_in_background_ = device_.capabilities().leaves_host_free &&
                            dtype_of(options_) == DataType::fp16 && staged.copy_count() > 0 &&
                            weights_.norms_size() == 0;
   make_all_calls();
+}
+
+// Gradients of the lower two thirds of the layers, in the order in which a pass makes them: the
+// forward pass waits for less, and the rest of the pass has the time. By the predictions of
+// `make bench-ane-plan` more would be too much for the memory. An adapter's state is not worth it.
+std::vector<int64_t> StepPlan::late_state() const {
+  std::vector<int64_t> offsets;
+  if (weights_.adapter()) return offsets;
+  for (int32_t layer = weights_.config().layer_count * 2 / 3; layer-- > 0;)
+    for (const WeightPort& weight : weights_.ports(layer))
+      if (weight.gradient >= 0) offsets.push_back(weight.gradient);
+  return offsets;
 }
 
 void StepPlan::rebind(std::span<float> trained) {

@@ -139,7 +139,7 @@ private:
   struct Call {
     backend::Kernel* kernel = nullptr;
     Phase phase = Phase::forward;
-    size_t copies_needed = 0; // of trained weights
+    size_t copies_needed = 0; // of trained weights: what it waits for
     int32_t layer = 0;        // of a group the first
     backend::RunOptions options;
     int64_t first_mask = 0;     // see fill_dropout
@@ -170,6 +170,7 @@ private:
   int32_t first_passing() const { return kernels_->groups().back().first; }
   // Hidden states that an evaluation needs at once.
   int32_t hidden_count() const { return kernels_->largest_group() + 1; }
+  std::vector<int64_t> late_state() const;
   void make_all_calls();
   void make_calls(size_t bucket);
   std::vector<Call> training_calls(size_t bucket, bool narrow) const;

@@ -2,6 +2,7 @@
 // that let the update wait or fail.
 #include "train/background_update.h"
 
+#include "base/float16.h"
 #include "base/status.h"
 #include "io/model_file/saved_model.h"
 #include "support.h"
@@ -24,7 +25,8 @@ using mil::DataType;
 
 namespace {
 
-// What happens to the threads that map a buffer of the device for writing.
+// What happens to the threads that map a buffer of the device for writing, or let go of one that
+// they have read.
 struct Gate {
   std::mutex mutex;
   std::condition_variable changed;
@@ -32,6 +34,8 @@ struct Gate {
   bool closed = false;
   int64_t fail_at = 0; // the n-th from now on of the other threads; 0: none
   int64_t failures = 0;
+  int64_t hold_at = 0; // the n-th of the other threads to let go, and whoever is behind it
+  bool holding = false;
 
   void pass() {
     std::unique_lock lock(mutex);
@@ -42,10 +46,18 @@ struct Gate {
       fail(Status::device, "expected a lock");
     }
   }
-  void set(bool close) {
+  void leave() {
+    std::unique_lock lock(mutex);
+    if (std::this_thread::get_id() == caller) return;
+    if (hold_at > 0 && --hold_at == 0) holding = true;
+    changed.wait(lock, [&] { return !holding; });
+  }
+  void set(bool close, int64_t hold = 0) {
     {
       const std::lock_guard lock(mutex);
       closed = close;
+      hold_at = hold;
+      holding = false;
     }
     changed.notify_all();
   }
@@ -61,13 +73,17 @@ public:
     if (write && layout().dtype == DataType::fp16) gate_->pass();
     inner_->map(write);
     mappings_ += 1;
+    read_ = !write;
   }
   void unmap() override {
+    const bool read = read_;
     mappings_ -= 1;
     inner_->unmap();
+    if (read && layout().dtype == DataType::fp16) gate_->leave();
   }
 
 private:
+  bool read_ = false;
   std::unique_ptr<Buffer> inner_;
   std::shared_ptr<Gate> gate_;
 };
@@ -209,6 +225,70 @@ TEST_CASE("steps whose updates go on beside the next ones make the same bits") {
     }
 }
 
+TEST_CASE("late state comes behind the copies, in its order, and the whole has the same bits") {
+  const model::ParameterTable table(config_of(false));
+  const train::TrainedTensors tensors(table.all(), {});
+  const auto device = backend::open_device("cpu", {.threads = 2});
+  std::vector<backend::StagedPart> parts;
+  for (const model::Parameter& parameter : table.all())
+    if (parameter.shape.size() == 2)
+      parts.push_back({parameter.offset, Layout::contiguous(DataType::fp16, parameter.shape)});
+  const auto offset = [&](const char* name) {
+    return tensors.find(*table.find(std::string("model.layers.0.") + name + ".weight"))->offset;
+  };
+  const int64_t late[] = {offset("mlp.up_proj"), offset("self_attn.q_proj")};
+
+  const auto values = [&](float scale) {
+    std::vector<float> result(static_cast<size_t>(table.flat_size()));
+    for (size_t i = 0; i < result.size(); ++i)
+      result[i] = scale * std::sin(static_cast<float>(i) + scale);
+    return result;
+  };
+  const train::SessionOptions options = train::resolve(small_options(), config_of(false));
+  train::Optimizer optimizer(options, tensors), expected(options, tensors);
+  optimizer.allocate();
+  expected.allocate();
+  FlatArray weights(table.flat_size());
+  std::vector<float> expected_weights = values(1);
+  std::copy(expected_weights.begin(), expected_weights.end(), weights.values().begin());
+  backend::StagedArray array(*device, weights.values(), parts);
+  train::BackgroundUpdate update(array, {}, late, tensors, device->thread_pool());
+
+  CHECK(update.copies_until_read(late[0], late[0] + 1) == array.copy_count() + 1);
+  CHECK(update.copies_until_read(late[1], late[1] + 1) == array.copy_count() + 2);
+  CHECK(update.copies_until_read(0, tensors.flat_size()) == array.copy_count() + 2);
+  const int64_t other = offset("mlp.gate_proj");
+  CHECK(update.copies_until_read(other, other + 1) <= array.copy_count());
+
+  for (int step = 1; step < 4; ++step) {
+    std::vector<float> gradients = values(0.1f * static_cast<float>(step)), same = gradients;
+    expected.update(device->thread_pool(), {0.01, 0.5}, {expected_weights, same});
+    optimizer.begin_update({0.01, 0.5}, {weights.values(), gradients});
+    PendingWrite pending;
+    update.update(optimizer, std::nullopt, pending);
+    update.wait(array.copy_count());
+    for (size_t copy = 0; copy < array.copy_count(); ++copy) {
+      const backend::StagedPart& part = array.part(copy);
+      const auto count = static_cast<size_t>(mil::element_count(part.layout.shape));
+      const backend::View view = array.view(part);
+      const auto* seen = reinterpret_cast<const uint16_t*>(view.buffer->data());
+      for (size_t i = 0; i < count; ++i)
+        REQUIRE(seen[i] == float_to_half(expected_weights[static_cast<size_t>(part.offset) + i]));
+    }
+    update.finish();
+    pending.wait();
+    CHECK(copy(weights.values()) == expected_weights);
+    CHECK(gradients == same);
+    for (size_t index = 0; index < 2; ++index) {
+      const auto bytes = [&](const train::Optimizer& of) {
+        const auto seen = of.state(index).bytes(0, tensors.flat_size());
+        return std::vector<std::byte>(seen.begin(), seen.end());
+      };
+      CHECK(bytes(optimizer) == bytes(expected));
+    }
+  }
+}
+
 TEST_CASE("a step returns before its update ends, and whoever sees what it writes waits") {
   Pair pair;
   pair.step(1);
@@ -267,6 +347,24 @@ TEST_CASE("a step returns before its update ends, and whoever sees what it write
     pair.check_waits([&] {
       for (train::Session* one : {&session, pair.measure.get()}) one->step({&batch, 1});
     });
+  }
+}
+
+TEST_CASE("gradients that the last update has not read yet are not written") {
+  for (int64_t at = 1; at <= 24; ++at) { // more than there are parts
+    CAPTURE(at);
+    Pair pair;
+    pair.step(1);
+    pair.hold_updates();
+    pair.step(2);
+    pair.device->gate->set(false, at);
+    const auto opened = std::async(std::launch::async, [&] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      pair.device->gate->set(false);
+    });
+    pair.step(3);
+    opened.wait();
+    pair.check_equal();
   }
 }
 

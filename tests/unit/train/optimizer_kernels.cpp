@@ -190,6 +190,51 @@ TEST_CASE("state in bf16 has the same bits in vectors of every width as a number
   });
 }
 
+// Weights first, then state without them. The range's gradients are in either type.
+template <typename Apply>
+void check_sweeps(Arrays& arrays, const UpdateRange& range, const Apply& apply) {
+  const Arrays before = arrays;
+  UpdateRange sweep = range;
+  sweep.sweep = train::UpdateSweep::weights;
+  apply(sweep);
+  CHECK(bits_of(arrays.gradients) == bits_of(before.gradients));
+  CHECK(bits_of(arrays.first) == bits_of(before.first));
+  CHECK(bits_of(arrays.second) == bits_of(before.second));
+  sweep.sweep = train::UpdateSweep::state;
+  sweep.weights = nullptr;
+  sweep.bfloat16_weights = nullptr;
+  apply(sweep);
+}
+
+TEST_CASE("an update in two sweeps has the same bits as in one") {
+  const auto apply_adamw = [](const UpdateRange& range) { update_adamw(range, adamw, 0.99f); };
+  const auto apply_sgd = [](const UpdateRange& range) { update_sgd(range, sgd, 0.99f); };
+  on_every_target([&] {
+    for (size_t count = 0; count < 70; ++count) {
+      Arrays seen(count + 3), expected(count + 3);
+      check_sweeps(seen, seen.range(count), apply_adamw);
+      plain_adamw(expected, count, adamw, 0.99f);
+      check_equal(seen, expected);
+      check_sweeps(seen, seen.range(count), apply_sgd);
+      plain_sgd(expected, count, sgd, 0.99f);
+      check_equal(seen, expected);
+
+      NarrowState state(seen), expected_state(seen);
+      UpdateRange range = seen.range(count);
+      range.first = {.bfloat16_values = state.first.data()};
+      range.second = {.bfloat16_values = state.second.data()};
+      range.noise = 7;
+      expected_state.widen(expected);
+      check_sweeps(seen, range, apply_adamw);
+      plain_adamw(expected, count, adamw, 0.99f);
+      expected_state.round(expected, count, range.noise);
+      CHECK(state.first == expected_state.first);
+      CHECK(state.second == expected_state.second);
+      CHECK(bits_of(seen.weights) == bits_of(expected.weights));
+    }
+  });
+}
+
 TEST_CASE("averages in bf16 follow the gradient where rounding to nearest would stand still") {
   constexpr size_t count = 1000;
   const train::AdamWFactors factors{
