@@ -85,6 +85,25 @@ def rooflines():
                                                    m4.dispatch.value))
 
 
+def late_state():
+    """Of two of four layers, whose state the CPU writes from the loss on."""
+    m4 = chips.M4
+    program = Program("", (Op("a", 1e-3 * m4.convolution.value, True),))
+    loss, backward = 2 * program.seconds(m4), 4 * program.seconds(m4)
+    uses = tuple(ours.Use(*use) for use in (("forward", program, 4), ("loss", program, 2),
+                                            ("backward", program, 4)))
+
+    def backward_of(seconds):
+        plan = ours.Plan("", uses, groups=4, late=seconds * m4.host_bandwidth.value)
+        return plan.seconds(m4)["backward"]
+
+    check("late state that ends with the loss costs nothing", near(backward_of(loss), backward))
+    check("so does what is there when the last layer's gradients are",
+          near(backward_of(loss + 0.75 * backward), backward))
+    check("the engine waits for what is later",
+          near(backward_of(loss + 2 * backward), backward + 1.25 * backward))
+
+
 def reading():
     program, ports, unbounded = mil.read(TEXT)
     # Rows of 48 fp16 take 128 bytes at ports, of 4 take 64.
@@ -201,6 +220,7 @@ def records(library, framework, folder):
 
 def main():
     rooflines()
+    late_state()
     reading()
     descriptions()
     constants()

@@ -20,8 +20,14 @@ NORM = 4                    # of the gradients' sums, before a step returns
 UPDATE = 7 * 4 + 4          # AdamW, zeroing the sums; beside the next forward pass
 NARROW_UPDATE = 2 + 6 * 4   # AdamW on gradients in fp16, which nobody adds up
 NARROW_NORM = 2             # of those, beside the backward pass; of rows that were looked up after it
+# The state of the lower layers is late: the first sweep leaves the moments and the sums as they are,
+# a second one behind the copies reads them and the gradients again.
+LATE_SAVES = 2 * 4 + 4
+LATE_STATE = 4 * 4 + 4 + 4
+NARROW_LATE_SAVES = 2 * 4
+NARROW_LATE_STATE = 4 * 4 + 2
 UPDATED = 2                 # fp32 weights to fp16 ports, from the cache where the update left them
-TRANSPOSED = 4 + 2          # fp32 weights to fp16 ports of the backward pass, beside it
+TRANSPOSED = 4 + 2          # fp32 weights to fp16 ports of the backward pass, behind the others
 EMBEDDING = 2 + 4 + 4       # of the rows of tokens: their gradients to the sums
 # The loss, of logits in fp16 and in fp32 inside: the logarithm of the sum, then the gradient in fp16.
 LOGIT = 2 + 2 + 2
@@ -48,13 +54,17 @@ class Plan:
     name: str
     uses: tuple
     trained: float = 0           # parameters
+    first_trained: float = 0     # of the embedding
     update: float = 0            # bytes, with all copies: of the layers, beside the forward pass
     first_update: float = 0      # bytes: of the embedding, which the forward pass begins with
     groups: int = 1              # of layers, a program each
     layers_a_program: int = 1
     inspecting: float = 0        # bytes that the forward pass returned, beside it: are they finite
     loss: float = 0              # bytes of the logits
-    beside_backward: float = 0   # bytes: sums, norms and transposes
+    transposes: float = 0        # bytes, behind the update, beside the loss and the backward pass
+    late: float = 0              # bytes of late state, behind those
+    late_elements: float = 0
+    beside_backward: float = 0   # bytes: sums and norms
     embedding: float = 0         # bytes, after it
     optimizer: float = 0         # bytes, before the step returns
     host_flops: float = 0        # of the loss's products that the engine does not take
@@ -97,16 +107,39 @@ class Plan:
         forward = max(self.first_update / host + engine["forward"],
                       beside / host + engine["forward"] / self.groups,
                       (outer["forward"] + beside) / chip.memory_bandwidth.value)
+        # What is behind the update goes on beside the loss as far as there is room for it.
+        room = max(0, min(engine["loss"] * host,
+                          engine["loss"] * chip.memory_bandwidth.value - outer["loss"]))
+        left = max(0, self.transposes + self.late - room)
+        backward = max(together("backward", self.beside_backward + left, self.background_flops),
+                       engine["backward"] + self.wait_for_late_state(engine, host))
         return {
             "update and forward": forward,
             "loss on the engine": engine["loss"],
             "loss on the CPU": self.loss / host + self.host_flops / chip.host_product.value,
-            "backward": together("backward", self.beside_backward, self.background_flops),
+            "backward": backward,
             "embedding": self.embedding / host,
             "norm": self.optimizer / host}
 
+    def wait_for_late_state(self, engine, host):
+        """What the backward pass waits at most until gradients may be written again, by layer."""
+        layers = round(self.groups)
+        late = late_layers(layers) if self.late else 0
+        wait = 0.0
+        for layer in range(late):
+            before = (layers - late + layer) / layers  # of the pass
+            bytes_before = (self.transposes + self.late * (layer + 1) / late
+                            + self.beside_backward * before)
+            wait = max(wait, bytes_before / host - engine["loss"] - engine["backward"] * before)
+        return wait
+
     def total(self, chip):
         return sum(self.seconds(chip).values())
+
+
+def late_layers(layers):
+    """As the library has them (src/train/step_plan.cpp)."""
+    return layers * 2 // 3
 
 
 def phase_of(text):
@@ -159,15 +192,20 @@ def plan_of(log):
     def update(elements, narrow):
         return UPDATE * (elements - narrow) + NARROW_UPDATE * narrow
 
-    return Plan(log["workload"], uses, trained,
-                update=update(parameters["layers"], narrow_layers) + UPDATED * parameters["layers"],
+    late = parameters["layers"] * late_layers(log["groups"]) / log["groups"]
+    saves, state = ((NARROW_LATE_SAVES, NARROW_LATE_STATE) if log["narrow_layers"]
+                    else (LATE_SAVES, LATE_STATE))
+    transposed = reads(log, uses, "backward", "_weight_transposed")
+    return Plan(log["workload"], uses, trained, first_trained=parameters["embedding"],
+                update=(update(parameters["layers"], narrow_layers) + UPDATED * parameters["layers"]
+                        - saves * late),
                 first_update=(update(parameters["embedding"], narrow_head)
                               + UPDATED * parameters["embedding"]),
                 groups=log["groups"],
                 loss=LOGIT * logits,
-                beside_backward=(ACCUMULATED * gradients + NARROW_NORM * narrow
-                                 + TRANSPOSED * parameters["layers"]
-                                 * reads(log, uses, "backward", "_weight_transposed")),
+                transposes=TRANSPOSED * parameters["layers"] * transposed,
+                late=state * late, late_elements=late,
+                beside_backward=ACCUMULATED * gradients + NARROW_NORM * narrow,
                 embedding=EMBEDDING * rows,
                 optimizer=NORM * (trained - narrow) + bool(narrow_head) * (NARROW_NORM + NORM) * rows,
                 inspecting=inspecting, host_flops=host_flops)

@@ -26,10 +26,12 @@ def grouped(layers):
 
 
 def half_moments(plan):
-    """Both of AdamW's moments in bf16: eight bytes of a parameter less."""
-    bytes_before = plan.update + plan.first_update
-    left = 1 - 8 * plan.trained / bytes_before
-    return plan.change(update=plan.update * left, first_update=plan.first_update * left)
+    """Both of AdamW's moments in bf16: eight bytes of a parameter less, where they are late four in
+    the first sweep and eight in the second."""
+    late = plan.late_elements
+    return plan.change(update=plan.update - 8 * (plan.trained - plan.first_trained) + 4 * late,
+                       first_update=plan.first_update - 8 * plan.first_trained,
+                       late=plan.late - 8 * late)
 
 
 def cpu_gradients(plan):
